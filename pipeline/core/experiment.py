@@ -1,0 +1,159 @@
+"""What an experiment is, as frozen values: the checked file, its defaults filled, expanded into runs.
+
+Leaves out how it is read (pipeline.config) and what is executed for it (pipeline.core.plan). Mappings are plain dicts
+of JSON values and are treated as read-only, so that specs can be shared between runs, hashed and embedded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any
+
+__all__ = [
+    "JSON",
+    "BenchmarkSpec",
+    "DataSpec",
+    "Experiment",
+    "Goal",
+    "ModelSpec",
+    "Outputs",
+    "Run",
+    "SourceInfo",
+    "Step",
+    "TrainSpec",
+    "as_json",
+]
+
+JSON = Any  # None, bool, int, float, str, list of JSON, dict of str to JSON
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """Name a dataset: `root` is the folder its files are in (None for datasets that need none)."""
+
+    name: str
+    root: str | None = None
+    args: Mapping[str, JSON] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrainSpec:
+    """Say how a model is fitted; the fields are those of tinytorch.core.training.FitSettings."""
+
+    epochs: int = 20
+    lr: float = 1e-3
+    optimizer: str = "adam"
+    batch_size: int = 64
+    weight_decay: float = 0.0
+    momentum: float = 0.9
+    schedule: str = "constant"
+    label_smoothing: float = 0.0
+    grad_clip: float | None = None
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Name an architecture, its arguments, and how the baseline is trained."""
+
+    arch: str
+    args: Mapping[str, JSON] = field(default_factory=dict)
+    train: TrainSpec = field(default_factory=TrainSpec)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One optimization step: `use` is the step's name in the file, `params` its settings with defaults filled."""
+
+    id: str
+    use: str
+    params: Mapping[str, JSON] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class BenchmarkSpec:
+    """Say what is timed and how precisely; the first batch size and thread count are the primary comparison."""
+
+    scenario: str = "single_stream"
+    batch_sizes: tuple[int, ...] = (1,)
+    threads: tuple[int, ...] = (1,)
+    processes: int = 6
+    target_ci: float = 0.01
+    budget_s: float = 20.0
+    threshold: float = 0.02
+
+
+@dataclass(frozen=True)
+class Goal:
+    """One wish: a bound on a metric (`metric` with at_least, at_most or max_drop), or a metric to optimize."""
+
+    metric: str | None = None
+    at_least: float | None = None
+    at_most: float | None = None
+    max_drop: float | None = None
+    minimize: str | None = None
+    maximize: str | None = None
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Say what is written: report formats, and whether the best point becomes a submission ("best" or "none")."""
+
+    report: tuple[str, ...] = ("html", "md")
+    submission: str = "best"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One point of the sweep under one seed, fully resolved; `label` is "" when there is only one run."""
+
+    index: int
+    label: str
+    seed: int
+    point: Mapping[str, JSON]
+    data: DataSpec
+    model: ModelSpec
+    steps: tuple[Step, ...]
+    benchmark: BenchmarkSpec
+
+
+@dataclass(frozen=True)
+class SourceInfo:
+    """Where an experiment came from: the file's path as given, and the sha256 of its resolved content."""
+
+    path: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A validated experiment: what is asked for (goals, outputs) and the runs that answer it.
+
+    `document` is the file as JSON with overrides applied and defaults filled; building it again gives equal runs.
+    """
+
+    name: str
+    description: str
+    version: int
+    runs: tuple[Run, ...]
+    goals: tuple[Goal, ...]
+    competition: str | None
+    outputs: Outputs
+    source: SourceInfo
+    document: Mapping[str, JSON]
+
+
+def as_json(value: Any) -> JSON:
+    """Return a spec as new plain JSON values: dataclasses and mappings become dicts, tuples become lists.
+
+    Raises TypeError for anything that JSON cannot hold.
+    """
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if is_dataclass(value) and not isinstance(value, type):
+        return {item.name: as_json(getattr(value, item.name)) for item in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): as_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_json(item) for item in value]
+    raise TypeError(f"{type(value).__name__} is not a JSON value")
