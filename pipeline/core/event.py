@@ -1,0 +1,29 @@
+"""What the scheduler tells the outside while it works; events flow outwards only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+__all__ = ["Event", "Outcome"]
+
+
+class Outcome(Enum):
+    """How a node ended, or what will become of it."""
+
+    CACHED = "cached"
+    RAN = "ran"
+    FAILED = "failed"
+    SKIPPED = "skipped"  # something that feeds it failed
+
+
+@dataclass(frozen=True)
+class Event:
+    """A node started (`outcome` None) or ended; `seconds` is its own work, `note` a reason or a failure's message."""
+
+    node: str
+    label: str
+    outcome: Outcome | None
+    reason: str = ""
+    seconds: float = 0.0
+    note: str = ""

@@ -1,0 +1,132 @@
+"""What makes two computations the same: content digests, plan ids and action keys, and how two keys differ.
+
+This is the only place that decides what invalidates the cache. Leaves out where keys are stored (`pipeline.store`)
+and how source code is found (`pipeline.core.code`). Standard library only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["FORMAT", "Difference", "Preimage", "action_key", "canonical", "differences", "digest_bytes", "digest_value"]
+
+FORMAT = 1  # raise it when the meaning of a key or the layout of an artifact changes: every older result is then stale
+
+
+@dataclass(frozen=True)
+class Preimage:
+    """Everything an action key is made of.
+
+    `params` holds only what the stage reads (its spec); `inputs` maps role to *content* digest, so that an upstream
+    step that is run again and produces the same bytes changes nothing here (early cutoff); `environment` names what
+    else can change the bytes of a result (Python, numpy, BLAS, CPU instructions) and, for a stage that measures, the machine.
+    Paths, mtimes, the experiment's name, the layout of the YAML file, worker counts and timeouts are never part of it.
+    """
+
+    stage: str
+    version: int
+    params: Mapping[str, Any]
+    code: str
+    inputs: Mapping[str, str]
+    environment: Mapping[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the components as JSON values, to be stored beside the result."""
+        return {
+            "stage": self.stage,
+            "version": self.version,
+            "params": dict(self.params),
+            "code": self.code,
+            "inputs": dict(self.inputs),
+            "environment": dict(self.environment),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Preimage:
+        """Rebuild a pre-image from what `to_json` gave."""
+        return cls(data["stage"], data["version"], data["params"], data["code"], data["inputs"], data["environment"])
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One component in which two pre-images differ: `component` is params, code, inputs, environment or version."""
+
+    component: str
+    name: str
+    before: Any
+    after: Any
+
+
+def digest_bytes(data: bytes) -> str:
+    """Return the SHA-256 of `data` in lower-case hex."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def digest_value(value: Any) -> str:
+    """Return the SHA-256 of a JSON-like value's canonical form."""
+    return digest_bytes(canonical(value))
+
+
+def canonical(value: Any) -> bytes:
+    """Encode a JSON-like value so that different values never share an encoding.
+
+    Every item carries its type and its length, so `1`, `1.0`, `"1"` and `True` differ and no two lists can be cut
+    differently into the same bytes. Mappings are ordered by key. Raises TypeError for any other type, NaN included
+    as a float (its bits are encoded).
+    """
+    if value is None:
+        return b"n"
+    if value is True or value is False:
+        return b"t" if value else b"f"
+    if isinstance(value, int):
+        return _sized(b"i", str(value).encode())
+    if isinstance(value, float):
+        return b"d" + struct.pack(">d", value)
+    if isinstance(value, str):
+        return _sized(b"s", value.encode("utf-8", "surrogatepass"))
+    if isinstance(value, bytes):
+        return _sized(b"b", value)
+    if isinstance(value, Mapping):
+        if not all(isinstance(key, str) for key in value):
+            raise TypeError("a mapping that enters a key has string keys only")
+        items = b"".join(canonical(key) + canonical(value[key]) for key in sorted(value))
+        return _sized(b"m", items)
+    if isinstance(value, list | tuple):
+        return _sized(b"l", b"".join(canonical(item) for item in value))
+    raise TypeError(f"{type(value).__name__} cannot enter a key: {value!r}")
+
+
+def _sized(tag: bytes, body: bytes) -> bytes:
+    return tag + str(len(body)).encode() + b":" + body
+
+
+def action_key(preimage: Preimage) -> str:
+    """Return the key under which the result of this computation is cached."""
+    return digest_value({"format": FORMAT, **preimage.to_json()})
+
+
+def differences(before: Preimage, after: Preimage) -> tuple[Difference, ...]:
+    """List the components in which two pre-images of the same stage differ, the most telling first."""
+    found = []
+    if before.version != after.version:
+        found.append(Difference("version", "stage version", before.version, after.version))
+    found += _flat_differences("params", before.params, after.params)
+    if before.code != after.code:
+        found.append(Difference("code", "code", before.code, after.code))
+    found += _flat_differences("inputs", before.inputs, after.inputs)
+    found += _flat_differences("environment", before.environment, after.environment)
+    return tuple(found)
+
+
+def _flat_differences(component: str, before: Any, after: Any, path: str = "") -> list[Difference]:
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        found = []
+        for key in sorted({*before, *after}):
+            inner = f"{path}.{key}" if path else key
+            found += _flat_differences(component, before.get(key), after.get(key), inner)
+        return found
+    return [] if canonical(before) == canonical(after) else [Difference(component, path, before, after)]

@@ -1,0 +1,218 @@
+"""The plan: which nodes an experiment consists of, how they feed each other, and which are one and the same.
+
+Pure: nothing is executed, read or looked up here. A node's id is structural (stage, spec, ids of what feeds it), so two
+sweep points that share a prefix share its nodes. Whether a node has to run is decided later, from content
+(`pipeline.execute.decide`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from pipeline.core.experiment import DataSpec, Experiment, Goal, ModelSpec, Run, Step, as_json
+from pipeline.core.keys import digest_value
+from pipeline.core.stage import StageInfo
+
+__all__ = ["Catalog", "Node", "Plan", "Ref", "RunNodes", "make_plan"]
+
+
+@dataclass(frozen=True)
+class Ref:
+    """An output of another node."""
+
+    node: str
+    role: str
+
+
+@dataclass(frozen=True)
+class Node:
+    """One unit of work.
+
+    `id` is its plan id, `title` what a person reads, `code_roots` the modules whose code it runs. `local` is handed to
+    the stage beside the spec but is part of no id and no key: where a dataset lies on this machine.
+    """
+
+    id: str
+    stage: str
+    title: str
+    spec: Mapping[str, Any]
+    inputs: Mapping[str, Ref]
+    code_roots: tuple[str, ...]
+    local: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """Return stage and title, as messages and `why` name the node."""
+        return f"{self.stage} {self.title}".strip()
+
+
+@dataclass(frozen=True)
+class RunNodes:
+    """The ids of one sweep point's nodes."""
+
+    run: Run
+    data: str
+    train: str
+    profile: str
+    steps: tuple[str, ...]
+    evaluate_baseline: str
+    evaluate_optimized: str
+    benchmark: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All nodes of an experiment in an order in which every node comes after what feeds it."""
+
+    nodes: tuple[Node, ...]
+    runs: tuple[RunNodes, ...]
+    submit: str
+    report: str
+
+    def node(self, node_id: str) -> Node:
+        """Return the node with this plan id; raises KeyError."""
+        return self._by_id[node_id]
+
+    @cached_property
+    def _by_id(self) -> dict[str, Node]:
+        return {node.id: node for node in self.nodes}
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """What the planner asks of the world: the tables, and the digests of the files a dataset is read from."""
+
+    stages: Mapping[str, StageInfo]
+    model_module: Callable[[str], str]
+    dataset_module: Callable[[str], str]
+    resolve_step: Callable[[str, Mapping[str, Any]], tuple[str, Mapping[str, Any]]]
+    pass_module: Callable[[str], str]
+    pass_needs: Callable[[str], frozenset[str]]
+    data_files: Callable[[DataSpec], Sequence[str]]
+
+
+def make_plan(experiment: Experiment, catalog: Catalog) -> Plan:
+    """Lay out data → train → profile → optimize… → evaluate → benchmark for every point, then submit and report."""
+    draft = _Draft(catalog)
+    runs = tuple(_plan_run(draft, run) for run in experiment.runs)
+    submit = _plan_submit(draft, experiment, runs)
+    report = draft.add("report", "", {"formats": list(experiment.outputs.report)}, {"submission": Ref(submit, "submission")})
+    return Plan(tuple(draft.nodes.values()), runs, submit, report)
+
+
+class _Draft:
+    """Nodes in the order they were asked for; asking twice for the same one gives the same id."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self.catalog = catalog
+        self.nodes: dict[str, Node] = {}
+
+    def add(
+        self,
+        stage: str,
+        title: str,
+        spec: Mapping[str, Any],
+        inputs: Mapping[str, Ref],
+        code: tuple[str, ...] = (),
+        local: Mapping[str, Any] | None = None,
+    ) -> str:
+        info = self.catalog.stages[stage]
+        wiring = {role: [ref.node, ref.role] for role, ref in inputs.items()}
+        node_id = digest_value([stage, info.version, spec, wiring])
+        if node_id not in self.nodes:
+            self.nodes[node_id] = Node(node_id, stage, title, spec, inputs, (info.module, *code), local or {})
+        return node_id
+
+
+def _plan_run(draft: _Draft, run: Run) -> RunNodes:
+    data = _plan_data(draft, run.data)
+    train = _plan_train(draft, run.model, run.seed, data)
+    test, baseline = Ref(data, "test"), Ref(train, "model")
+    benchmark_spec = as_json(run.benchmark)
+    profile_spec = {"batch_size": run.benchmark.batch_sizes[0], "threads": run.benchmark.threads[0]}
+    profile = draft.add("profile", "baseline", profile_spec, {"model": baseline, "sample": test})
+    steps: list[str] = []
+    optimized = baseline
+    for step in run.steps:
+        steps.append(_plan_step(draft, step, run.seed, data, optimized))
+        optimized = Ref(steps[-1], "model")
+    splits = {"validation": Ref(data, "validation"), "test": test}
+    evaluate_baseline = draft.add("evaluate", "baseline", {}, {"model": baseline, **splits})
+    evaluate_optimized = draft.add("evaluate", run.label or "optimized", {}, {"model": optimized, **splits})
+    arms = {"baseline": baseline, "optimized": optimized, "sample": test}
+    benchmark = draft.add("benchmark", run.label or "optimized", {**benchmark_spec, "seed": run.seed}, arms)
+    return RunNodes(run, data, train, profile, tuple(steps), evaluate_baseline, evaluate_optimized, benchmark)
+
+
+def _plan_data(draft: _Draft, data: DataSpec) -> str:
+    spec = {"name": data.name, "args": dict(data.args), "files": list(draft.catalog.data_files(data))}
+    module = draft.catalog.dataset_module(data.name)
+    return draft.add("data", data.name, spec, {}, (module,), local={"root": data.root})
+
+
+def _plan_train(draft: _Draft, model: ModelSpec, seed: int, data: str) -> str:
+    spec = {"arch": model.arch, "args": dict(model.args), "fit": as_json(model.train), "seed": seed}
+    inputs = {role: Ref(data, role) for role in ("train", "validation", "info")}
+    return draft.add("train", f"{model.arch} seed={seed}", spec, inputs, (draft.catalog.model_module(model.arch),))
+
+
+def _plan_step(draft: _Draft, step: Step, seed: int, data: str, model: Ref) -> str:
+    name, params = draft.catalog.resolve_step(step.use, step.params)
+    needs = sorted(draft.catalog.pass_needs(name))
+    spec = {"pass": name, "params": as_json(params), "seed": seed}
+    inputs = {"model": model, **{role: Ref(data, role) for role in needs}}
+    return draft.add("optimize", _step_title(step), spec, inputs, (draft.catalog.pass_module(name),))
+
+
+_TELLING = {"prune": ("method", "sparsity"), "finetune": ("epochs",), "quantize": ("bits",)}
+
+
+def _step_title(step: Step) -> str:
+    shown = " ".join(f"{name}={step.params[name]}" for name in _TELLING.get(step.use, ()) if name in step.params)
+    return f"{step.use} {shown}".strip()
+
+
+def _plan_submit(draft: _Draft, experiment: Experiment, runs: Sequence[RunNodes]) -> str:
+    inputs: dict[str, Ref] = {}
+    for i, nodes in enumerate(runs):
+        optimized = nodes.steps[-1] if nodes.steps else nodes.train
+        inputs |= {
+            f"baseline.{i}": Ref(nodes.train, "model"),
+            f"optimized.{i}": Ref(optimized, "model"),
+            f"metrics.baseline.{i}": Ref(nodes.evaluate_baseline, "metrics"),
+            f"metrics.optimized.{i}": Ref(nodes.evaluate_optimized, "metrics"),
+            f"predictions.baseline.{i}": Ref(nodes.evaluate_baseline, "predictions"),
+            f"predictions.optimized.{i}": Ref(nodes.evaluate_optimized, "predictions"),
+            f"benchmark.{i}": Ref(nodes.benchmark, "benchmark"),
+            f"samples.{i}": Ref(nodes.benchmark, "samples"),
+            f"profile.{i}": Ref(nodes.profile, "profile"),
+            **{f"data.{role}.{i}": Ref(nodes.data, role) for role in ("train", "validation", "test", "info")},
+            **{f"effect.{i}.{k}": Ref(step, "effect") for k, step in enumerate(nodes.steps)},
+        }
+    return draft.add("submit", "", _submit_spec(experiment), inputs)
+
+
+def _submit_spec(experiment: Experiment) -> dict[str, Any]:
+    return {
+        "experiment": as_json(experiment.document),
+        "name": experiment.name,
+        "goals": [_goal_json(goal) for goal in experiment.goals],
+        "runs": [
+            {
+                "index": run.index,
+                "label": run.label,
+                "seed": run.seed,
+                "point": as_json(run.point),
+                "steps": [{"id": step.id, "use": step.use, "params": as_json(step.params)} for step in run.steps],
+                "benchmark": as_json(run.benchmark),
+            }
+            for run in experiment.runs
+        ],
+    }
+
+
+def _goal_json(goal: Goal) -> dict[str, Any]:
+    return {name: value for name, value in as_json(goal).items() if value is not None}

@@ -1,0 +1,67 @@
+"""What the planner knows of a stage before it runs, and what a stage gets when it does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["InputArtifact", "Inputs", "StageInfo"]
+
+
+@dataclass(frozen=True)
+class StageInfo:
+    """A line of the STAGES table.
+
+    `module` has `execute(spec, inputs) -> {role: value}`; `version` is raised when the stage's meaning changes in a way
+    its code does not show; `outputs` maps role to codec (see `pipeline.store.codecs`); a stage that `measures` runs alone
+    on its machine, and the machine is part of its key.
+    """
+
+    name: str
+    module: str
+    version: int
+    outputs: Mapping[str, str]
+    summary: str
+    measures: bool = False
+
+
+@dataclass(frozen=True)
+class InputArtifact:
+    """One input of a stage: content digest, size in bytes, and a function that decodes it."""
+
+    digest: str
+    size: int
+    load: Callable[[], Any]
+
+
+class Inputs(Mapping[str, Any]):
+    """The inputs of one execution, by role: `inputs["model"]` decodes on first use, `inputs.digest("model")` does not."""
+
+    def __init__(self, artifacts: Mapping[str, InputArtifact]) -> None:
+        self._artifacts = dict(artifacts)
+        self._values: dict[str, Any] = {}
+
+    @classmethod
+    def of(cls, **values: Any) -> Inputs:
+        """Make inputs from plain values, as tests do; digests are empty strings and sizes zero."""
+        return cls({role: InputArtifact("", 0, lambda value=value: value) for role, value in values.items()})
+
+    def __getitem__(self, role: str) -> Any:
+        if role not in self._values:
+            self._values[role] = self._artifacts[role].load()
+        return self._values[role]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._artifacts)
+
+    def __len__(self) -> int:
+        return len(self._artifacts)
+
+    def digest(self, role: str) -> str:
+        """Return the SHA-256 of the stored artifact, in hex."""
+        return self._artifacts[role].digest
+
+    def size(self, role: str) -> int:
+        """Return the size of the stored artifact in bytes."""
+        return self._artifacts[role].size

@@ -1,0 +1,118 @@
+"""Decides for a node whether its result is already there, and says in words why it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.core.event import Outcome
+from pipeline.core.keys import Difference, Preimage, action_key, differences
+from pipeline.core.plan import Node, Plan
+from pipeline.core.stage import StageInfo
+from pipeline.execute.environment import Environment
+from pipeline.store.local import LocalStore
+from pipeline.store.record import Artifact, Record
+
+__all__ = ["Decision", "Forecast", "Oracle", "forecast"]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A node's key, the stored record when there is one, and otherwise the reason why the node runs."""
+
+    key: str
+    preimage: Preimage
+    record: Record | None
+    reason: str
+    changes: tuple[Difference, ...] = ()
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What will become of a node: `cached`, `run`, or `may run` when that depends on a result that is not there yet."""
+
+    node: Node
+    status: str
+    reason: str
+    decision: Decision | None
+
+
+class Oracle:
+    """Answers from the store, the stage table and the environment; `fresh` asks measuring stages to measure again."""
+
+    def __init__(self, store: LocalStore, stages: Mapping[str, StageInfo], *, fresh: bool = False) -> None:
+        self.store = store
+        self.stages = stages
+        self.environment = Environment(store)
+        self._fresh = fresh
+
+    def decide(self, node: Node, inputs: Mapping[str, Artifact]) -> Decision:
+        """Make the node's key from its inputs' content and look it up."""
+        info = self.stages[node.stage]
+        digests = {role: artifact.digest for role, artifact in inputs.items()}
+        code = self.environment.code.digest(node)
+        preimage = Preimage(node.stage, info.version, node.spec, code, digests, self.environment.of(info))
+        key = action_key(preimage)
+        record = self.store.peek(key)
+        if record is None:
+            return self._miss(key, preimage)
+        if missing := self.store.missing(record):
+            return Decision(key, preimage, None, f"its stored {_listed(missing)} was deleted or cut short")
+        if self._fresh and info.measures:
+            return Decision(key, preimage, None, "a fresh measurement was asked for")
+        return Decision(key, preimage, record, "")
+
+    def _miss(self, key: str, preimage: Preimage) -> Decision:
+        nearest: tuple[Difference, ...] | None = None
+        for record in self.store.recent(preimage.stage):
+            changes = differences(record.preimage, preimage)
+            if nearest is None or len(changes) < len(nearest):
+                nearest = changes
+        if nearest is None:
+            return Decision(key, preimage, None, "never run here")
+        return Decision(key, preimage, None, self._explain(nearest), nearest)
+
+    def _explain(self, changes: tuple[Difference, ...]) -> str:
+        return "; ".join([*self._sentences(changes[:3]), *(["…"] if len(changes) > 3 else [])])
+
+    def _sentences(self, changes: tuple[Difference, ...]) -> Iterator[str]:
+        for change in changes:
+            if change.component == "code":
+                modules = self.environment.code.changed(change.before, change.after)
+                yield f"code of {_listed(modules)} changed" if modules else "code changed"
+            elif change.component == "inputs":
+                yield f"input {change.name} changed"
+            else:
+                yield f"{_last(change.name)} {_short(change.before)} → {_short(change.after)}"
+
+
+def forecast(plan: Plan, oracle: Oracle) -> tuple[Forecast, ...]:
+    """Say for each node, before anything runs, what a run would do with it."""
+    outputs: dict[str, Mapping[str, Artifact]] = {}
+    result = []
+    for node in plan.nodes:
+        waiting = sorted({plan.node(ref.node).label for ref in node.inputs.values() if ref.node not in outputs})
+        if waiting:
+            more = f" and {len(waiting) - 1} more" if len(waiting) > 1 else ""
+            result.append(Forecast(node, "may run", f"if {waiting[0]}{more} gives another result", None))
+            continue
+        decision = oracle.decide(node, {role: outputs[ref.node][ref.role] for role, ref in node.inputs.items()})
+        if decision.record:
+            outputs[node.id] = decision.record.outputs
+        status = Outcome.CACHED.value if decision.record else "run"
+        result.append(Forecast(node, status, decision.reason, decision))
+    return tuple(result)
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def _short(value: Any) -> str:
+    text = "absent" if value is None else str(value)
+    return text if len(text) <= 24 else f"{text[:21]}…"
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

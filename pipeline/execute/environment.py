@@ -1,0 +1,139 @@
+"""What surrounds a computation and can change its bytes: first-party code, Python, numpy and its BLAS, the CPU's instructions.
+
+Everything is found without importing numpy, so that a run in which nothing has to be done stays quick.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+import platform
+import re
+from pathlib import Path
+
+from pipeline.core.code import ModuleFacts, Source, closure, closure_digest, module_facts
+from pipeline.core.keys import digest_bytes, digest_value
+from pipeline.core.plan import Node
+from pipeline.core.stage import StageInfo
+from pipeline.measure import machine
+from pipeline.store.local import LocalStore
+
+__all__ = ["CodeDigests", "Environment", "library_version", "numeric_environment"]
+
+_FIRST_PARTY = {"pipeline", "tinytorch"}
+_PROJECT = Path(__file__).resolve().parents[2]
+# Instruction sets by which OpenBLAS and NumPy choose other kernels, whose rounding can differ.
+_SIMD = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "avx_vnni", "amx_int8", "fma", "asimd", "sve")
+
+
+class Environment:
+    """The environment part of action keys, for ordinary and for measuring stages."""
+
+    def __init__(self, store: LocalStore) -> None:
+        self.code = CodeDigests(store)
+        self._numeric = numeric_environment()
+
+    def of(self, info: StageInfo) -> dict[str, str]:
+        """Return the named facts that enter the key of a node of this stage."""
+        return {**self._numeric, "machine": machine.fingerprint()} if info.measures else self._numeric
+
+
+class CodeDigests:
+    """Digests of the code that nodes run; parsed modules are remembered by the digest of their source."""
+
+    def __init__(self, store: LocalStore) -> None:
+        self._store = store
+        self._known = store.recall_all("code")
+        self._new: dict[str, list[object]] = {}
+        self._modules: dict[str, ModuleFacts | None] = {}
+        self._closures: dict[tuple[str, ...], dict[str, str]] = {}
+
+    def modules(self, node: Node) -> dict[str, str]:
+        """Return module -> syntax-tree digest for all first-party code behind a node."""
+        if node.code_roots not in self._closures:
+            self._closures[node.code_roots] = closure(node.code_roots, self._facts)
+            self._store.remember("code", self._new)
+            self._new = {}
+        return self._closures[node.code_roots]
+
+    def digest(self, node: Node) -> str:
+        """Return the digest of `modules(node)`, and remember the modules under it, so that `why` can name the changed ones."""
+        modules = self.modules(node)
+        digest = closure_digest(modules)
+        if self._store.recall("closure", digest) is None:
+            self._store.remember("closure", {digest: modules})
+        return digest
+
+    def changed(self, before: str, after: str) -> tuple[str, ...]:
+        """Name the modules in which two code digests differ; empty when the older one is no longer known."""
+        old, new = self._store.recall("closure", before), self._store.recall("closure", after)
+        if old is None or new is None:
+            return ()
+        return tuple(name for name in sorted({*old, *new}) if old.get(name) != new.get(name))
+
+    def _facts(self, module: str) -> ModuleFacts | None:
+        if module not in self._modules:
+            source = _read_source(module)
+            self._modules[module] = self._parse(source) if source else None
+        return self._modules[module]
+
+    def _parse(self, source: Source) -> ModuleFacts:
+        # The name is part of it because relative imports are resolved against it.
+        name = digest_value([source.module, source.is_package, source.data])
+        if name not in self._known:
+            facts = module_facts(source)
+            self._known[name] = self._new[name] = [facts.digest, list(facts.imports)]
+        digest, imports = self._known[name]
+        return ModuleFacts(digest, tuple(imports))
+
+
+def _read_source(module: str) -> Source | None:
+    parts = module.split(".")
+    if parts[0] not in _FIRST_PARTY:
+        return None
+    base = os.path.join(_PROJECT, *parts)
+    for path, is_package in ((f"{base}.py", False), (os.path.join(base, "__init__.py"), True)):
+        try:
+            with open(path, "rb") as file:
+                return Source(module, file.read(), is_package)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+    return None
+
+
+@functools.cache
+def numeric_environment() -> dict[str, str]:
+    """Return what else than code and inputs can change the bytes of a numeric result."""
+    return {
+        "python": platform.python_version(),
+        "numpy": library_version("numpy"),
+        "blas": _bundled_libraries("numpy"),
+        "safetensors": library_version("safetensors"),
+        "scipy": library_version("scipy"),
+        "arch": platform.machine(),
+        "simd": ",".join(flag for flag in _SIMD if flag in machine.cpu_flags()),
+    }
+
+
+@functools.cache
+def library_version(package: str) -> str:
+    """Return an installed package's version by its metadata folder's name, or by its files, without importing it."""
+    folder = _package_folder(package)
+    if folder is None:
+        return "absent"
+    pattern = re.compile(rf"{package}-([^-]+)\.(dist|egg)-info$")
+    versions = [match[1] for name in os.listdir(folder.parent) if (match := pattern.match(name))]
+    return ",".join(sorted(versions)) or digest_bytes((folder / "__init__.py").read_bytes())[:12]
+
+
+def _bundled_libraries(package: str) -> str:
+    """Name the native libraries that a wheel brings (their names carry a hash), or say that they come from elsewhere."""
+    folder = _package_folder(package)
+    libraries = folder.parent / f"{package}.libs" if folder else None
+    return ",".join(sorted(os.listdir(libraries))) if libraries and libraries.is_dir() else "system"
+
+
+def _package_folder(package: str) -> Path | None:
+    spec = importlib.util.find_spec(package)
+    return Path(spec.origin).parent if spec and spec.origin else None

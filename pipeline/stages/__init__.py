@@ -1,0 +1,61 @@
+"""The table of stages. Their modules are imported when a node of theirs runs, so that planning needs none of them."""
+
+from __future__ import annotations
+
+from pipeline.core.stage import StageInfo
+
+__all__ = ["STAGES"]
+
+STAGES: dict[str, StageInfo] = {
+    info.name: info
+    for info in (
+        StageInfo(
+            "data",
+            "pipeline.stages.data",
+            1,
+            {"train": "arrays", "validation": "arrays", "test": "arrays", "info": "json"},
+            "load a dataset and its fixed train/validation/test split",
+        ),
+        StageInfo(
+            "train", "pipeline.stages.train", 1, {"model": "model", "history": "json"}, "train the fp32 baseline"
+        ),
+        StageInfo(
+            "profile",
+            "pipeline.stages.profile",
+            1,
+            {"profile": "json"},
+            "per layer: parameters, MACs, bytes, time and what bounds it",
+            measures=True,
+        ),
+        StageInfo(
+            "optimize",
+            "pipeline.stages.optimize",
+            1,
+            {"model": "model", "effect": "json", "history": "json"},
+            "apply one optimization step",
+        ),
+        StageInfo(
+            "evaluate",
+            "pipeline.stages.evaluate",
+            1,
+            {"metrics": "json", "predictions": "arrays"},
+            "accuracy, stored bytes, parameters and MACs of the stored model",
+        ),
+        StageInfo(
+            "benchmark",
+            "pipeline.stages.benchmark",
+            1,
+            {"benchmark": "json", "samples": "arrays"},
+            "time baseline against optimized, interleaved in fresh processes",
+            measures=True,
+        ),
+        StageInfo(
+            "submit",
+            "pipeline.stages.submit",
+            1,
+            {"submission": "json"},
+            "choose a point and build the submission",
+        ),
+        StageInfo("report", "pipeline.stages.report", 1, {"html": "text", "md": "text"}, "render the report"),
+    )
+}

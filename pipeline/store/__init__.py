@@ -1,0 +1,1 @@
+"""The content-addressed store: what was computed, under which key, and the bytes that came out."""

@@ -1,0 +1,108 @@
+"""The store on this machine's disk: objects by content, records by action key, an index, and locks that die with the process.
+
+Layout of the folder (default `.pipeline/` in the working directory):
+
+    objects/ab/cdef…      content, named by its SHA-256, read-only
+    actions/ab/cdef….json the record of an executed node, named by its action key
+    index.sqlite3         the same records for quick look-up, rebuilt from them when lost; remembered facts
+    locks/  tmp/  quarantine/   CACHEDIR.TAG  .gitignore
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.core.errors import EnvironmentProblem
+from pipeline.store.index import Index
+from pipeline.store.objects import Objects, write_atomically
+from pipeline.store.record import Artifact, Record
+
+__all__ = ["LocalStore"]
+
+_CACHEDIR_TAG = b"Signature: 8a477f597d28d172789f06886806bc55\n# This folder can be deleted; its content is computed again.\n"
+
+
+class LocalStore:
+    """A store in a folder, made on first use."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        try:
+            self._prepare()
+            self._index = Index(root)
+        except OSError as error:
+            raise EnvironmentProblem(
+                f"the store {root} cannot be used: {error.strerror or error}; choose another folder with --store"
+            ) from error
+        self._objects = Objects(root)
+
+    def close(self) -> None:
+        """Close the index."""
+        self._index.close()
+
+    def get(self, key: str) -> Record | None:
+        """Return the record under this key when each of its artifacts is there with its size, else None."""
+        record = self._index.get(key)
+        return record if record and not self.missing(record) else None
+
+    def missing(self, record: Record) -> tuple[str, ...]:
+        """Return the roles whose artifacts were deleted or cut short."""
+        return tuple(r for r, artifact in record.outputs.items() if not self._objects.has(artifact.digest, artifact.size))
+
+    def peek(self, key: str) -> Record | None:
+        """Return the record under this key whether or not its artifacts are still there."""
+        return self._index.get(key)
+
+    def commit(self, record: Record) -> None:
+        """Write the record's JSON file durably, then index it; an earlier session under the same key is kept in it."""
+        path = self.root / "actions" / record.key[:2] / f"{record.key[2:]}.json"
+        write_atomically(path, json.dumps(record.to_json(), sort_keys=True).encode(), tmp=self.root / "tmp")
+        self._index.put(record)
+
+    def read(self, digest: str) -> bytes:
+        """Return an object's bytes after checking them against the digest; raises CorruptObject."""
+        return self._objects.read(digest)
+
+    def write(self, data: bytes) -> str:
+        """Store bytes durably; return their digest."""
+        return self._objects.write(data)
+
+    def put(self, artifact_bytes: bytes, codec: str) -> Artifact:
+        """Store an encoded output."""
+        return Artifact(self.write(artifact_bytes), codec, len(artifact_bytes))
+
+    def object_path(self, digest: str) -> Path:
+        """Return where an object lies."""
+        return self._objects.path(digest)
+
+    def lock_path(self, key: str) -> Path:
+        """Return the file that is locked while this key is computed."""
+        return self.root / "locks" / f"{key}.lock"
+
+    def recent(self, stage: str) -> Iterator[Record]:
+        """Yield the newest records of a stage first."""
+        return self._index.recent(stage)
+
+    def remember(self, kind: str, facts: Mapping[str, Any]) -> None:
+        """Keep answers that are expensive to find again; every one can be lost without harm."""
+        self._index.remember(kind, dict(facts))
+
+    def recall(self, kind: str, name: str) -> Any:
+        """Return a remembered answer, or None."""
+        return self._index.recall(kind, name)
+
+    def recall_all(self, kind: str) -> dict[str, Any]:
+        """Return all remembered answers of a kind."""
+        return self._index.recall_all(kind)
+
+    def _prepare(self) -> None:
+        if (self.root / "CACHEDIR.TAG").exists():
+            return
+        for folder in ("objects", "actions", "locks", "tmp"):
+            os.makedirs(self.root / folder, exist_ok=True)
+        (self.root / ".gitignore").write_text("*\n")
+        (self.root / "CACHEDIR.TAG").write_bytes(_CACHEDIR_TAG)

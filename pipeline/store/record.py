@@ -1,0 +1,69 @@
+"""The record of one executed node: its key's pre-image and the artifacts that came out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.core.keys import Preimage
+
+__all__ = ["Artifact", "Record"]
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A stored output: SHA-256 of its bytes, the codec that reads them, and their number."""
+
+    digest: str
+    codec: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a node did: `finished_at` in seconds since the epoch, `seconds` the stage's own work.
+
+    `sessions` counts how often a measuring node was measured under this key; earlier outputs stay in `earlier`.
+    """
+
+    key: str
+    label: str
+    preimage: Preimage
+    outputs: Mapping[str, Artifact]
+    finished_at: float
+    seconds: float
+    earlier: tuple[Mapping[str, Artifact], ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as JSON values."""
+        return {
+            "key": self.key,
+            "label": self.label,
+            "preimage": self.preimage.to_json(),
+            "outputs": _outputs_json(self.outputs),
+            "finished_at": self.finished_at,
+            "seconds": self.seconds,
+            "earlier": [_outputs_json(outputs) for outputs in self.earlier],
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Record:
+        """Rebuild a record; raises KeyError or TypeError when `data` is not what `to_json` gives."""
+        return cls(
+            data["key"],
+            data["label"],
+            Preimage.from_json(data["preimage"]),
+            _outputs(data["outputs"]),
+            data["finished_at"],
+            data["seconds"],
+            tuple(_outputs(outputs) for outputs in data["earlier"]),
+        )
+
+
+def _outputs_json(outputs: Mapping[str, Artifact]) -> dict[str, list[Any]]:
+    return {role: [artifact.digest, artifact.codec, artifact.size] for role, artifact in outputs.items()}
+
+
+def _outputs(data: Mapping[str, Any]) -> dict[str, Artifact]:
+    return {role: Artifact(*fields) for role, fields in data.items()}
