@@ -1,0 +1,84 @@
+"""The machine's facts and their fingerprint."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from pipeline.measure import machine
+
+CPUINFO = """processor\t: 0
+cpu family\t: 6
+model\t\t: 143
+model name\t: Example CPU @ 2.00GHz
+stepping\t: 8
+flags\t\t: fpu sse4_2 avx2 fma avx512_vnni hypervisor constant_tsc
+
+processor\t: 1
+model name\t: Another CPU
+"""
+
+
+def fake_root(root: Path) -> Path:
+    files = {
+        "proc/cpuinfo": CPUINFO,
+        "proc/meminfo": "MemTotal:       16000000 kB\nMemFree:  1 kB\n",
+        "proc/1/cgroup": "0::/kubepods/pod1\n",
+        "sys/devices/system/cpu/cpu0/cache/index0/level": "1\n",
+        "sys/devices/system/cpu/cpu0/cache/index0/type": "Data\n",
+        "sys/devices/system/cpu/cpu0/cache/index0/size": "48K\n",
+        "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor": "performance\n",
+        "sys/devices/system/cpu/intel_pstate/no_turbo": "1\n",
+    }
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+def test_reads_what_the_kernel_says(tmp_path):
+    """Every fact comes from the first core's entries of the kernel's files."""
+    found = machine.facts(fake_root(tmp_path))
+    assert found["cpu"] == "Example CPU @ 2.00GHz (family/model/stepping 6/143/8)"
+    assert found["flags"] == ["avx2", "avx512_vnni", "fma", "sse4_2"]
+    assert found["virtual"] is True
+    assert found["caches"] == {"L1d": 49152}
+    assert found["memory_bytes"] == 16_384_000_000
+    assert (found["container"], found["governor"], found["turbo"]) == ("kubernetes", "performance", False)
+    assert found["missing"] == {}
+
+
+def test_what_cannot_be_read_is_none_with_a_reason(tmp_path):
+    """On a system without these files every fact from them is None and `missing` names the file."""
+    found = machine.facts(tmp_path)
+    absent = {"caches", "container", "cpu", "flags", "governor", "memory_bytes", "turbo", "virtual"}
+    assert {key for key in found if found[key] is None} == absent == found["missing"].keys()
+    assert found["missing"]["cpu"] == "/proc/cpuinfo: No such file or directory"
+
+
+def test_facts_of_this_machine_are_json():
+    """The facts of the machine at hand survive JSON unchanged and count at least one core."""
+    found = machine.facts()
+    assert json.loads(json.dumps(found)) == found
+    assert found["cores"]["allowed"] >= 1
+
+
+def test_fingerprint_is_stable_and_tells_machines_apart(tmp_path):
+    """The fingerprint is the same on each call, ignores some kB of memory, and changes with the processor."""
+    first = machine.fingerprint(fake_root(tmp_path))
+    assert machine.fingerprint() == machine.fingerprint()
+    (tmp_path / "proc/meminfo").write_text("MemTotal:       16000100 kB\n")
+    assert machine.fingerprint(tmp_path) == first
+    (tmp_path / "proc/cpuinfo").write_text(CPUINFO.replace("2.00", "2.10"))
+    assert machine.fingerprint(tmp_path) != first
+
+
+def test_needs_only_the_standard_library():
+    """Importing the module loads nothing that is not in the standard library, so that planning stays quick."""
+    code = (
+        "import sys; import pipeline.measure.machine as m; m.fingerprint();"
+        "names = {n.partition('.')[0] for n in sys.modules} - set(sys.stdlib_module_names);"
+        "assert not [n for n in names if n in ('numpy', 'scipy', 'tinytorch', 'yaml')], names"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[3])
