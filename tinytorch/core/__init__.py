@@ -1,0 +1,1 @@
+"""The course's modules: tensors, autograd, layers, losses, data loading, optimizers, training, convolution."""

@@ -1,0 +1,126 @@
+"""The layer: what every building block of a network can do, and say about itself.
+
+A layer computes (`forward`), names its parameters, and describes itself by `config` (JSON facts), `state` (arrays),
+`output_shape` and `macs`, from which saving, profiling and compression follow. The layers themselves are elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Self, TypeAlias
+
+from tinytorch.core.function import Array
+from tinytorch.core.tensor import Tensor
+from tinytorch.errors import ModelFileError
+
+__all__ = ["JSON", "Layer", "Stateless", "checked_state", "walk"]
+
+JSON: TypeAlias = "None | bool | int | float | str | Sequence[JSON] | Mapping[str, JSON]"
+
+
+class Layer:
+    """The base of all layers; a subclass defines `forward` and, if it has any, `parameters`.
+
+    What tinytorch ships defines all of these methods. Course code that only has forward and parameters works too.
+    """
+
+    training: bool = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Compute the output for a batch `x`."""
+        raise NotImplementedError(f"{type(self).__name__} must define forward(x).")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute `forward` of the same arguments."""
+        return self.forward(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{k}={v}' for k, v in self.config().items())})"
+
+    def parameters(self) -> list[Tensor]:
+        """List the trainable tensors: the layer's own, weight before bias, then its children's in order."""
+        return [p for child in self.children().values() for p in child.parameters()]
+
+    def children(self) -> dict[str, Layer]:
+        """Name the layers directly inside this one, in order of execution; empty for a leaf."""
+        return {}
+
+    def train(self) -> Self:
+        """Switch this layer and all inside it to training behaviour."""
+        return self._set_training(True)
+
+    def eval(self) -> Self:
+        """Switch this layer and all inside it to inference behaviour."""
+        return self._set_training(False)
+
+    def _set_training(self, is_training: bool) -> Self:
+        for layer in walk(self):
+            layer.training = is_training
+        return self
+
+    def config(self) -> dict[str, JSON]:
+        """Return the constructor's facts as JSON."""
+        return {}
+
+    def state(self) -> dict[str, Array]:
+        """Return the layer's own arrays by name, not its children's; empty if it has none."""
+        return {}
+
+    @classmethod
+    def from_state(cls, config: Mapping[str, Any], state: Mapping[str, Array]) -> Self:
+        """Build a layer with exactly these arrays; raise ModelFileError where they contradict `config`."""
+        raise ModelFileError(f"{cls.__name__} cannot be built from a saved state.")
+
+    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape of one output sample for one input sample, without the batch axis.
+
+        Raises ValueError for a shape this layer cannot take.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say its output shape.")
+
+    def macs(self, input_shape: tuple[int, ...]) -> int:
+        """Return the multiply-accumulates one sample costs in this layer; 0 for elementwise work."""
+        raise NotImplementedError(f"{type(self).__name__} does not say its multiply-accumulates.")
+
+
+class Stateless(Layer):
+    """A leaf without arrays, which its config rebuilds; elementwise and of unchanged shape unless it says otherwise."""
+
+    @classmethod
+    def from_state(cls, config: Mapping[str, Any], state: Mapping[str, Array]) -> Self:
+        """Build the layer from `config`; raise ModelFileError for unknown settings or any array."""
+        checked_state(cls, state, {})
+        try:
+            return cls(**config)
+        except (TypeError, ValueError) as error:
+            raise ModelFileError(f"{cls.__name__} cannot be built from {dict(config)}: {error}") from error
+
+    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the same shape."""
+        return tuple(input_shape)
+
+    def macs(self, input_shape: tuple[int, ...]) -> int:
+        """Return 0: there are no multiply-accumulates."""
+        return 0
+
+
+def walk(layer: Layer) -> Iterator[Layer]:
+    """Yield `layer` and everything inside it, parents first, in order of execution."""
+    yield layer
+    for child in layer.children().values():
+        yield from walk(child)
+
+
+def checked_state(
+    cls: type[Layer], state: Mapping[str, Array], shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, Tensor]:
+    """Return the arrays of `state` as parameters, after checking that there are exactly `shapes`, all float32."""
+    if set(state) != set(shapes):
+        raise ModelFileError(f"{cls.__name__} needs the arrays {sorted(shapes)}, but got {sorted(state)}.")
+    for name, shape in shapes.items():
+        if state[name].shape != shape or state[name].dtype != "float32":
+            raise ModelFileError(
+                f"{cls.__name__}.{name} must be float32 of shape {shape}, "
+                f"but is {state[name].dtype} of shape {state[name].shape}."
+            )
+    return {name: Tensor(state[name], requires_grad=True) for name in shapes}

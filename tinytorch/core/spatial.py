@@ -1,0 +1,406 @@
+"""Layers for images (N, C, H, W): convolution, pooling, batch normalization, and the course's SimpleCNN.
+
+The ops only keep what their derivative needs and call the array kernels; `flatten` is in layers.py.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Self, TypeAlias
+
+import numpy as np
+
+from tinytorch.core.activations import ReLU
+from tinytorch.core.function import Array, Function, is_grad_enabled
+from tinytorch.core.layer import JSON, Layer, Stateless, checked_state
+from tinytorch.core.layers import Flatten, Linear
+from tinytorch.core.tensor import Tensor
+from tinytorch.kernels import reference
+
+__all__ = [
+    "AvgPool2d",
+    "AvgPool2dBackward",
+    "BatchNorm2d",
+    "BatchNorm2dBackward",
+    "Conv2d",
+    "Conv2dBackward",
+    "MaxPool2d",
+    "MaxPool2dBackward",
+    "SimpleCNN",
+]
+
+Pair: TypeAlias = tuple[int, int]
+
+
+class Conv2dBackward(Function):
+    """Cross-correlation of x (N, C, H, W) with weight (O, C, kh, kw), plus bias (O,) unless left out."""
+
+    stride: Pair
+    padding: Pair
+
+    def forward(self, x: Array, weight: Array, bias: Array | None = None) -> Array:
+        """Return (N, O, H', W')."""
+        self.x, self.weight = x, weight
+        return reference.conv2d(x, weight, bias, self.stride, self.padding)
+
+    def backward(self, grad: Array) -> tuple[Array | None, ...]:
+        """Correlate the gradient with the input (weight) and with the weight, transposed (input)."""
+        size, kernel = self.x.shape[2:], self.weight.shape[2:]
+        grad_x = grad_w = None
+        if self.needs[0]:
+            grad_x = reference.conv2d_input_grad(grad, self.weight, size, self.stride, self.padding)
+        if self.needs[1]:
+            grad_w = reference.conv2d_weight_grad(grad, self.x, kernel, self.stride, self.padding)
+        return (grad_x, grad_w, grad.sum(axis=(0, 2, 3)))[: len(self.needs)]
+
+
+class MaxPool2dBackward(Function):
+    """The largest value of each window."""
+
+    kernel: Pair
+    stride: Pair
+    padding: Pair
+
+    def forward(self, x: Array) -> Array:
+        """Return (N, C, H', W')."""
+        self.x, self.out = x, reference.max_pool2d(x, self.kernel, self.stride, self.padding)
+        return self.out
+
+    def backward(self, grad: Array) -> tuple[Array | None, ...]:
+        """The first maximum of a window gets its gradient."""
+        return (reference.max_pool2d_grad(grad, self.x, self.out, self.kernel, self.stride, self.padding),)
+
+
+class AvgPool2dBackward(Function):
+    """The mean of each window."""
+
+    kernel: Pair
+    stride: Pair
+    padding: Pair
+
+    def forward(self, x: Array) -> Array:
+        """Return (N, C, H', W')."""
+        self.size = x.shape[2:]
+        return reference.avg_pool2d(x, self.kernel, self.stride, self.padding)
+
+    def backward(self, grad: Array) -> tuple[Array | None, ...]:
+        """Every value of a window gets an equal share."""
+        return (reference.avg_pool2d_grad(grad, self.size, self.kernel, self.stride, self.padding),)
+
+
+class BatchNorm2dBackward(Function):
+    """(x - mean)/√(var + eps)·gamma + beta for each channel, with the batch's statistics or with fixed ones.
+
+    `mean` and `var` None: the batch's own, through which the gradient flows [Ioffe & Szegedy, 2015]. After `forward`,
+    `batch_mean` and `batch_var` (biased) hold what was used.
+    """
+
+    eps: float
+    mean: Array | None
+    var: Array | None
+
+    def forward(self, x: Array, gamma: Array, beta: Array) -> Array:
+        """Normalize, scale and shift."""
+        if self.mean is None or self.var is None:
+            self.batch_mean: Array = x.mean(axis=(0, 2, 3))
+            centered = x - self.batch_mean[:, None, None]
+            self.batch_var: Array = np.mean(centered * centered, axis=(0, 2, 3))
+        else:
+            self.batch_mean, self.batch_var = self.mean.astype(x.dtype), self.var.astype(x.dtype)
+            centered = x - self.batch_mean[:, None, None]
+        self.inverse_std = 1 / np.sqrt(self.batch_var + x.dtype.type(self.eps))
+        self.gamma = gamma
+        centered *= self.inverse_std[:, None, None]
+        self.normalized = centered
+        return centered * gamma[:, None, None] + beta[:, None, None]
+
+    def backward(self, grad: Array) -> tuple[Array | None, ...]:
+        """d/dx = γ/σ·(g - mean(g) - x̂·mean(g·x̂)); the two means vanish for fixed statistics."""
+        weighted = grad * self.normalized
+        grad_beta, grad_gamma = grad.sum(axis=(0, 2, 3)), weighted.sum(axis=(0, 2, 3))
+        grad_x = None
+        if self.needs[0]:
+            grad_x = grad
+            if self.mean is None:
+                count = grad.dtype.type(grad.size // grad.shape[1])
+                grad_x = grad - (grad_beta / count)[:, None, None]
+                grad_x -= self.normalized * (grad_gamma / count)[:, None, None]
+            grad_x = grad_x * (self.gamma * self.inverse_std)[:, None, None]
+        return grad_x, grad_gamma, grad_beta
+
+
+class Conv2d(Layer):
+    """Cross-correlate images with learned kernels: (N, in, H, W) -> (N, out, H', W').
+
+    `weight` is (out, in, kh, kw), drawn from N(0, 2/fan_in) [He et al., 2015]; `bias` is zeros (out,) or None. Sizes are
+    an int or a pair. `rng` None draws from NumPy's global state. Raises ValueError for sizes that make no sense.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | Pair,
+        stride: int | Pair = 1,
+        padding: int | Pair = 0,
+        bias: bool = True,
+        *,
+        rng: np.random.Generator | None = None,
+    ) -> None:
+        self._set_sizes(in_channels, out_channels, kernel_size, stride, padding)
+        draw = np.random.standard_normal if rng is None else rng.standard_normal
+        shape = self._weight_shape()
+        self.weight = Tensor(draw(shape) * math.sqrt(2 / math.prod(shape[1:])), requires_grad=True)
+        self.bias = Tensor(np.zeros(out_channels), requires_grad=True) if bias else None
+
+    def _set_sizes(
+        self, inputs: int, outputs: int, kernel: int | Pair, stride: int | Pair, padding: int | Pair
+    ) -> None:
+        if inputs < 1 or outputs < 1:
+            raise ValueError(f"Conv2d needs at least one channel on each side, got {inputs} -> {outputs}.")
+        self.in_channels, self.out_channels = int(inputs), int(outputs)
+        self.kernel_size: Any = kernel
+        self.stride: Any = stride
+        self.padding: Any = padding
+        self._kernel = _pair("kernel_size", kernel, 1)
+        self._stride = _pair("stride", stride, 1)
+        self._padding = _pair("padding", padding, 0)
+
+    def _weight_shape(self) -> tuple[int, int, int, int]:
+        return (self.out_channels, self.in_channels, *self._kernel)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve a batch; raise ValueError unless it is 4-D with in_channels channels and no smaller than the kernel."""
+        if x.ndim != 4:
+            raise ValueError(_not_images("Conv2d", x.shape))
+        self.output_shape(x.shape[1:])
+        tensors = (x, self.weight) if self.bias is None else (x, self.weight, self.bias)
+        return Conv2dBackward.run(*tensors, stride=self._stride, padding=self._padding)
+
+    def parameters(self) -> list[Tensor]:
+        """Return [weight, bias], or [weight] without a bias."""
+        return [self.weight] if self.bias is None else [self.weight, self.bias]
+
+    def config(self) -> dict[str, JSON]:
+        """Return the constructor's sizes, as pairs."""
+        return {
+            "in_channels": self.in_channels,
+            "out_channels": self.out_channels,
+            "kernel_size": list(self._kernel),
+            "stride": list(self._stride),
+            "padding": list(self._padding),
+            "bias": self.bias is not None,
+        }
+
+    def state(self) -> dict[str, Array]:
+        """Return weight and bias."""
+        arrays = {"weight": self.weight.data}
+        return arrays if self.bias is None else {**arrays, "bias": self.bias.data}
+
+    @classmethod
+    def from_state(cls, config: Mapping[str, Any], state: Mapping[str, Array]) -> Self:
+        """Build the layer around copies of these arrays."""
+        layer = cls.__new__(cls)
+        sizes = (config[k] for k in ("in_channels", "out_channels", "kernel_size", "stride", "padding"))
+        layer._set_sizes(*sizes)
+        shapes: dict[str, tuple[int, ...]] = {"weight": layer._weight_shape()}
+        if config.get("bias", True):
+            shapes["bias"] = (layer.out_channels,)
+        tensors = checked_state(cls, state, shapes)
+        layer.weight, layer.bias = tensors["weight"], tensors.get("bias")
+        return layer
+
+    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return (out, H', W') for (in, H, W)."""
+        if len(input_shape) != 3 or input_shape[0] != self.in_channels:
+            raise ValueError(
+                f"Conv2d({self.in_channels} -> {self.out_channels}) cannot take samples of shape {input_shape}: expected "
+                f"({self.in_channels}, height, width) to go with the weight of shape {self._weight_shape()}."
+            )
+        return (self.out_channels, *_windows("Conv2d", input_shape, self._kernel, self._stride, self._padding))
+
+    def macs(self, input_shape: tuple[int, ...]) -> int:
+        """Return in·kh·kw for every output value."""
+        return math.prod(self.output_shape(input_shape)) * math.prod(self._weight_shape()[1:])
+
+
+class _Pool2d(Stateless):
+    """What both poolings share: the window, its stride (the window's size unless given) and padding."""
+
+    def __init__(self, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0) -> None:
+        self.kernel_size: Any = kernel_size
+        self.stride: Any = kernel_size if stride is None else stride
+        self.padding: Any = padding
+        self._kernel = _pair("kernel_size", kernel_size, 1)
+        self._stride = _pair("stride", self.stride, 1)
+        self._padding = _pair("padding", padding, 0)
+        if any(2 * p > k for p, k in zip(self._padding, self._kernel, strict=True)):
+            raise ValueError(
+                f"{type(self).__name__}: padding {self._padding} is more than half of the window {self._kernel}, "
+                "so that some windows would see only padding."
+            )
+
+    def _sizes(self, x: Tensor) -> dict[str, Pair]:
+        if x.ndim != 4:
+            raise ValueError(_not_images(type(self).__name__, x.shape))
+        self.output_shape(x.shape[1:])
+        return {"kernel": self._kernel, "stride": self._stride, "padding": self._padding}
+
+    def config(self) -> dict[str, JSON]:
+        """Return window, stride and padding, as pairs."""
+        return {"kernel_size": list(self._kernel), "stride": list(self._stride), "padding": list(self._padding)}
+
+    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return (C, H', W') for (C, H, W)."""
+        if len(input_shape) != 3:
+            raise ValueError(f"{type(self).__name__} needs samples (channels, height, width), got {input_shape}.")
+        return (
+            input_shape[0],
+            *_windows(type(self).__name__, input_shape, self._kernel, self._stride, self._padding),
+        )
+
+
+class MaxPool2d(_Pool2d):
+    """Keep the largest value of each window; sizes are an int or a pair, `stride` None means the window's size."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pool a batch (N, C, H, W)."""
+        return MaxPool2dBackward.run(x, **self._sizes(x))
+
+
+class AvgPool2d(_Pool2d):
+    """Average each window, zero padding included; sizes are an int or a pair, `stride` None means the window's size."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pool a batch (N, C, H, W)."""
+        return AvgPool2dBackward.run(x, **self._sizes(x))
+
+
+class BatchNorm2d(Layer):
+    """Normalize each channel over batch and pixels, then scale by `gamma` and shift by `beta` (both (C,)).
+
+    Training uses the batch's statistics and moves `running_mean` and `running_var` (unbiased) towards them by
+    `momentum`; evaluation uses those. [Ioffe & Szegedy, 2015]
+    """
+
+    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
+        if num_features < 1:
+            raise ValueError(f"BatchNorm2d needs at least one channel, got {num_features}.")
+        self.num_features, self.eps, self.momentum = int(num_features), float(eps), float(momentum)
+        self.gamma = Tensor(np.ones(num_features), requires_grad=True)
+        self.beta = Tensor(np.zeros(num_features), requires_grad=True)
+        self.running_mean: Array = np.zeros(num_features, np.float32)
+        self.running_var: Array = np.ones(num_features, np.float32)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalize a batch (N, C, H, W)."""
+        if x.ndim != 4 or x.shape[1] != self.num_features:
+            raise ValueError(
+                f"BatchNorm2d({self.num_features}) got an input of shape {x.shape}, but needs "
+                f"(batch, {self.num_features}, height, width)."
+            )
+        if self.training:
+            self._track(x.data)
+            return BatchNorm2dBackward.run(x, self.gamma, self.beta, eps=self.eps, mean=None, var=None)
+        if is_grad_enabled():
+            fixed = {"mean": self.running_mean, "var": self.running_var}
+            return BatchNorm2dBackward.run(x, self.gamma, self.beta, eps=self.eps, **fixed)
+        scale = self.gamma.data / np.sqrt(self.running_var + np.float32(self.eps))
+        out = x.data * scale[:, None, None]
+        out += (self.beta.data - self.running_mean * scale)[:, None, None]
+        return Tensor._wrap(out)
+
+    def _track(self, x: Array) -> None:
+        count = x.size // self.num_features
+        keep, new = np.float32(1 - self.momentum), np.float32(self.momentum)
+        unbiased = x.var(axis=(0, 2, 3)) * np.float32(count / max(count - 1, 1))
+        self.running_mean = keep * self.running_mean + new * x.mean(axis=(0, 2, 3))
+        self.running_var = keep * self.running_var + new * unbiased
+
+    def parameters(self) -> list[Tensor]:
+        """Return [gamma, beta]."""
+        return [self.gamma, self.beta]
+
+    def config(self) -> dict[str, JSON]:
+        """Return num_features, eps and momentum."""
+        return {"num_features": self.num_features, "eps": self.eps, "momentum": self.momentum}
+
+    def state(self) -> dict[str, Array]:
+        """Return gamma, beta and the running statistics."""
+        return {
+            "gamma": self.gamma.data,
+            "beta": self.beta.data,
+            "running_mean": self.running_mean,
+            "running_var": self.running_var,
+        }
+
+    @classmethod
+    def from_state(cls, config: Mapping[str, Any], state: Mapping[str, Array]) -> Self:
+        """Build the layer around copies of these arrays."""
+        layer = cls(**config)
+        shape = (layer.num_features,)
+        tensors = checked_state(cls, state, dict.fromkeys(("gamma", "beta", "running_mean", "running_var"), shape))
+        layer.gamma, layer.beta = tensors["gamma"], tensors["beta"]
+        layer.running_mean, layer.running_var = tensors["running_mean"].data, tensors["running_var"].data
+        return layer
+
+    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the same shape, which must be (num_features, H, W)."""
+        if len(input_shape) != 3 or input_shape[0] != self.num_features:
+            raise ValueError(
+                f"BatchNorm2d({self.num_features}) cannot take samples of shape {input_shape}: expected "
+                f"({self.num_features}, height, width)."
+            )
+        return tuple(input_shape)
+
+    def macs(self, input_shape: tuple[int, ...]) -> int:
+        """Return 0: elementwise."""
+        return 0
+
+
+class SimpleCNN(Layer):
+    """The course's small network for 3-channel 32x32 images: two convolutions, each pooled, and one linear layer."""
+
+    def __init__(self, num_classes: int = 10) -> None:
+        self.conv1 = Conv2d(3, 16, kernel_size=3, padding=1)
+        self.pool1 = MaxPool2d(2)
+        self.conv2 = Conv2d(16, 32, kernel_size=3, padding=1)
+        self.pool2 = MaxPool2d(2)
+        self.relu = ReLU()
+        self.flatten = Flatten()
+        self.fc = Linear(32 * 8 * 8, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits (N, num_classes) for images (N, 3, 32, 32)."""
+        x = self.pool1(self.relu(self.conv1(x)))
+        x = self.pool2(self.relu(self.conv2(x)))
+        return self.fc.forward(self.flatten(x))
+
+    def children(self) -> dict[str, Layer]:
+        """Name the layers that hold parameters or change the shape."""
+        return {name: getattr(self, name) for name in ("conv1", "pool1", "conv2", "pool2", "flatten", "fc")}
+
+
+def _pair(name: str, value: Any, least: int) -> Pair:
+    pair = tuple(value) if isinstance(value, tuple | list) else (value, value)
+    if len(pair) != 2 or not all(isinstance(v, int | np.integer) and v >= least for v in pair):
+        raise ValueError(f"{name} must be an int or two ints of at least {least} (height, width), but got {value!r}.")
+    return int(pair[0]), int(pair[1])
+
+
+def _not_images(layer: str, shape: tuple[int, ...]) -> str:
+    return (
+        f"{layer} needs a 4-D input (batch, channels, height, width), but got shape {shape} with {len(shape)} axes. "
+        "For one image add the batch axis: x.reshape(1, channels, height, width)."
+    )
+
+
+def _windows(layer: str, shape: tuple[int, ...], kernel: Pair, stride: Pair, padding: Pair) -> Pair:
+    size = reference.output_size((shape[1], shape[2]), kernel, stride, padding)
+    if min(size) < 1:
+        raise ValueError(
+            f"{layer}: a window of {kernel} does not fit into images of {shape[1:]} padded by {padding}. "
+            "Use a smaller kernel_size or more padding."
+        )
+    return size

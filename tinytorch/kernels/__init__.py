@@ -1,0 +1,1 @@
+"""Array-level code: plain NumPy arrays in and out, no Tensor, no layers."""

@@ -1,0 +1,159 @@
+"""Convolution and pooling on NumPy arrays: NCHW at the surface, channels last inside.
+
+A result is an NCHW view of channels-last memory, so a chain of layers never transposes: the next convolution finds its
+input already in place, and NumPy's elementwise functions keep the layout. Any other input is copied once.
+Every forward function stands beside its derivatives. These are the oracle for faster kernels, and what runs without them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = [
+    "avg_pool2d",
+    "avg_pool2d_grad",
+    "conv2d",
+    "conv2d_input_grad",
+    "conv2d_weight_grad",
+    "max_pool2d",
+    "max_pool2d_grad",
+    "output_size",
+]
+
+Array: TypeAlias = npt.NDArray[Any]
+Pair: TypeAlias = tuple[int, int]
+
+
+def output_size(size: Pair, kernel: Pair, stride: Pair, padding: Pair) -> Pair:
+    """Return (H, W) after a window of `kernel` slides with `stride` over an image of `size` padded by `padding`."""
+    height, width = ((n + 2 * p - k) // s + 1 for n, k, s, p in zip(size, kernel, stride, padding, strict=True))
+    return height, width
+
+
+def conv2d(x: Array, weight: Array, bias: Array | None, stride: Pair, padding: Pair) -> Array:
+    """Cross-correlate: x (N, C, H, W), weight (O, C, kh, kw) -> (N, O, H', W')."""
+    count, out_channels = len(x), len(weight)
+    rows = _patch_rows(x, weight.shape[2:], stride, padding)
+    out: Array = rows @ weight.transpose(2, 3, 1, 0).reshape(-1, out_channels)
+    if bias is not None:
+        out += bias
+    height, width = output_size(x.shape[2:], weight.shape[2:], stride, padding)
+    return out.reshape(count, height, width, out_channels).transpose(0, 3, 1, 2)
+
+
+def conv2d_weight_grad(grad: Array, x: Array, kernel: Pair, stride: Pair, padding: Pair) -> Array:
+    """Return the gradient for the weight (O, C, kh, kw), given that of the output (N, O, H', W')."""
+    channels, out_channels = x.shape[1], grad.shape[1]
+    rows = _patch_rows(x, kernel, stride, padding)
+    by_tap = rows.T @ _channels_last(grad).reshape(-1, out_channels)
+    return np.ascontiguousarray(by_tap.reshape(*kernel, channels, out_channels).transpose(3, 2, 0, 1))
+
+
+def conv2d_input_grad(grad: Array, weight: Array, size: Pair, stride: Pair, padding: Pair) -> Array:
+    """Return the gradient for the input (N, C, *size), given that of the output (N, O, H', W')."""
+    out_channels, channels, kh, kw = weight.shape
+    count, _, height, width = grad.shape
+    rows = _channels_last(grad).reshape(-1, out_channels)
+    taps = rows @ weight.transpose(0, 2, 3, 1).reshape(out_channels, -1)
+    taps = taps.reshape(count, height, width, kh, kw, channels)
+    padded = np.zeros((count, size[0] + 2 * padding[0], size[1] + 2 * padding[1], channels), grad.dtype)
+    for i in range(kh):
+        for j in range(kw):
+            _tap(padded, i, j, (height, width), stride)[...] += taps[:, :, :, i, j]
+    return _cropped(padded, size, padding).transpose(0, 3, 1, 2)
+
+
+def max_pool2d(x: Array, kernel: Pair, stride: Pair, padding: Pair) -> Array:
+    """Return the largest value in each window: (N, C, H, W) -> (N, C, H', W'); padding never wins."""
+    padded = _padded(x, padding, -np.inf)
+    size = output_size(x.shape[2:], kernel, stride, padding)
+    out = _tap(padded, 0, 0, size, stride).copy()
+    for i in range(kernel[0]):
+        for j in range(kernel[1]):
+            if i or j:
+                np.maximum(out, _tap(padded, i, j, size, stride), out=out)
+    return out.transpose(0, 3, 1, 2)
+
+
+def max_pool2d_grad(grad: Array, x: Array, out: Array, kernel: Pair, stride: Pair, padding: Pair) -> Array:
+    """Send each gradient to the first maximum of its window, in row-major order."""
+    padded = _padded(x, padding, -np.inf)
+    result = np.zeros(padded.shape, grad.dtype)
+    last, left = _channels_last(out), _channels_last(grad).copy()
+    size = last.shape[1:3]
+    for i in range(kernel[0]):
+        for j in range(kernel[1]):
+            share = left * (_tap(padded, i, j, size, stride) == last)
+            _tap(result, i, j, size, stride)[...] += share
+            left -= share
+    return _cropped(result, x.shape[2:], padding).transpose(0, 3, 1, 2)
+
+
+def avg_pool2d(x: Array, kernel: Pair, stride: Pair, padding: Pair) -> Array:
+    """Return the mean of each window: (N, C, H, W) -> (N, C, H', W'); zero padding counts as values."""
+    padded = _padded(x, padding, 0.0)
+    size = output_size(x.shape[2:], kernel, stride, padding)
+    out = _tap(padded, 0, 0, size, stride).copy()
+    for i in range(kernel[0]):
+        for j in range(kernel[1]):
+            if i or j:
+                out += _tap(padded, i, j, size, stride)
+    out *= out.dtype.type(1 / (kernel[0] * kernel[1]))
+    return out.transpose(0, 3, 1, 2)
+
+
+def avg_pool2d_grad(grad: Array, size: Pair, kernel: Pair, stride: Pair, padding: Pair) -> Array:
+    """Spread each gradient evenly over its window."""
+    count, channels, height, width = grad.shape
+    share = _channels_last(grad) * grad.dtype.type(1 / (kernel[0] * kernel[1]))
+    padded = np.zeros((count, size[0] + 2 * padding[0], size[1] + 2 * padding[1], channels), grad.dtype)
+    for i in range(kernel[0]):
+        for j in range(kernel[1]):
+            _tap(padded, i, j, (height, width), stride)[...] += share
+    return _cropped(padded, size, padding).transpose(0, 3, 1, 2)
+
+
+def _channels_last(x: Array) -> Array:
+    return np.ascontiguousarray(x.transpose(0, 2, 3, 1))
+
+
+def _padded(x: Array, padding: Pair, value: float) -> Array:
+    """Return x (N, C, H, W) as contiguous (N, H + 2·ph, W + 2·pw, C)."""
+    (ph, pw), (count, channels, height, width) = padding, x.shape
+    if not ph and not pw:
+        return _channels_last(x)
+    padded = np.full((count, height + 2 * ph, width + 2 * pw, channels), value, x.dtype)
+    padded[:, ph : ph + height, pw : pw + width] = x.transpose(0, 2, 3, 1)
+    return padded
+
+
+def _cropped(padded: Array, size: Pair, padding: Pair) -> Array:
+    (ph, pw), (height, width) = padding, size
+    return padded[:, ph : ph + height, pw : pw + width] if ph or pw else padded
+
+
+def _tap(padded: Array, i: int, j: int, size: Pair, stride: Pair) -> Array:
+    """Return the view of what window position (i, j) sees at every output pixel: (N, H', W', C)."""
+    (height, width), (sh, sw) = size, stride
+    return padded[:, i : i + sh * (height - 1) + 1 : sh, j : j + sw * (width - 1) + 1 : sw]
+
+
+def _patch_rows(x: Array, kernel: Pair, stride: Pair, padding: Pair) -> Array:
+    """Copy every window to one row: (N·H'·W', kh·kw·C)."""
+    (kh, kw), (sh, sw) = kernel, stride
+    padded = _padded(x, padding, 0.0)
+    count, _, _, channels = padded.shape
+    height, width = output_size(x.shape[2:], kernel, stride, padding)
+    if kernel == (1, 1) and stride == (1, 1):
+        return padded.reshape(-1, channels)
+    sn, srow, scol, sc = padded.strides
+    windows = np.ndarray(
+        (count, height, width, kh, kw, channels),
+        padded.dtype,
+        buffer=padded,
+        strides=(sn, srow * sh, scol * sw, srow, scol, sc),
+    )
+    return windows.reshape(count * height * width, kh * kw * channels)
