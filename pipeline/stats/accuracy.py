@@ -1,0 +1,95 @@
+"""How sure an accuracy is, and whether two models differ on the same items. Nothing here knows models or files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special  # type: ignore[import-untyped]
+
+__all__ = ["Accuracy", "McNemar", "accuracy", "mcnemar", "wilson"]
+
+# Below this many discordant pairs the chi-square approximation is poor, and the exact test is used
+# (McNemar 1947; the limit of 25 is Fagerland, Lydersen & Laake 2013, BMC Med. Res. Methodol. 13:91).
+_EXACT_BELOW = 25
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Items answered correctly out of those evaluated, with the interval of the true rate."""
+
+    correct: int
+    evaluated: int
+    interval: tuple[float, float]
+    confidence: float
+    method: str = "wilson"
+
+    @property
+    def accuracy(self) -> float:
+        """The share answered correctly, 0 to 1."""
+        return self.correct / self.evaluated
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record that metrics and submissions hold."""
+        return {
+            "accuracy": self.accuracy,
+            "correct": self.correct,
+            "evaluated": self.evaluated,
+            "interval": list(self.interval),
+            "confidence": self.confidence,
+            "method": self.method,
+        }
+
+
+@dataclass(frozen=True)
+class McNemar:
+    """The items on which exactly one of two models is right, and how likely such an imbalance is by chance."""
+
+    only_baseline: int
+    only_candidate: int
+    p_value: float
+    method: str
+
+
+def accuracy(predictions: NDArray[np.int64], labels: NDArray[np.int64], confidence: float = 0.95) -> Accuracy:
+    """Count the predictions (N,) that equal the labels (N,); raises ValueError for other shapes or no items."""
+    if predictions.shape != labels.shape or predictions.ndim != 1:
+        raise ValueError(f"predictions {predictions.shape} and labels {labels.shape} must both be (N,)")
+    correct = int(np.count_nonzero(predictions == labels))
+    return Accuracy(correct, len(labels), wilson(correct, len(labels), confidence), confidence)
+
+
+def wilson(correct: int, evaluated: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Return Wilson's score interval of a rate (E. B. Wilson, JASA 22:209, 1927), within [0, 1].
+
+    Unlike the normal approximation it holds near 0 and 1 and for few items. Raises ValueError unless
+    0 <= correct <= evaluated and evaluated >= 1.
+    """
+    if not 0 <= correct <= evaluated or evaluated < 1:
+        raise ValueError(f"{correct} correct of {evaluated} evaluated is not a rate")
+    z2 = float(special.ndtri(0.5 + confidence / 2)) ** 2
+    center = (correct + z2 / 2) / (evaluated + z2)
+    half = np.sqrt(z2 * (correct * (evaluated - correct) / evaluated + z2 / 4)) / (evaluated + z2)
+    low = 0.0 if correct == 0 else float(center - half)  # exactly, where rounding would leave 1e-18
+    high = 1.0 if correct == evaluated else float(center + half)
+    return low, high
+
+
+def mcnemar(baseline_correct: NDArray[np.bool_], candidate_correct: NDArray[np.bool_]) -> McNemar:
+    """Test whether two models err equally often, from their answers to the same items, both bool (N,).
+
+    Exact (two-sided binomial) below 25 items on which they disagree, else chi-square with Edwards' continuity
+    correction. Raises ValueError if the shapes differ.
+    """
+    if baseline_correct.shape != candidate_correct.shape:
+        raise ValueError(f"shapes {baseline_correct.shape} and {candidate_correct.shape} are not paired")
+    only_baseline = int(np.count_nonzero(baseline_correct & ~candidate_correct))
+    only_candidate = int(np.count_nonzero(candidate_correct & ~baseline_correct))
+    discordant = only_baseline + only_candidate
+    if discordant < _EXACT_BELOW:
+        tail = special.bdtr(min(only_baseline, only_candidate), discordant, 0.5) if discordant else 1.0
+        return McNemar(only_baseline, only_candidate, min(1.0, 2.0 * float(tail)), "exact")
+    statistic = (abs(only_baseline - only_candidate) - 1) ** 2 / discordant if only_baseline != only_candidate else 0.0
+    return McNemar(only_baseline, only_candidate, float(special.chdtrc(1, statistic)), "chi2")
