@@ -1,0 +1,31 @@
+"""Data sets by name.
+
+`DATASETS` maps a name to the module that loads it, resolved only when it is asked for: listing imports no NumPy, and
+a change to one data set leaves the cached results of the others alone. Every module offers ``ARGS`` (argument ->
+default), ``load(root, seed, **args)``, ``shape(**args)``, ``classes_count(**args)`` and ``files(root, **args)``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from types import ModuleType
+
+__all__ = ["DATASETS", "load_dataset_module"]
+
+DATASETS: dict[str, str] = {
+    "cifar10": "tinytorch.data.cifar10",
+    "digits": "tinytorch.data.digits",
+    "image_folder": "tinytorch.data.image_folder",
+    "mnist": "tinytorch.data.mnist",
+    "synthetic": "tinytorch.data.synthetic",
+}
+
+
+def load_dataset_module(name: str) -> ModuleType:
+    """Return the module of the data set `name`; raises ValueError with the valid names and the nearest one."""
+    if name in DATASETS:
+        return importlib.import_module(DATASETS[name])
+    near = difflib.get_close_matches(name, DATASETS, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"no data set is named {name!r}{hint} (valid: {', '.join(sorted(DATASETS))})")

@@ -1,0 +1,84 @@
+"""CIFAR-10 in its binary version (A. Krizhevsky, 2009): data_batch_1.bin to data_batch_5.bin and test_batch.bin.
+
+A record is one class byte and 3 x 32 x 32 colour bytes, channel by channel. `root` is the folder with the files or
+the one with cifar-10-batches-bin/ in it. `validation_share` of the five batches becomes the validation split. It
+downloads nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tinytorch.arguments import Argument, number, with_defaults
+from tinytorch.data.partition import Pool, from_train_and_test
+from tinytorch.data.reading import find, inside, open_data, read_end, read_exactly, require_folder
+from tinytorch.data.split import Dataset
+from tinytorch.errors import DataFileError
+
+__all__ = ["ARGS", "classes_count", "files", "load", "shape"]
+
+ARGS: dict[str, Argument] = {"validation_share": 0.1}
+
+_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+_FILES = (*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin")
+_FOLDER = "cifar-10-batches-bin"
+_RECORD = 1 + 3 * 32 * 32
+_MOST = 10_000 * _RECORD  # the size of each original file
+_EXPECTED = f"1 to 10,000 records of {_RECORD} bytes, as many as in {_FILES[0]}"
+
+
+def load(root: Path | None, seed: int, **args: Argument) -> Dataset:
+    """Read the six files; raises DataFileError if one is missing or wrong. `seed` changes nothing."""
+    share = _validation_share(args)
+    paths = files(root, **args)
+    size = paths[0].stat().st_size
+    records = [_read_records(path, size) for path in paths]
+    return from_train_and_test("cifar10", _CLASSES, _pool(records[:5]), _pool(records[5:]), 255.0, share)
+
+
+def shape(**args: Argument) -> tuple[int, int, int]:
+    """Return the shape (C, H, W) of an image."""
+    _validation_share(args)
+    return 3, 32, 32
+
+
+def classes_count(**args: Argument) -> int | None:
+    """Return the number of classes."""
+    _validation_share(args)
+    return len(_CLASSES)
+
+
+def files(root: Path | None, **args: Argument) -> list[Path]:
+    """Return the files that the content depends on: the five batches, then the test batch."""
+    _validation_share(args)
+    folder = require_folder(root, "cifar10", f"{_FILES[0]} or {_FOLDER}/")
+    nested = folder / _FOLDER
+    if nested.is_dir():
+        folder = inside(folder, nested).resolve()
+    return [find(folder, [name]) for name in _FILES]
+
+
+def _validation_share(args: dict[str, Argument]) -> float:
+    chosen = with_defaults("cifar10", ARGS, args)
+    return number("validation_share", chosen["validation_share"], 0.01, 0.5)
+
+
+def _read_records(path: Path, size: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    """Read one file of `size` bytes; all six have one size, so a file cut between two records is noticed."""
+    found = path.stat().st_size
+    if found != size or not 0 < size <= _MOST or size % _RECORD:
+        raise DataFileError(path, f"{found} bytes", _EXPECTED)
+    with open_data(path, _EXPECTED) as stream:
+        records = np.frombuffer(read_exactly(stream, size, path, _EXPECTED), dtype=np.uint8).reshape(-1, _RECORD)
+        read_end(stream, path, _EXPECTED)
+    if records[:, 0].max() >= len(_CLASSES):
+        raise DataFileError(path, f"class number {records[:, 0].max()}", "class numbers from 0 to 9")
+    return records
+
+
+def _pool(batches: Sequence[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]) -> Pool:
+    pixels = np.concatenate([batch[:, 1:] for batch in batches]).reshape(-1, 3, 32, 32)
+    return Pool(pixels, np.concatenate([batch[:, 0] for batch in batches]).astype(np.int64))

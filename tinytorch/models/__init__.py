@@ -1,0 +1,29 @@
+"""Models by name.
+
+`MODELS` maps a name to the module that builds it, resolved only when it is asked for: listing imports no NumPy, and a
+change to one model leaves the cached results of the others alone. Every module offers ``ARGS`` (argument -> default)
+and ``build(input_shape, classes, rng, **args)``. Their networks are made of the layers in tinytorch.core.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from types import ModuleType
+
+__all__ = ["MODELS", "load_model_module"]
+
+MODELS: dict[str, str] = {
+    "cnn": "tinytorch.models.cnn",
+    "mlp": "tinytorch.models.mlp",
+    "resnet": "tinytorch.models.resnet",
+}
+
+
+def load_model_module(name: str) -> ModuleType:
+    """Return the module of the model `name`; raises ValueError with the valid names and the nearest one."""
+    if name in MODELS:
+        return importlib.import_module(MODELS[name])
+    near = difflib.get_close_matches(name, MODELS, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"no model is named {name!r}{hint} (valid: {', '.join(sorted(MODELS))})")
