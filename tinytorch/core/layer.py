@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self, TypeAlias
 
+import numpy as np
+
 from tinytorch.core.function import Array
 from tinytorch.core.tensor import Tensor
 from tinytorch.errors import ModelFileError
 
 __all__ = ["JSON", "Layer", "Stateless", "checked_state", "walk"]
 
-JSON: TypeAlias = "None | bool | int | float | str | Sequence[JSON] | Mapping[str, JSON]"
+JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 
 
 class Layer:
@@ -81,6 +83,14 @@ class Layer:
     def macs(self, input_shape: tuple[int, ...]) -> int:
         """Return the multiply-accumulates one sample costs in this layer; 0 for elementwise work."""
         raise NotImplementedError(f"{type(self).__name__} does not say its multiply-accumulates.")
+
+    def parameter_count(self) -> int:
+        """Return the number of values the layer has learned, in whatever form it holds them."""
+        return sum(parameter.size for parameter in self.parameters())
+
+    def nonzero_count(self) -> int:
+        """Return how many of the learned values are not zero."""
+        return sum(int(np.count_nonzero(parameter.data)) for parameter in self.parameters())
 
 
 class Stateless(Layer):

@@ -120,12 +120,12 @@ class Network(Sequential):
         return super().macs(self.input_shape if input_shape is None else input_shape)
 
     def parameter_count(self) -> int:
-        """Return the number of trainable values."""
-        return sum(parameter.size for parameter in self.parameters())
+        """Return the number of learned values of all layers."""
+        return sum(layer.parameter_count() for _, layer in self.named_layers())
 
     def nonzero_count(self) -> int:
-        """Return how many of the trainable values are not zero."""
-        return sum(int(np.count_nonzero(parameter.data)) for parameter in self.parameters())
+        """Return how many of them are not zero."""
+        return sum(layer.nonzero_count() for _, layer in self.named_layers())
 
 
 class Residual(Layer):
