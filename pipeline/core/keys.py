@@ -23,8 +23,8 @@ class Preimage:
 
     `params` holds only what the stage reads (its spec); `inputs` maps role to *content* digest, so that an upstream
     step that is run again and produces the same bytes changes nothing here (early cutoff); `environment` names what
-    else can change the bytes of a result (Python, numpy, BLAS, CPU instructions) and, for a stage that measures, the machine.
-    Paths, mtimes, the experiment's name, the layout of the YAML file, worker counts and timeouts are never part of it.
+    else can change the bytes of a result (Python, numpy, BLAS, CPU instructions) and, for a stage that measures, the
+    machine. Paths, mtimes, the layout of the YAML file, worker counts and timeouts are never part of it.
     """
 
     stage: str

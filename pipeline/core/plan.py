@@ -90,7 +90,7 @@ class Catalog:
     dataset_module: Callable[[str], str]
     resolve_step: Callable[[str, Mapping[str, Any]], tuple[str, Mapping[str, Any]]]
     pass_module: Callable[[str], str]
-    pass_needs: Callable[[str], frozenset[str]]
+    pass_needs: Callable[[str, Mapping[str, Any]], frozenset[str]]
     data_files: Callable[[DataSpec], Sequence[str]]
 
 
@@ -99,7 +99,9 @@ def make_plan(experiment: Experiment, catalog: Catalog) -> Plan:
     draft = _Draft(catalog)
     runs = tuple(_plan_run(draft, run) for run in experiment.runs)
     submit = _plan_submit(draft, experiment, runs)
-    report = draft.add("report", "", {"formats": list(experiment.outputs.report)}, {"submission": Ref(submit, "submission")})
+    report = draft.add(
+        "report", "", {"formats": list(experiment.outputs.report)}, {"submission": Ref(submit, "submission")}
+    )
     return Plan(tuple(draft.nodes.values()), runs, submit, report)
 
 
@@ -161,7 +163,7 @@ def _plan_train(draft: _Draft, model: ModelSpec, seed: int, data: str) -> str:
 
 def _plan_step(draft: _Draft, step: Step, seed: int, data: str, model: Ref) -> str:
     name, params = draft.catalog.resolve_step(step.use, step.params)
-    needs = sorted(draft.catalog.pass_needs(name))
+    needs = sorted(draft.catalog.pass_needs(name, params))
     spec = {"pass": name, "params": as_json(params), "seed": seed}
     inputs = {"model": model, **{role: Ref(data, role) for role in needs}}
     return draft.add("optimize", _step_title(step), spec, inputs, (draft.catalog.pass_module(name),))

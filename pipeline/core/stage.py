@@ -13,9 +13,9 @@ __all__ = ["InputArtifact", "Inputs", "StageInfo"]
 class StageInfo:
     """A line of the STAGES table.
 
-    `module` has `execute(spec, inputs) -> {role: value}`; `version` is raised when the stage's meaning changes in a way
-    its code does not show; `outputs` maps role to codec (see `pipeline.store.codecs`); a stage that `measures` runs alone
-    on its machine, and the machine is part of its key.
+    `module` has `execute(spec, inputs) -> {role: value}`; `version` is raised when the stage's meaning changes in a
+    way its code does not show; `outputs` maps role to codec (see `pipeline.store.codecs`); a stage that `measures` runs
+    alone on its machine, and the machine is part of its key.
     """
 
     name: str
@@ -36,7 +36,7 @@ class InputArtifact:
 
 
 class Inputs(Mapping[str, Any]):
-    """The inputs of one execution, by role: `inputs["model"]` decodes on first use, `inputs.digest("model")` does not."""
+    """The inputs of one execution: `inputs["model"]` decodes on first use, `inputs.digest("model")` does not."""
 
     def __init__(self, artifacts: Mapping[str, InputArtifact]) -> None:
         self._artifacts = dict(artifacts)

@@ -1,4 +1,4 @@
-"""What surrounds a computation and can change its bytes: first-party code, Python, numpy and its BLAS, the CPU's instructions.
+"""What surrounds a computation and can change its bytes: our code, Python, numpy and its BLAS, CPU instructions.
 
 Everything is found without importing numpy, so that a run in which nothing has to be done stays quick.
 """
@@ -23,8 +23,6 @@ __all__ = ["CodeDigests", "Environment", "library_version", "numeric_environment
 
 _FIRST_PARTY = {"pipeline", "tinytorch"}
 _PROJECT = Path(__file__).resolve().parents[2]
-# Instruction sets by which OpenBLAS and NumPy choose other kernels, whose rounding can differ.
-_SIMD = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "avx_vnni", "amx_int8", "fma", "asimd", "sve")
 
 
 class Environment:
@@ -51,14 +49,14 @@ class CodeDigests:
 
     def modules(self, node: Node) -> dict[str, str]:
         """Return module -> syntax-tree digest for all first-party code behind a node."""
-        if node.code_roots not in self._closures:
-            self._closures[node.code_roots] = closure(node.code_roots, self._facts)
-            self._store.remember("code", self._new)
-            self._new = {}
-        return self._closures[node.code_roots]
+        return self._closure(node.code_roots)
+
+    def module_digest(self, module: str) -> str:
+        """Return the digest of one module and all it imports."""
+        return closure_digest(self._closure((module,)))
 
     def digest(self, node: Node) -> str:
-        """Return the digest of `modules(node)`, and remember the modules under it, so that `why` can name the changed ones."""
+        """Return the digest of `modules(node)`; the modules are remembered under it, for `changed`."""
         modules = self.modules(node)
         digest = closure_digest(modules)
         if self._store.recall("closure", digest) is None:
@@ -71,6 +69,13 @@ class CodeDigests:
         if old is None or new is None:
             return ()
         return tuple(name for name in sorted({*old, *new}) if old.get(name) != new.get(name))
+
+    def _closure(self, roots: tuple[str, ...]) -> dict[str, str]:
+        if roots not in self._closures:
+            self._closures[roots] = closure(roots, self._facts)
+            self._store.remember("code", self._new)
+            self._new = {}
+        return self._closures[roots]
 
     def _facts(self, module: str) -> ModuleFacts | None:
         if module not in self._modules:
@@ -112,7 +117,8 @@ def numeric_environment() -> dict[str, str]:
         "safetensors": library_version("safetensors"),
         "scipy": library_version("scipy"),
         "arch": platform.machine(),
-        "simd": ",".join(flag for flag in _SIMD if flag in machine.cpu_flags()),
+        # Instruction sets by which OpenBLAS and NumPy choose other kernels, whose rounding can differ.
+        "simd": ",".join(machine.facts()["flags"] or ["unknown"]),
     }
 
 
@@ -128,7 +134,7 @@ def library_version(package: str) -> str:
 
 
 def _bundled_libraries(package: str) -> str:
-    """Name the native libraries that a wheel brings (their names carry a hash), or say that they come from elsewhere."""
+    """Name the native libraries that a wheel brings (their names carry a hash), or say "system"."""
     folder = _package_folder(package)
     libraries = folder.parent / f"{package}.libs" if folder else None
     return ",".join(sorted(os.listdir(libraries))) if libraries and libraries.is_dir() else "system"

@@ -1,20 +1,23 @@
-"""Walks the plan: takes what is stored, has the rest executed, and goes on beside a failure with what does not depend on it."""
+"""Walks the plan: takes what is stored, has the rest executed, and goes on beside a failure with what it can."""
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from pipeline.core.event import Event, Outcome
 from pipeline.core.keys import Preimage
 from pipeline.core.plan import Node, Plan
+from pipeline.core.stage import StageInfo
 from pipeline.execute.decide import Oracle
+from pipeline.store.local import LocalStore
 from pipeline.store.objects import CorruptObject
 from pipeline.store.record import Artifact, Record
 
-__all__ = ["EXECUTORS", "Executor", "NodeResult", "execute_plan"]
+__all__ = ["EXECUTORS", "Executor", "MakeExecutor", "NodeResult", "execute_plan", "executor_named"]
 
 # Loaded when the first node has to run: an executor imports numpy, a fully cached run needs none.
 EXECUTORS = {"inline": "pipeline.execute.inline:InlineExecutor"}
@@ -25,6 +28,9 @@ class Executor(Protocol):
 
     def run(self, node: Node, key: str, preimage: Preimage, inputs: Mapping[str, Artifact], again: bool) -> Record:
         """Return the committed record; what the stage raises passes through."""
+
+
+MakeExecutor = Callable[[LocalStore, Mapping[str, StageInfo]], Executor]
 
 
 @dataclass(frozen=True)
@@ -39,14 +45,15 @@ class NodeResult:
 
 
 def execute_plan(
-    plan: Plan, oracle: Oracle, emit: Callable[[Event], None], executor: str = "inline"
+    plan: Plan, oracle: Oracle, emit: Callable[[Event], None], make_executor: MakeExecutor | None = None
 ) -> dict[str, NodeResult]:
     """Bring every node of the plan up to date; return the results by node id, in plan order.
 
     A stage's exception ends its own branch only; KeyboardInterrupt passes through, and all that was committed stays.
+    The executor is made when the first node has to run (default: inline).
     """
     results: dict[str, NodeResult] = {}
-    runner = _LazyExecutor(executor, oracle)
+    runner = _LazyExecutor(make_executor or executor_named("inline"), oracle)
     for node in plan.nodes:
         result = _settle(node, results, oracle, runner, emit)
         if isinstance(result.error, CorruptObject):
@@ -59,19 +66,25 @@ def execute_plan(
     return results
 
 
-class _LazyExecutor:
-    def __init__(self, name: str, oracle: Oracle) -> None:
-        self._name = name
-        self._oracle = oracle
-        self._executor: Executor | None = None
+def executor_named(name: str) -> MakeExecutor:
+    """Return what makes the executor with this name; its module is imported when it is made."""
 
-    def get(self) -> Executor:
-        if self._executor is None:
-            module, _, attribute = EXECUTORS[self._name].partition(":")
-            factory: Any = getattr(importlib.import_module(module), attribute)
-            self._executor = factory(self._oracle.store, self._oracle.stages)
-        assert self._executor is not None
-        return self._executor
+    def make(store: LocalStore, stages: Mapping[str, StageInfo]) -> Executor:
+        module, _, attribute = EXECUTORS[name].partition(":")
+        executor: Executor = getattr(importlib.import_module(module), attribute)(store, stages)
+        return executor
+
+    return make
+
+
+class _LazyExecutor:
+    def __init__(self, make: MakeExecutor, oracle: Oracle) -> None:
+        self._make = make
+        self._oracle = oracle
+
+    @functools.cached_property
+    def executor(self) -> Executor:
+        return self._make(self._oracle.store, self._oracle.stages)
 
 
 def _restore(
@@ -102,7 +115,9 @@ def _settle(
     emit(Event(node.id, node.label, None, decision.reason))
     known = oracle.store.get(decision.key) is not None
     try:
-        record = runner.get().run(node, decision.key, decision.preimage, inputs, again=known)
-    except Exception as error:  # whatever a stage raises ends its branch, is reported with its traceback, and fails the run
+        record = runner.executor.run(node, decision.key, decision.preimage, inputs, again=known)
+    except (
+        Exception
+    ) as error:  # whatever a stage raises ends its branch, is reported with its traceback, and fails the run
         return NodeResult(node, Outcome.FAILED, decision.reason, None, error)
     return NodeResult(node, Outcome.RAN, decision.reason, record)

@@ -1,4 +1,4 @@
-"""How a stage's outputs become bytes and come back. The same value always gives the same bytes; nothing here executes code.
+"""How a stage's outputs become bytes and come back. Equal values give equal bytes; nothing here executes code.
 
 Imported only where a node runs or a result is read as arrays: it needs numpy, safetensors and tinytorch.
 """

@@ -1,7 +1,7 @@
 """The store's index: a SQLite file that answers "is this key there?" without touching a folder of records.
 
 It can be lost: everything in `actions` is rebuilt from the JSON record beside each result, and `facts` are only
-remembered answers (a module's syntax-tree digest by its source, the digest of a large data file, that a document was valid).
+remembered answers (a module's syntax-tree digest by its source, a large data file's digest, that a file was valid).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The store on this machine's disk: objects by content, records by action key, an index, and locks that die with the process.
+"""The store on this machine's disk: objects by content, records by action key, an index, locks that die with a process.
 
 Layout of the folder (default `.pipeline/` in the working directory):
 
@@ -23,7 +23,9 @@ from pipeline.store.record import Artifact, Record
 
 __all__ = ["LocalStore"]
 
-_CACHEDIR_TAG = b"Signature: 8a477f597d28d172789f06886806bc55\n# This folder can be deleted; its content is computed again.\n"
+_CACHEDIR_TAG = (
+    b"Signature: 8a477f597d28d172789f06886806bc55\n# This folder can be deleted; its content is computed again.\n"
+)
 
 
 class LocalStore:
@@ -51,7 +53,9 @@ class LocalStore:
 
     def missing(self, record: Record) -> tuple[str, ...]:
         """Return the roles whose artifacts were deleted or cut short."""
-        return tuple(r for r, artifact in record.outputs.items() if not self._objects.has(artifact.digest, artifact.size))
+        return tuple(
+            r for r, artifact in record.outputs.items() if not self._objects.has(artifact.digest, artifact.size)
+        )
 
     def peek(self, key: str) -> Record | None:
         """Return the record under this key whether or not its artifacts are still there."""

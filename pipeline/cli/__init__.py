@@ -1,0 +1,19 @@
+"""The command line: one file per command, and this table of them. A command's module is imported when it is called."""
+
+from __future__ import annotations
+
+__all__ = ["COMMANDS"]
+
+# name -> what it does, as `--help` says it; the module is pipeline.cli.<name>: configure(parser), run(args) -> Answer
+COMMANDS: dict[str, str] = {
+    "run": "run an experiment: train, optimize, evaluate, benchmark, submit, report",
+    "plan": "say what a run would do, and why, without doing it",
+    "validate": "check experiment files and submissions",
+    "why": "explain what a node depends on and why it ran or would run",
+    "show": "show the result of an earlier run",
+    "list": "list models, data, passes or stages",
+    "init": "write a commented experiment file to start from",
+    "doctor": "check this machine and installation",
+    "schema": "print a schema, or the path of its file",
+    "explain": "explain an error code",
+}

@@ -1,0 +1,91 @@
+"""Check this machine and installation: versions, BLAS, cores, what can be measured here and what cannot."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import importlib.util
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import threadpoolctl
+
+from pipeline.cli.answer import Answer
+from pipeline.cli.experiment import add_store_argument
+from pipeline.cli.tables import table
+from pipeline.measure import clock, machine
+
+__all__ = ["configure", "run"]
+
+# package -> the extra that brings it, "" for those that are always installed
+_PACKAGES = {
+    "numpy": "",
+    "PyYAML": "",
+    "jsonschema": "",
+    "scipy": "",
+    "rich": "",
+    "safetensors": "",
+    "filelock": "",
+    "threadpoolctl": "",
+    "jinja2": "report",
+    "pillow": "images",
+}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    add_store_argument(parser)
+
+
+def run(args: argparse.Namespace) -> Answer:
+    """Answer with a table of checks; the exit code is 6 when something that is needed is missing."""
+    rows = [*_versions(), *_machine(), _store(Path(args.store or os.environ.get("PIPELINE_STORE") or ".pipeline"))]
+    failed = any(row["status"] == "missing" for row in rows)
+    text = table(("status", "what", "found"), [(row["status"], row["what"], row["found"]) for row in rows])
+    return Answer(text, {"checks": rows, "machine": machine.facts()}, 6 if failed else 0)
+
+
+def _row(status: str, what: str, found: str) -> dict[str, str]:
+    return {"status": status, "what": what, "found": found}
+
+
+def _versions() -> list[dict[str, str]]:
+    rows = [_row("ok", "Python", f"{platform.python_version()} ({platform.machine()})")]
+    for package, extra in _PACKAGES.items():
+        try:
+            rows.append(_row("ok", package, importlib.metadata.version(package)))
+        except importlib.metadata.PackageNotFoundError:
+            fix = f'pip install "tinytorch-pipeline[{extra}]"' if extra else "pip install tinytorch-pipeline"
+            rows.append(_row("optional" if extra else "missing", package, fix))
+    return rows
+
+
+def _machine() -> list[dict[str, str]]:
+    facts: dict[str, Any] = machine.facts()
+    np.ones((2, 2)) @ np.ones((2, 2))  # loads the BLAS library, so that it can be asked for its name
+    blas = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+    named = ", ".join(f"{pool['internal_api']} {pool['version']} ({pool.get('architecture', '?')})" for pool in blas)
+    rows = [
+        _row(
+            "ok",
+            "processor",
+            f"{facts['cpu']}, {facts['cores']['allowed']} of {facts['cores']['online']} cores allowed",
+        ),
+        _row("ok", "instructions", " ".join(facts["flags"] or [])),
+        _row("ok" if blas else "note", "BLAS", named or "numpy does not say"),
+        _row("ok", "kernels", "NumPy (integer layers run exactly, through the fp32 BLAS)"),
+        _row("ok", "clock", f"perf_counter_ns, resolution {clock.measure().resolution_ns} ns"),
+    ]
+    rows += [_row("note", key, f"not readable: {reason}") for key, reason in facts["missing"].items()]
+    return rows
+
+
+def _store(path: Path) -> dict[str, str]:
+    existing = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    if not os.access(existing, os.W_OK):
+        return _row("missing", "store", f"{path}: {existing} cannot be written to")
+    free = os.statvfs(existing)
+    return _row("ok", "store", f"{path}, {free.f_bavail * free.f_frsize / 2**30:.1f} GiB free")

@@ -1,0 +1,56 @@
+"""Arguments shared by the commands that take an experiment file, and how they get from it to an `Experiment`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from pipeline.config.build import build, checked_digest
+from pipeline.config.load import load
+from pipeline.core.errors import ConfigError
+from pipeline.core.experiment import Experiment
+from pipeline.store.local import LocalStore
+
+__all__ = ["add_experiment_arguments", "add_store_argument", "open_experiment", "open_store"]
+
+
+def add_experiment_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add FILE, --set, --sweep and --store."""
+    parser.add_argument("file", metavar="FILE", help="the experiment, a YAML file")
+    parser.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="override a value, e.g. optimize.prune.sparsity=0.7",
+    )
+    parser.add_argument(
+        "--sweep", metavar="KEY=A,B,…", action="append", default=[], help="sweep a variable or a value, e.g. bits=8,4"
+    )
+    add_store_argument(parser)
+
+
+def add_store_argument(parser: argparse.ArgumentParser) -> None:
+    """Add --store."""
+    parser.add_argument(
+        "--store", metavar="DIR", help="where results are cached (default: $PIPELINE_STORE or .pipeline in this folder)"
+    )
+
+
+def open_store(args: argparse.Namespace) -> LocalStore:
+    """Open the store that the arguments, the environment or the default name."""
+    return LocalStore(Path(args.store or os.environ.get("PIPELINE_STORE") or ".pipeline"))
+
+
+def open_experiment(args: argparse.Namespace, store: LocalStore) -> Experiment:
+    """Read, check and expand the file. That a file was found valid is remembered by its content; raises ConfigError."""
+    document = load(Path(args.file))
+    digest = checked_digest(document, args.set, args.sweep)
+    if store.recall("checked", digest) is None:
+        from pipeline.config.check import check
+
+        if problems := check(document, args.set, args.sweep):
+            raise ConfigError(problems)
+        store.remember("checked", {digest: True})
+    return build(document, args.set, args.sweep, checked=True)

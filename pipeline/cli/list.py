@@ -1,0 +1,62 @@
+"""List what an experiment file can name: models, data, passes or stages."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any
+
+from pipeline.cli.answer import Answer
+from pipeline.cli.tables import table
+from pipeline.stages import STAGES
+from tinytorch.data import DATASETS, load_dataset_module
+from tinytorch.models import MODELS, load_model_module
+from tinytorch.passes import PASSES, STEPS, load_pass
+
+__all__ = ["configure", "run"]
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("kind", choices=sorted(_KINDS), help="what to list")
+
+
+def run(args: argparse.Namespace) -> Answer:
+    """Answer with one row an entry."""
+    rows = _KINDS[args.kind]()
+    columns = list(rows[0])
+    return Answer(table(columns, [[str(row[column]) for column in columns] for row in rows]), {args.kind: rows})
+
+
+def _summary(module: ModuleType) -> str:
+    return (module.__doc__ or "").partition("\n\n")[0].replace("\n", " ")
+
+
+def _with_args(names: Mapping[str, str], load: Callable[[str], ModuleType]) -> list[dict[str, Any]]:
+    rows = []
+    for name in sorted(names):
+        module = load(name)
+        args = ", ".join(f"{key}={value}" for key, value in module.ARGS.items())
+        rows.append({"name": name, "args": args, "what": _summary(module)})
+    return rows
+
+
+def _passes() -> list[dict[str, Any]]:
+    steps = {name: step for step, (_, _, choices) in STEPS.items() for name, _ in choices.values()}
+    return [{"name": name, "step": steps[name], "what": _summary(load_pass(name))} for name in sorted(PASSES)]
+
+
+def _stages() -> list[dict[str, Any]]:
+    return [
+        {"name": info.name, "outputs": ", ".join(info.outputs), "measures": info.measures, "what": info.summary}
+        for info in STAGES.values()
+    ]
+
+
+_KINDS: dict[str, Callable[[], list[dict[str, Any]]]] = {
+    "data": lambda: _with_args(DATASETS, load_dataset_module),
+    "models": lambda: _with_args(MODELS, load_model_module),
+    "passes": _passes,
+    "stages": _stages,
+}

@@ -1,0 +1,94 @@
+"""An experiment from its plan to the files a person reads: plan, execute, publish.
+
+Leaves out reading the experiment (`pipeline.config`), deciding and executing (`pipeline.execute`) and printing
+(`pipeline.cli`).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.core.event import Event, Outcome
+from pipeline.core.experiment import Experiment
+from pipeline.core.plan import Plan, make_plan
+from pipeline.execute.catalog import make_catalog
+from pipeline.execute.decide import Oracle
+from pipeline.execute.scheduler import NodeResult, execute_plan
+from pipeline.publish import publish
+from pipeline.stages import STAGES
+from pipeline.store.local import LocalStore
+from pipeline.store.objects import write_atomically
+
+__all__ = ["RunResult", "prepare", "run_experiment"]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run came to: node results in plan order, the submission (None after a failure), and the files written."""
+
+    plan: Plan
+    nodes: dict[str, NodeResult]
+    submission: dict[str, Any] | None
+    files: dict[str, Path]
+
+    def count(self, outcome: Outcome) -> int:
+        """Return how many nodes ended like this."""
+        return sum(result.outcome is outcome for result in self.nodes.values())
+
+    @property
+    def failures(self) -> tuple[NodeResult, ...]:
+        """Return the nodes that failed, in plan order."""
+        return tuple(result for result in self.nodes.values() if result.outcome is Outcome.FAILED)
+
+
+def prepare(experiment: Experiment, store: LocalStore, *, fresh: bool = False) -> tuple[Plan, Oracle]:
+    """Lay out the plan and bind it to the store; nothing is executed."""
+    oracle = Oracle(store, STAGES, fresh=fresh)
+    return make_plan(experiment, make_catalog(store, oracle.environment.code)), oracle
+
+
+def run_experiment(
+    experiment: Experiment, store: LocalStore, folder: Path, emit: Callable[[Event], None], *, fresh: bool = False
+) -> RunResult:
+    """Bring the experiment up to date and write its results to `folder`; what a stage raises is in the result.
+
+    Measuring stages measure again when `fresh`. Raises SubmissionInvalid if what came out breaks its own schema.
+    """
+    started = time.time()
+    plan, oracle = prepare(experiment, store, fresh=fresh)
+    results = execute_plan(plan, oracle, emit)
+    submission, files = publish(plan, results, store, folder, experiment.outputs)
+    _write_record(folder / "run.json", experiment, results, started)
+    return RunResult(plan, results, submission, files)
+
+
+def _write_record(path: Path, experiment: Experiment, results: dict[str, NodeResult], started: float) -> None:
+    record = {
+        "experiment": experiment.name,
+        "source": experiment.source.digest,
+        "started_at": started,
+        "finished_at": time.time(),
+        "nodes": [_node_json(result) for result in results.values()],
+    }
+    write_atomically(path, json.dumps(record, indent=1).encode())
+
+
+def _node_json(result: NodeResult) -> dict[str, Any]:
+    record = result.record
+    return {
+        "id": result.node.id,
+        "label": result.node.label,
+        "stage": result.node.stage,
+        "outcome": result.outcome.value,
+        "reason": result.reason,
+        "key": record.key if record else None,
+        "seconds": record.seconds if record else None,
+        "outputs": {role: artifact.digest for role, artifact in record.outputs.items()} if record else {},
+        "error": "".join(traceback.format_exception(result.error)) if result.error else None,
+    }

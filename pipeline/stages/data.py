@@ -1,0 +1,28 @@
+"""The data stage: load a dataset and hand on its three disjoint splits, each as an artifact of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.core.stage import Inputs
+from tinytorch.data import load_dataset_module
+
+__all__ = ["execute"]
+
+
+def execute(spec: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
+    """Load `spec["name"]` from `spec["root"]`; raises DataFileError when a file is missing or damaged."""
+    module = load_dataset_module(spec["name"])
+    # The split is fixed by the dataset, not by the experiment's seed, so that every seed is tested on the same images.
+    dataset = module.load(Path(spec["root"]) if spec["root"] else None, 0, **spec["args"])
+    splits = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
+    info = {
+        "name": dataset.name,
+        "classes": list(dataset.classes),
+        "shape": list(dataset.train.shape),
+        "digest": dataset.digest(),
+        "counts": {role: len(split) for role, split in splits.items()},
+    }
+    return {**{role: split.to_arrays() for role, split in splits.items()}, "info": info}

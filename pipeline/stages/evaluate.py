@@ -1,0 +1,66 @@
+"""The evaluate stage: what the stored model answers, how often it is right, and what it weighs.
+
+The model comes out of the store, so accuracy is that of the artifact itself, not of an object that was never saved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from pipeline.core.stage import Inputs
+from pipeline.stats.accuracy import wilson_interval
+from tinytorch.data.split import Split
+from tinytorch.models.network import Network
+
+__all__ = ["execute"]
+
+_CONFIDENCE = 0.95
+
+
+def execute(spec: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
+    """Return metrics (see `schemas/`) and the predicted labels of the validation and test splits."""
+    model: Network = inputs["model"]
+    predictions: dict[str, np.ndarray] = {}
+    metrics: dict[str, Any] = {}
+    for role in ("validation", "test"):
+        split = Split.from_arrays(inputs[role])
+        predicted = _predict(model, split)
+        predictions[role] = predicted
+        predictions[f"{role}_labels"] = split.labels
+        metrics[role] = _accuracy(predicted, split.labels)
+    return {"metrics": {**metrics, **_weight(model, inputs.size("model"))}, "predictions": predictions}
+
+
+def _predict(model: Network, split: Split, batch: int = 1024) -> np.ndarray:
+    batches = [slice(start, start + batch) for start in range(0, len(split), batch)]
+    return np.concatenate([model.predict(split.images(part)).argmax(axis=1).astype(np.int64) for part in batches])
+
+
+def _accuracy(predicted: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    correct, evaluated = int((predicted == labels).sum()), len(labels)
+    return {
+        "accuracy": correct / evaluated,
+        "correct": correct,
+        "evaluated": evaluated,
+        "interval": list(wilson_interval(correct, evaluated, _CONFIDENCE)),
+        "confidence": _CONFIDENCE,
+        "method": "wilson",
+    }
+
+
+def _weight(model: Network, stored_bytes: int) -> dict[str, Any]:
+    weights = [array for _, layer in model.named_layers() for array in layer.state().values()]
+    weight_bytes = sum(array.nbytes for array in weights)
+    parameters = model.parameter_count()
+    return {
+        "stored_bytes": stored_bytes,
+        "parameters": parameters,
+        "nonzero_parameters": model.nonzero_count(),
+        "macs": model.macs(),
+        "weight_bytes": weight_bytes,
+        "bits_per_weight": 8 * weight_bytes / parameters,
+        "working_set_bytes": model.working_set_bytes(),
+    }

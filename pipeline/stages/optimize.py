@@ -1,0 +1,21 @@
+"""The optimize stage: one step of the recipe, model in, smaller model and its effect report out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.core.stage import Inputs
+from tinytorch.data.split import Split
+from tinytorch.passes import load_pass
+
+__all__ = ["execute"]
+
+
+def execute(spec: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
+    """Apply `spec["pass"]`; raises NoEffectError when it matches or changes nothing and the file does not allow that."""
+    technique = load_pass(spec["pass"])
+    settings = technique.Settings.from_params(spec["params"])
+    data = {role: Split.from_arrays(inputs[role]) for role in inputs if role != "model"}
+    model, effect, history = technique.apply(inputs["model"], settings, data, spec["seed"])
+    return {"model": model, "effect": effect.to_json(), "history": history or []}

@@ -1,0 +1,85 @@
+"""Keys: what is the same computation, and in what two computations differ."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from typing import Any
+
+import pytest
+
+from pipeline.core.keys import Preimage, action_key, canonical, differences, digest_value
+
+BASE = Preimage("optimize", 1, {"pass": "quantize", "params": {"bits": 8}}, "c0de", {"model": "aa"}, {"numpy": "2.0"})
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        (1, 1.0),
+        (1, "1"),
+        (1, True),
+        (0, False),
+        (None, "null"),
+        ("", []),
+        ([["a"], "b"], ["a", ["b"]]),
+        (["ab", "c"], ["a", "bc"]),
+        ({"a": 1}, {"a": 1, "b": None}),
+        ({}, []),
+        (0.0, -0.0),
+        (b"a", "a"),
+    ],
+)
+def test_different_values_have_different_encodings(left: Any, right: Any) -> None:
+    """No two values of different type, shape or name share an encoding."""
+    assert canonical(left) != canonical(right)
+
+
+def test_the_order_of_a_mapping_does_not_matter() -> None:
+    """Key order is layout, not meaning."""
+    assert canonical({"a": 1, "b": [2]}) == canonical({"b": [2], "a": 1})
+
+
+def test_a_digest_is_the_sha256_of_the_encoding() -> None:
+    """The digest can be recomputed with any SHA-256."""
+    assert digest_value(["a"]) == hashlib.sha256(b"l4:s1:a").hexdigest()
+
+
+def test_an_object_cannot_enter_a_key() -> None:
+    """Only JSON-like values have a defined identity."""
+    with pytest.raises(TypeError, match="set cannot enter a key"):
+        canonical({1})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"stage": "train"},
+        {"version": 2},
+        {"params": {"pass": "quantize", "params": {"bits": 4}}},
+        {"params": {"pass": "quantize", "params": {"bits": 8, "new": None}}},
+        {"code": "c0df"},
+        {"inputs": {"model": "ab"}},
+        {"inputs": {"weights": "aa"}},
+        {"environment": {"numpy": "2.1"}},
+    ],
+)
+def test_every_component_enters_the_key(change: dict[str, Any]) -> None:
+    """A change of any component, a parameter's mere presence included, gives another key."""
+    assert action_key(dataclasses.replace(BASE, **change)) != action_key(BASE)
+
+
+def test_a_preimage_survives_json() -> None:
+    """A stored pre-image gives the key it was stored under."""
+    assert action_key(Preimage.from_json(BASE.to_json())) == action_key(BASE)
+
+
+def test_differences_name_the_parameter_and_both_values() -> None:
+    """The reason for a miss is the component, its name, and what it was and is."""
+    (difference,) = differences(BASE, dataclasses.replace(BASE, params={"pass": "quantize", "params": {"bits": 4}}))
+    assert dataclasses.astuple(difference) == ("params", "params.bits", 8, 4)
+
+
+def test_equal_preimages_have_no_differences() -> None:
+    """Nothing is reported where nothing differs."""
+    assert differences(BASE, BASE) == ()

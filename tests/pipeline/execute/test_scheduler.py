@@ -1,0 +1,158 @@
+"""Scheduling and caching on a three-node plan: what runs, what is taken, and what happens beside a failure."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.core.event import Event, Outcome
+from pipeline.core.keys import Preimage
+from pipeline.core.plan import Node, Plan, Ref
+from pipeline.core.stage import StageInfo
+from pipeline.execute.decide import Oracle, forecast
+from pipeline.execute.scheduler import NodeResult, execute_plan
+from pipeline.store.local import LocalStore
+from pipeline.store.record import Artifact, Record
+
+STAGES = {
+    name: StageInfo(name, f"pipeline.stages.{name}", 1, {"out": "text"}, "", measures=name == "benchmark")
+    for name in ("data", "train", "benchmark")
+}
+
+
+class Recorder:
+    """An executor whose stages concatenate: node `n` gives its spec's text after its inputs; `fail` raises."""
+
+    def __init__(self, store: LocalStore) -> None:
+        self.store = store
+        self.ran: list[str] = []
+
+    def run(self, node: Node, key: str, preimage: Preimage, inputs: Mapping[str, Artifact], again: bool) -> Record:
+        self.ran.append(node.stage)
+        if node.spec["text"] == "fail":
+            raise ValueError("it failed")
+        data = b"".join(self.store.read(artifact.digest) for artifact in inputs.values())
+        out = self.store.put(data[: node.spec.get("keep", 99)] + node.spec["text"].encode(), "text")
+        record = Record(key, node.label, preimage, {"out": out}, time.time(), 0.0)
+        self.store.commit(record)
+        return record
+
+
+def chain(data: str = "a", train: str = "b", benchmark: str = "c", **extra: Any) -> Plan:
+    first = Node("1", "data", "", {"text": data}, {}, ("pipeline.stages.data",))
+    second = Node("2", "train", "", {"text": train, **extra}, {"x": Ref("1", "out")}, ("pipeline.stages.train",))
+    third = Node("3", "benchmark", "", {"text": benchmark}, {"x": Ref("2", "out")}, ("pipeline.stages.evaluate",))
+    return Plan((first, second, third), (), "3", "3")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> LocalStore:
+    return LocalStore(tmp_path / "store")
+
+
+def run(store: LocalStore, plan: Plan, fresh: bool = False) -> tuple[list[str], dict[str, NodeResult]]:
+    recorder = Recorder(store)
+    results = execute_plan(plan, Oracle(store, STAGES, fresh=fresh), lambda event: None, lambda *_: recorder)
+    return recorder.ran, results
+
+
+def test_everything_runs_once_and_then_nothing(store: LocalStore) -> None:
+    """A second run of the same plan executes no stage."""
+    assert run(store, chain())[0] == ["data", "train", "benchmark"]
+    assert run(store, chain())[0] == []
+
+
+def test_a_changed_parameter_reruns_what_depends_on_it(store: LocalStore) -> None:
+    """Upstream of the change is taken from the store."""
+    run(store, chain())
+    assert run(store, chain(train="x"))[0] == ["train", "benchmark"]
+
+
+def test_flipping_back_runs_nothing(store: LocalStore) -> None:
+    """Older results stay under their keys."""
+    run(store, chain())
+    run(store, chain(train="x"))
+    assert run(store, chain())[0] == []
+
+
+def test_equal_bytes_stop_the_rerun(store: LocalStore) -> None:
+    """A step that gives the same bytes as before leaves everything after it cached (early cutoff)."""
+    run(store, chain(keep=1))
+    assert run(store, chain(keep=2))[0] == ["train"]
+
+
+def test_a_deleted_intermediate_is_restored(store: LocalStore) -> None:
+    """Its node runs again; what follows is still cached."""
+    _, results = run(store, chain())
+    record = results["2"].record
+    assert record is not None
+    path = store.object_path(record.outputs["out"].digest)
+    path.unlink()
+    assert run(store, chain())[0] == ["train"]
+    assert path.exists()
+
+
+def test_a_damaged_intermediate_is_found_and_computed_again(store: LocalStore) -> None:
+    """Content of the right size but the wrong digest is noticed when a node reads it, and its producer runs again."""
+    _, results = run(store, chain())
+    record = results["2"].record
+    assert record is not None
+    path = store.object_path(record.outputs["out"].digest)
+    path.chmod(0o644)
+    path.write_bytes(b"??")
+    ran, results = run(store, chain(benchmark="d"))
+    assert ran == ["benchmark", "train", "benchmark"]
+    assert all(result.record for result in results.values())
+
+
+def test_a_failure_skips_what_depends_on_it_and_nothing_is_cached(store: LocalStore) -> None:
+    """The failed node runs again next time; what came before stays."""
+    ran, results = run(store, chain(train="fail"))
+    assert ran == ["data", "train"]
+    assert [result.outcome for result in results.values()] == [Outcome.RAN, Outcome.FAILED, Outcome.SKIPPED]
+    assert str(results["2"].error) == "it failed"
+    assert run(store, chain(train="fail"))[0] == ["train"]
+
+
+def test_fresh_measures_again_and_only_that(store: LocalStore) -> None:
+    """`--fresh` concerns measuring stages."""
+    run(store, chain())
+    assert run(store, chain(), fresh=True)[0] == ["benchmark"]
+
+
+def test_events_tell_start_and_end_in_order(store: LocalStore) -> None:
+    """A node that runs announces itself with the reason, then says how it ended."""
+    events: list[Event] = []
+    execute_plan(chain(), Oracle(store, STAGES), events.append, lambda *_: Recorder(store))
+    assert [(event.node, event.outcome) for event in events[:2]] == [("1", None), ("1", Outcome.RAN)]
+    assert events[0].reason == "never run here"
+
+
+def test_the_forecast_is_what_happens(store: LocalStore) -> None:
+    """`plan` says cached, run with the reason, and may run for what waits on it."""
+    run(store, chain())
+    forecasts = forecast(chain(train="x"), Oracle(store, STAGES))
+    assert [f.status for f in forecasts] == ["cached", "run", "may run"]
+    assert forecasts[1].reason == "text b → x"
+
+
+def test_the_reason_compares_with_the_nearest_earlier_result(store: LocalStore) -> None:
+    """Of several results of a stage, the one with the fewest differences explains a miss."""
+    run(store, chain(data="a", train="b"))
+    run(store, chain(data="z", train="b"))
+    (_, forecast_train, _) = forecast(chain(data="a", train="c"), Oracle(store, STAGES))
+    assert forecast_train.reason == "text b → c"
+
+
+def test_a_new_stage_version_reruns_the_stage(store: LocalStore) -> None:
+    """The version is part of the key."""
+    run(store, chain())
+    stages = {**STAGES, "train": dataclasses.replace(STAGES["train"], version=2)}
+    recorder = Recorder(store)
+    execute_plan(chain(), Oracle(store, stages), lambda event: None, lambda *_: recorder)
+    assert recorder.ran == ["train"]
