@@ -64,7 +64,7 @@ class TanhBackward(Function):
         return self.out
 
     def backward(self, grad: Array) -> tuple[Array | None, ...]:
-        """tanh' = 1 - tanh²."""
+        """The derivative is 1 - tanh²."""
         return (grad * (1 - self.out * self.out),)
 
 

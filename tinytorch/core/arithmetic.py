@@ -83,7 +83,7 @@ class MatmulBackward(Function):
         return a @ b
 
     def backward(self, grad: Array) -> tuple[Array | None, ...]:
-        """dA = G·Bᵀ, dB = Aᵀ·G."""
+        """With G the gradient: G·Bᵀ for A, Aᵀ·G for B."""
         a = self.a if self.a.ndim > 1 else self.a[np.newaxis, :]
         b = self.b if self.b.ndim > 1 else self.b[:, np.newaxis]
         if self.a.ndim == 1:
@@ -110,7 +110,7 @@ class LinearBackward(Function):
         return out
 
     def backward(self, grad: Array) -> tuple[Array | None, ...]:
-        """dx = G·Wᵀ, dW = xᵀ·G, db = ΣG over every axis but the last."""
+        """With G the gradient: G·Wᵀ for x, xᵀ·G for W, ΣG over every axis but the last for the bias."""
         rows = grad.reshape(-1, grad.shape[-1])
         grad_x = grad @ self.weight.T if self.needs[0] else None
         grad_w = self.x.reshape(-1, self.x.shape[-1]).T @ rows if self.needs[1] else None

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from contextlib import ContextDecorator
 from functools import partial
-from typing import Any, ClassVar, Self, TypeAlias, TypeVar
+from typing import Any, Self, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -67,7 +67,7 @@ class Node:
 class _Apply:
     """`Function.apply`: on the class it computes a result, on an instance it returns the input gradients.
 
-    The course's versions differ: older ones write ``AddBackward(a, b).apply(grad)``, newer ones ``AddBackward.apply(a, b)``.
+    The course's older versions write ``AddBackward(a, b).apply(grad)``, its newer ones ``AddBackward.apply(a, b)``.
     """
 
     def __get__(self, instance: Function | None, owner: type[Function]) -> Callable[..., Any]:
@@ -90,7 +90,7 @@ class Function:
     wants one. Keyword parameters of `apply` reach the constructor.
     """
 
-    freed: ClassVar[bool] | bool = False
+    freed: bool = False
     saved_tensors: tuple[Any, ...]
     needs: tuple[bool, ...]
     apply = _Apply()
@@ -112,7 +112,7 @@ class Function:
             result._grad_fn = function
         return result
 
-    def forward(self, *arrays: Array) -> Array:
+    def forward(self, *arrays: Any, **params: Any) -> Array:  # subclasses name what they take
         """Return the result's array."""
         raise NotImplementedError(f"{type(self).__name__} must define forward(*arrays).")
 

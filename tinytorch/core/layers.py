@@ -19,8 +19,8 @@ __all__ = ["Dense", "Dropout", "Flatten", "Layer", "Linear", "Sequential"]
 class Linear(Layer):
     """y = x·W + b: (..., in_features) -> (..., out_features).
 
-    `weight` is (in, out), drawn from N(0, 1/in) [LeCun et al., Efficient BackProp, 1998]; `bias` is zeros (out,) or None.
-    `rng` None draws from NumPy's global state, so np.random.seed applies.
+    `weight` is (in, out), drawn from N(0, 1/in) [LeCun et al., Efficient BackProp, 1998]; `bias` is zeros (out,) or
+    None. `rng` None draws from NumPy's global state, so np.random.seed applies.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
-"""Layers for images (N, C, H, W): convolution, pooling, batch normalization, and the course's SimpleCNN.
+"""Layers for images (N, C, H, W): convolution, pooling, and the course's SimpleCNN.
 
-The ops only keep what their derivative needs and call the array kernels; `flatten` is in layers.py.
+The ops only keep what their derivative needs and call the array kernels. BatchNorm2d is in normalization.py.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 
 from tinytorch.core.activations import ReLU
-from tinytorch.core.function import Array, Function, is_grad_enabled
+from tinytorch.core.function import Array, Function
 from tinytorch.core.layer import JSON, Layer, Stateless, checked_state
 from tinytorch.core.layers import Flatten, Linear
+from tinytorch.core.normalization import BatchNorm2d
 from tinytorch.core.tensor import Tensor
 from tinytorch.kernels import reference
 
@@ -22,7 +23,6 @@ __all__ = [
     "AvgPool2d",
     "AvgPool2dBackward",
     "BatchNorm2d",
-    "BatchNorm2dBackward",
     "Conv2d",
     "Conv2dBackward",
     "MaxPool2d",
@@ -89,52 +89,11 @@ class AvgPool2dBackward(Function):
         return (reference.avg_pool2d_grad(grad, self.size, self.kernel, self.stride, self.padding),)
 
 
-class BatchNorm2dBackward(Function):
-    """(x - mean)/√(var + eps)·gamma + beta for each channel, with the batch's statistics or with fixed ones.
-
-    `mean` and `var` None: the batch's own, through which the gradient flows [Ioffe & Szegedy, 2015]. After `forward`,
-    `batch_mean` and `batch_var` (biased) hold what was used.
-    """
-
-    eps: float
-    mean: Array | None
-    var: Array | None
-
-    def forward(self, x: Array, gamma: Array, beta: Array) -> Array:
-        """Normalize, scale and shift."""
-        if self.mean is None or self.var is None:
-            self.batch_mean: Array = x.mean(axis=(0, 2, 3))
-            centered = x - self.batch_mean[:, None, None]
-            self.batch_var: Array = np.mean(centered * centered, axis=(0, 2, 3))
-        else:
-            self.batch_mean, self.batch_var = self.mean.astype(x.dtype), self.var.astype(x.dtype)
-            centered = x - self.batch_mean[:, None, None]
-        self.inverse_std = 1 / np.sqrt(self.batch_var + x.dtype.type(self.eps))
-        self.gamma = gamma
-        centered *= self.inverse_std[:, None, None]
-        self.normalized = centered
-        return centered * gamma[:, None, None] + beta[:, None, None]
-
-    def backward(self, grad: Array) -> tuple[Array | None, ...]:
-        """d/dx = γ/σ·(g - mean(g) - x̂·mean(g·x̂)); the two means vanish for fixed statistics."""
-        weighted = grad * self.normalized
-        grad_beta, grad_gamma = grad.sum(axis=(0, 2, 3)), weighted.sum(axis=(0, 2, 3))
-        grad_x = None
-        if self.needs[0]:
-            grad_x = grad
-            if self.mean is None:
-                count = grad.dtype.type(grad.size // grad.shape[1])
-                grad_x = grad - (grad_beta / count)[:, None, None]
-                grad_x -= self.normalized * (grad_gamma / count)[:, None, None]
-            grad_x = grad_x * (self.gamma * self.inverse_std)[:, None, None]
-        return grad_x, grad_gamma, grad_beta
-
-
 class Conv2d(Layer):
     """Cross-correlate images with learned kernels: (N, in, H, W) -> (N, out, H', W').
 
-    `weight` is (out, in, kh, kw), drawn from N(0, 2/fan_in) [He et al., 2015]; `bias` is zeros (out,) or None. Sizes are
-    an int or a pair. `rng` None draws from NumPy's global state. Raises ValueError for sizes that make no sense.
+    `weight` is (out, in, kh, kw), drawn from N(0, 2/fan_in) [He et al., 2015]; `bias` is zeros (out,) or None. Sizes
+    are an int or a pair. `rng` None draws from NumPy's global state. Raises ValueError for sizes that make no sense.
     """
 
     def __init__(
@@ -171,12 +130,13 @@ class Conv2d(Layer):
         return (self.out_channels, self.in_channels, *self._kernel)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Convolve a batch; raise ValueError unless it is 4-D with in_channels channels and no smaller than the kernel."""
+        """Convolve a batch; raise ValueError unless it is 4-D, of in_channels channels, and as large as the kernel."""
         if x.ndim != 4:
             raise ValueError(_not_images("Conv2d", x.shape))
         self.output_shape(x.shape[1:])
-        tensors = (x, self.weight) if self.bias is None else (x, self.weight, self.bias)
-        return Conv2dBackward.run(*tensors, stride=self._stride, padding=self._padding)
+        if self.bias is None:
+            return Conv2dBackward.run(x, self.weight, stride=self._stride, padding=self._padding)
+        return Conv2dBackward.run(x, self.weight, self.bias, stride=self._stride, padding=self._padding)
 
     def parameters(self) -> list[Tensor]:
         """Return [weight, bias], or [weight] without a bias."""
@@ -215,8 +175,8 @@ class Conv2d(Layer):
         """Return (out, H', W') for (in, H, W)."""
         if len(input_shape) != 3 or input_shape[0] != self.in_channels:
             raise ValueError(
-                f"Conv2d({self.in_channels} -> {self.out_channels}) cannot take samples of shape {input_shape}: expected "
-                f"({self.in_channels}, height, width) to go with the weight of shape {self._weight_shape()}."
+                f"Conv2d({self.in_channels} -> {self.out_channels}) cannot take samples of shape {input_shape}: "
+                f"expected ({self.in_channels}, height, width) to go with the weight of shape {self._weight_shape()}."
             )
         return (self.out_channels, *_windows("Conv2d", input_shape, self._kernel, self._stride, self._padding))
 
@@ -277,88 +237,6 @@ class AvgPool2d(_Pool2d):
         return AvgPool2dBackward.run(x, **self._sizes(x))
 
 
-class BatchNorm2d(Layer):
-    """Normalize each channel over batch and pixels, then scale by `gamma` and shift by `beta` (both (C,)).
-
-    Training uses the batch's statistics and moves `running_mean` and `running_var` (unbiased) towards them by
-    `momentum`; evaluation uses those. [Ioffe & Szegedy, 2015]
-    """
-
-    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
-        if num_features < 1:
-            raise ValueError(f"BatchNorm2d needs at least one channel, got {num_features}.")
-        self.num_features, self.eps, self.momentum = int(num_features), float(eps), float(momentum)
-        self.gamma = Tensor(np.ones(num_features), requires_grad=True)
-        self.beta = Tensor(np.zeros(num_features), requires_grad=True)
-        self.running_mean: Array = np.zeros(num_features, np.float32)
-        self.running_var: Array = np.ones(num_features, np.float32)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalize a batch (N, C, H, W)."""
-        if x.ndim != 4 or x.shape[1] != self.num_features:
-            raise ValueError(
-                f"BatchNorm2d({self.num_features}) got an input of shape {x.shape}, but needs "
-                f"(batch, {self.num_features}, height, width)."
-            )
-        if self.training:
-            self._track(x.data)
-            return BatchNorm2dBackward.run(x, self.gamma, self.beta, eps=self.eps, mean=None, var=None)
-        if is_grad_enabled():
-            fixed = {"mean": self.running_mean, "var": self.running_var}
-            return BatchNorm2dBackward.run(x, self.gamma, self.beta, eps=self.eps, **fixed)
-        scale = self.gamma.data / np.sqrt(self.running_var + np.float32(self.eps))
-        out = x.data * scale[:, None, None]
-        out += (self.beta.data - self.running_mean * scale)[:, None, None]
-        return Tensor._wrap(out)
-
-    def _track(self, x: Array) -> None:
-        count = x.size // self.num_features
-        keep, new = np.float32(1 - self.momentum), np.float32(self.momentum)
-        unbiased = x.var(axis=(0, 2, 3)) * np.float32(count / max(count - 1, 1))
-        self.running_mean = keep * self.running_mean + new * x.mean(axis=(0, 2, 3))
-        self.running_var = keep * self.running_var + new * unbiased
-
-    def parameters(self) -> list[Tensor]:
-        """Return [gamma, beta]."""
-        return [self.gamma, self.beta]
-
-    def config(self) -> dict[str, JSON]:
-        """Return num_features, eps and momentum."""
-        return {"num_features": self.num_features, "eps": self.eps, "momentum": self.momentum}
-
-    def state(self) -> dict[str, Array]:
-        """Return gamma, beta and the running statistics."""
-        return {
-            "gamma": self.gamma.data,
-            "beta": self.beta.data,
-            "running_mean": self.running_mean,
-            "running_var": self.running_var,
-        }
-
-    @classmethod
-    def from_state(cls, config: Mapping[str, Any], state: Mapping[str, Array]) -> Self:
-        """Build the layer around copies of these arrays."""
-        layer = cls(**config)
-        shape = (layer.num_features,)
-        tensors = checked_state(cls, state, dict.fromkeys(("gamma", "beta", "running_mean", "running_var"), shape))
-        layer.gamma, layer.beta = tensors["gamma"], tensors["beta"]
-        layer.running_mean, layer.running_var = tensors["running_mean"].data, tensors["running_var"].data
-        return layer
-
-    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Return the same shape, which must be (num_features, H, W)."""
-        if len(input_shape) != 3 or input_shape[0] != self.num_features:
-            raise ValueError(
-                f"BatchNorm2d({self.num_features}) cannot take samples of shape {input_shape}: expected "
-                f"({self.num_features}, height, width)."
-            )
-        return tuple(input_shape)
-
-    def macs(self, input_shape: tuple[int, ...]) -> int:
-        """Return 0: elementwise."""
-        return 0
-
-
 class SimpleCNN(Layer):
     """The course's small network for 3-channel 32x32 images: two convolutions, each pooled, and one linear layer."""
 
@@ -375,7 +253,7 @@ class SimpleCNN(Layer):
         """Return logits (N, num_classes) for images (N, 3, 32, 32)."""
         x = self.pool1(self.relu(self.conv1(x)))
         x = self.pool2(self.relu(self.conv2(x)))
-        return self.fc.forward(self.flatten(x))
+        return self.fc.forward(self.flatten.forward(x))
 
     def children(self) -> dict[str, Layer]:
         """Name the layers that hold parameters or change the shape."""

@@ -44,7 +44,8 @@ class Tensor(Node):
             self._data = np.array(data, dtype=np.float32)
         except (TypeError, ValueError) as error:
             raise ValueError(
-                f"A Tensor needs numbers in a rectangular block, but got {type(data).__name__} {str(data)[:80]!r}: {error}."
+                "A Tensor needs numbers in a rectangular block, "
+                f"but got {type(data).__name__} {str(data)[:80]!r}: {error}."
             ) from error
         self.requires_grad = bool(requires_grad)
         self.grad = None
@@ -239,7 +240,8 @@ class Tensor(Node):
         seed = np.asarray(gradient._data if isinstance(gradient, Tensor) else gradient, dtype=np.float32)
         if seed.shape != self.shape:
             raise ValueError(
-                f"backward() got a gradient of shape {seed.shape} for a tensor of shape {self.shape}; they must be equal."
+                f"backward() got a gradient of shape {seed.shape} for a tensor of shape {self.shape}; "
+                "they must be equal."
             )
         run_backward(self, seed, retain_graph)
 
@@ -269,7 +271,8 @@ def _resolved(old: tuple[int, ...], new: tuple[int, ...]) -> tuple[int, ...]:
         for n in new:
             if n == 0 or n < -1:
                 raise ValueError(
-                    f"Cannot reshape {old} to {new}: a dimension must be positive, or -1 once to have it worked out; got {n}."
+                    f"Cannot reshape {old} to {new}: a dimension must be positive, or -1 once to have it worked out; "
+                    f"got {n}."
                 )
     if -1 in new:
         known = math.prod(n for n in new if n != -1)

@@ -2,11 +2,12 @@
 
 A result is an NCHW view of channels-last memory, so a chain of layers never transposes: the next convolution finds its
 input already in place, and NumPy's elementwise functions keep the layout. Any other input is copied once.
-Every forward function stands beside its derivatives. These are the oracle for faster kernels, and what runs without them.
+Every forward function stands beside its derivatives. They are the oracle for faster kernels, and run without them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -23,6 +24,8 @@ __all__ = [
     "output_size",
 ]
 
+BLOCK_BYTES = 1 << 20  # 0.5 to 4 MB were equally good on a CPU with 1 MB of L2 per core
+
 Array: TypeAlias = npt.NDArray[Any]
 Pair: TypeAlias = tuple[int, int]
 
@@ -35,34 +38,41 @@ def output_size(size: Pair, kernel: Pair, stride: Pair, padding: Pair) -> Pair:
 
 def conv2d(x: Array, weight: Array, bias: Array | None, stride: Pair, padding: Pair) -> Array:
     """Cross-correlate: x (N, C, H, W), weight (O, C, kh, kw) -> (N, O, H', W')."""
-    count, out_channels = len(x), len(weight)
-    rows = _patch_rows(x, weight.shape[2:], stride, padding)
-    out: Array = rows @ weight.transpose(2, 3, 1, 0).reshape(-1, out_channels)
+    out_channels = len(weight)
+    windows = _windows(_padded(x, padding, 0.0), weight.shape[2:], stride)
+    count, height, width = windows.shape[:3]
+    matrix = weight.transpose(2, 3, 1, 0).reshape(-1, out_channels)
+    out = np.empty((count * height * width, out_channels), x.dtype)
+    for pixels, rows in _row_blocks(windows):
+        np.matmul(rows, matrix, out=out[pixels])
     if bias is not None:
         out += bias
-    height, width = output_size(x.shape[2:], weight.shape[2:], stride, padding)
     return out.reshape(count, height, width, out_channels).transpose(0, 3, 1, 2)
 
 
 def conv2d_weight_grad(grad: Array, x: Array, kernel: Pair, stride: Pair, padding: Pair) -> Array:
     """Return the gradient for the weight (O, C, kh, kw), given that of the output (N, O, H', W')."""
     channels, out_channels = x.shape[1], grad.shape[1]
-    rows = _patch_rows(x, kernel, stride, padding)
-    by_tap = rows.T @ _channels_last(grad).reshape(-1, out_channels)
+    by_pixel = _channels_last(grad).reshape(-1, out_channels)
+    by_tap = np.zeros((kernel[0] * kernel[1] * channels, out_channels), grad.dtype)
+    for pixels, rows in _row_blocks(_windows(_padded(x, padding, 0.0), kernel, stride)):
+        by_tap += rows.T @ by_pixel[pixels]
     return np.ascontiguousarray(by_tap.reshape(*kernel, channels, out_channels).transpose(3, 2, 0, 1))
 
 
 def conv2d_input_grad(grad: Array, weight: Array, size: Pair, stride: Pair, padding: Pair) -> Array:
     """Return the gradient for the input (N, C, *size), given that of the output (N, O, H', W')."""
     out_channels, channels, kh, kw = weight.shape
+    if stride == (1, 1) and padding[0] < kh and padding[1] < kw:
+        turned = weight.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1]
+        return conv2d(grad, turned, None, stride, (kh - 1 - padding[0], kw - 1 - padding[1]))
     count, _, height, width = grad.shape
     rows = _channels_last(grad).reshape(-1, out_channels)
-    taps = rows @ weight.transpose(0, 2, 3, 1).reshape(out_channels, -1)
-    taps = taps.reshape(count, height, width, kh, kw, channels)
     padded = np.zeros((count, size[0] + 2 * padding[0], size[1] + 2 * padding[1], channels), grad.dtype)
     for i in range(kh):
         for j in range(kw):
-            _tap(padded, i, j, (height, width), stride)[...] += taps[:, :, :, i, j]
+            share = (rows @ weight[:, :, i, j]).reshape(count, height, width, channels)
+            _tap(padded, i, j, (height, width), stride)[...] += share
     return _cropped(padded, size, padding).transpose(0, 3, 1, 2)
 
 
@@ -141,19 +151,29 @@ def _tap(padded: Array, i: int, j: int, size: Pair, stride: Pair) -> Array:
     return padded[:, i : i + sh * (height - 1) + 1 : sh, j : j + sw * (width - 1) + 1 : sw]
 
 
-def _patch_rows(x: Array, kernel: Pair, stride: Pair, padding: Pair) -> Array:
-    """Copy every window to one row: (N·H'·W', kh·kw·C)."""
+def _windows(padded: Array, kernel: Pair, stride: Pair) -> Array:
+    """View contiguous (N, Hp, Wp, C) as all its windows, (N, H', W', kh, kw·C): a row of a window is contiguous."""
     (kh, kw), (sh, sw) = kernel, stride
-    padded = _padded(x, padding, 0.0)
-    count, _, _, channels = padded.shape
-    height, width = output_size(x.shape[2:], kernel, stride, padding)
-    if kernel == (1, 1) and stride == (1, 1):
-        return padded.reshape(-1, channels)
-    sn, srow, scol, sc = padded.strides
-    windows = np.ndarray(
-        (count, height, width, kh, kw, channels),
+    count, height, width, channels = padded.shape
+    by_image, by_row, by_column, by_channel = padded.strides
+    return np.ndarray(
+        (count, (height - kh) // sh + 1, (width - kw) // sw + 1, kh, kw * channels),
         padded.dtype,
         buffer=padded,
-        strides=(sn, srow * sh, scol * sw, srow, scol, sc),
+        strides=(by_image, by_row * sh, by_column * sw, by_row, by_channel),
     )
-    return windows.reshape(count * height * width, kh * kw * channels)
+
+
+def _row_blocks(windows: Array) -> Iterator[tuple[slice, Array]]:
+    """Yield the windows as matrices (pixels, kh·kw·C) of a few images each, with the pixels they are.
+
+    A block is about BLOCK_BYTES, so that what is copied is still in the cache when it is multiplied: 20 to 40 % faster
+    than one matrix for 64 images of 16x16 or 32x32, and memory does not grow with the batch. (im2col was measured
+    against nine shifted products on 8x8 to 32x32 images: ahead on every shape, 1.1 to 3 times.)
+    """
+    count, height, width, kh, row = windows.shape
+    pixels = height * width
+    step = max(1, BLOCK_BYTES // max(1, pixels * kh * row * windows.itemsize))
+    for start in range(0, count, step):
+        stop = min(start + step, count)
+        yield slice(start * pixels, stop * pixels), windows[start:stop].reshape(-1, kh * row)

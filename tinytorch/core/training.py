@@ -1,0 +1,333 @@
+"""Training: the course's Trainer with schedule, clipping and checkpoints, and `fit`, a whole repeatable run."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from tinytorch.core.function import Array, no_grad
+from tinytorch.core.layer import Layer, walk
+from tinytorch.core.layers import Dropout
+from tinytorch.core.losses import CrossEntropyLoss
+from tinytorch.core.optimizers import SGD, Adam, AdamW, Optimizer
+from tinytorch.core.tensor import Tensor
+from tinytorch.errors import TinyTorchError
+
+__all__ = ["CosineSchedule", "FitSettings", "LabelledImages", "Trainer", "clip_grad_norm", "fit"]
+
+CHECKPOINT_FORMAT = 1
+EVALUATION_BATCH = 256
+
+
+class CosineSchedule:
+    """Fall from `max_lr` to `min_lr` along half a cosine over `total_epochs` [Loshchilov & Hutter, 2017]."""
+
+    def __init__(self, max_lr: float = 0.1, min_lr: float = 0.01, total_epochs: int = 100) -> None:
+        self.max_lr, self.min_lr, self.total_epochs = max_lr, min_lr, total_epochs
+
+    def get_lr(self, epoch: int) -> float:
+        """Return the learning rate of `epoch`, counted from 0; `min_lr` from total_epochs on."""
+        if epoch >= self.total_epochs:
+            return self.min_lr
+        return self.min_lr + (self.max_lr - self.min_lr) * (1 + math.cos(math.pi * epoch / self.total_epochs)) / 2
+
+
+def clip_grad_norm(params: Iterable[Tensor], max_norm: float = 1.0) -> float:
+    """Scale all gradients together so that their joint Euclidean norm is at most `max_norm`; return it as it was."""
+    tensors = [p for p in params if p.grad is not None]
+    total = math.sqrt(sum(float(np.vdot(p.grad, p.grad)) for p in tensors if p.grad is not None))
+    if total > max_norm:
+        for p in tensors:
+            if p.grad is not None:
+                p.grad = p.grad * np.float32(max_norm / total)
+    return total
+
+
+class Trainer:
+    """Train a model on batches from a loader, as the course does.
+
+    `model` needs forward(x) and parameters(); `loss_fn` takes (outputs, targets); `scheduler` get_lr(epoch).
+    `history` has train_loss and learning_rates for each epoch and eval_loss for each evaluation.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        optimizer: Optimizer,
+        loss_fn: Any,
+        scheduler: Any = None,
+        grad_clip_norm: float | None = None,
+    ) -> None:
+        self.model, self.optimizer, self.loss_fn = model, optimizer, loss_fn
+        self.scheduler, self.grad_clip_norm = scheduler, grad_clip_norm
+        self.epoch = 0
+        self.step = 0
+        self.training_mode = True
+        self.history: dict[str, list[float]] = {"train_loss": [], "eval_loss": [], "learning_rates": []}
+
+    def train_epoch(self, dataloader: Iterable[Sequence[Tensor]], accumulation_steps: int = 1) -> float:
+        """Go once through the batches and return their mean loss.
+
+        Each `accumulation_steps` batches share one update with the mean of their gradients. Raises ValueError if there
+        is no batch.
+        """
+        self._set_mode(True)
+        if self.scheduler is not None:
+            self.optimizer.lr = self.scheduler.get_lr(self.epoch)
+        losses: list[float] = []
+        self.optimizer.zero_grad()
+        for inputs, targets in dataloader:
+            loss = self.loss_fn(self.model.forward(inputs), targets)
+            losses.append(float(loss.data))
+            (loss / accumulation_steps).backward()
+            if len(losses) % accumulation_steps == 0:
+                self._update()
+        if not losses:
+            raise ValueError("train_epoch() got a loader without a single batch; check the dataset's length.")
+        if len(losses) % accumulation_steps:
+            self._update()
+        mean = float(np.mean(losses))
+        self.history["train_loss"].append(mean)
+        self.history["learning_rates"].append(float(self.optimizer.lr))
+        self.epoch += 1
+        return mean
+
+    def evaluate(self, dataloader: Iterable[Sequence[Tensor]]) -> tuple[float, float]:
+        """Return (mean loss, accuracy 0..1) over the batches, without recording gradients.
+
+        Accuracy compares the largest output with integer targets (N,) or one-hot ones (N, C); for outputs of other
+        shapes (regression) there is none, and it is NaN.
+        """
+        self._set_mode(False)
+        losses: list[float] = []
+        correct = total = 0
+        with no_grad():
+            for inputs, targets in dataloader:
+                outputs = self.model.forward(inputs)
+                losses.append(float(self.loss_fn(outputs, targets).data))
+                if outputs.ndim == 2 and outputs.shape[1] > 1:
+                    wanted = targets.data.argmax(axis=1) if targets.ndim == 2 else targets.data
+                    correct += int((outputs.data.argmax(axis=1) == wanted).sum())
+                    total += len(wanted)
+        if not losses:
+            raise ValueError("evaluate() got a loader without a single batch; check the dataset's length.")
+        mean = float(np.mean(losses))
+        self.history["eval_loss"].append(mean)
+        return mean, correct / total if total else math.nan
+
+    def _update(self) -> None:
+        if self.grad_clip_norm is not None:
+            clip_grad_norm(self.optimizer.params, self.grad_clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.step += 1
+
+    def _set_mode(self, is_training: bool) -> None:
+        self.training_mode = is_training
+        if isinstance(self.model, Layer):
+            (self.model.train if is_training else self.model.eval)()
+        else:
+            self.model.training = is_training
+
+    def save_checkpoint(self, path: str | Path) -> None:
+        """Write parameters, batch-norm statistics, optimizer state and history to an .npz file without any pickle."""
+        facts = {
+            "format": CHECKPOINT_FORMAT,
+            "epoch": self.epoch,
+            "step": self.step,
+            "history": self.history,
+            "training_mode": self.training_mode,
+            "optimizer": type(self.optimizer).__name__,
+            "step_count": self.optimizer.step_count,
+            "lr": float(self.optimizer.lr),
+        }
+        arrays = {name: array for name, array in self._arrays().items() if array is not None}
+        with Path(path).open("wb") as file:
+            np.savez(file, facts=np.frombuffer(json.dumps(facts).encode(), np.uint8), **arrays)  # type: ignore[arg-type]
+
+    def load_checkpoint(self, path: str | Path) -> None:
+        """Restore what save_checkpoint wrote; ValueError unless this trainer has the same model and optimizer."""
+        with np.load(Path(path), allow_pickle=False) as file:
+            stored = {name: file[name] for name in file.files}
+        if "facts" not in stored:
+            raise ValueError(f"{path}: found no training facts, expected a checkpoint written by save_checkpoint().")
+        facts = json.loads(stored.pop("facts").tobytes())
+        if facts["optimizer"] != type(self.optimizer).__name__:
+            raise ValueError(
+                f"{path}: found the state of {facts['optimizer']}, expected that of {type(self.optimizer).__name__}."
+            )
+        self._restore(str(path), stored)
+        self.epoch, self.step, self.history = facts["epoch"], facts["step"], facts["history"]
+        self.training_mode = facts["training_mode"]
+        self.optimizer.step_count = facts["step_count"]
+        self.optimizer.lr = facts["lr"]
+
+    def _arrays(self) -> dict[str, Array | None]:
+        """Name everything that training changes; None for optimizer buffers not yet in use."""
+        named: dict[str, Array | None] = {f"parameter.{i}": p.data for i, p in enumerate(self.model.parameters())}
+        named |= {f"running.{i}.{name}": a for i, name, a in _running_statistics(self.model)}
+        for kind, buffers in _optimizer_buffers(self.optimizer).items():
+            named |= {f"{kind}.{i}": b for i, b in enumerate(buffers)}
+        return named
+
+    def _restore(self, path: str, stored: dict[str, Array]) -> None:
+        shapes = {f"parameter.{i}": p.shape for i, p in enumerate(self.model.parameters())}
+        found = {name: a.shape for name, a in stored.items() if name.startswith("parameter.")}
+        if found != shapes:
+            raise ValueError(f"{path}: found parameters of shapes {found}, expected {shapes}.")
+        if unknown := set(stored) - set(self._arrays()):
+            raise ValueError(f"{path}: found {sorted(unknown)}, which this model and optimizer do not have.")
+        for i, p in enumerate(self.model.parameters()):
+            p.data = stored[f"parameter.{i}"]
+        for i, name, array in _running_statistics(self.model):
+            array[...] = stored[f"running.{i}.{name}"]
+        for kind, buffers in _optimizer_buffers(self.optimizer).items():
+            buffers[:] = [stored.get(f"{kind}.{i}") for i in range(len(buffers))]
+
+
+def _running_statistics(model: Any) -> list[tuple[int, str, Array]]:
+    """List the arrays that layers hold beside their parameters."""
+    if not isinstance(model, Layer):
+        return []
+    found = []
+    for i, layer in enumerate(walk(model)):
+        trained = {id(p.data) for p in layer.parameters()}
+        found += [(i, name, array) for name, array in layer.state().items() if id(array) not in trained]
+    return found
+
+
+def _optimizer_buffers(optimizer: Optimizer) -> dict[str, list[Array | None]]:
+    if isinstance(optimizer, Adam):
+        return {"m": optimizer.m_buffers, "v": optimizer.v_buffers}
+    return {"momentum": optimizer.momentum_buffers} if isinstance(optimizer, SGD) else {}
+
+
+class LabelledImages(Protocol):
+    """What `fit` reads: a split of a dataset."""
+
+    @property
+    def labels(self) -> npt.NDArray[np.int64]:
+        """Return the class ids (N,)."""
+
+    def __len__(self) -> int:
+        """Return the number of images N."""
+
+    def images(self, index: Any = ..., /) -> npt.NDArray[np.float32]:
+        """Return the normalized images (n, C, H, W) of a slice or an array of positions."""
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """How to train: raises ValueError for values out of range."""
+
+    epochs: int = 20
+    lr: float = 1e-3
+    optimizer: str = "adam"
+    batch_size: int = 64
+    weight_decay: float = 0.0
+    momentum: float = 0.0
+    schedule: str = "constant"
+    label_smoothing: float = 0.0
+    grad_clip: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check every setting."""
+        if self.optimizer not in OPTIMIZERS:
+            raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, but got {self.optimizer!r}.")
+        if self.schedule not in SCHEDULES:
+            raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, but got {self.schedule!r}.")
+        limits = {
+            "epochs": self.epochs >= 0,
+            "lr": self.lr > 0,
+            "batch_size": self.batch_size >= 1,
+            "weight_decay": self.weight_decay >= 0,
+            "momentum": 0 <= self.momentum < 1,
+            "label_smoothing": 0 <= self.label_smoothing < 1,
+            "grad_clip": self.grad_clip is None or self.grad_clip > 0,
+        }
+        wrong = {name: value for name, value in asdict(self).items() if not limits.get(name, True)}
+        if wrong:
+            raise ValueError(f"These training settings are out of range: {wrong}.")
+
+
+def _adam(params: list[Tensor], settings: FitSettings) -> Optimizer:
+    return Adam(params, settings.lr, weight_decay=settings.weight_decay)
+
+
+def _adamw(params: list[Tensor], settings: FitSettings) -> Optimizer:
+    return AdamW(params, settings.lr, weight_decay=settings.weight_decay)
+
+
+def _sgd(params: list[Tensor], settings: FitSettings) -> Optimizer:
+    return SGD(params, settings.lr, settings.momentum, settings.weight_decay)
+
+
+OPTIMIZERS = {"adam": _adam, "adamw": _adamw, "sgd": _sgd}
+SCHEDULES = {
+    "constant": lambda settings: CosineSchedule(settings.lr, settings.lr, settings.epochs),
+    "cosine": lambda settings: CosineSchedule(settings.lr, 0.0, settings.epochs),
+}
+
+
+def fit(
+    model: Layer, train: LabelledImages, validation: LabelledImages | None, settings: FitSettings, seed: int
+) -> list[dict[str, float | int | None]]:
+    """Train `model` in place for classification and leave it in eval mode; return one record for each epoch.
+
+    A record is {epoch (from 1), train_loss, validation_accuracy (None without validation), lr}. Order of samples and
+    dropout follow from `seed` alone, so the same call gives the same bits on the same machine. Raises ValueError if
+    there is nothing to train on and TinyTorchError if the loss stops being a number.
+    """
+    if not len(train):
+        raise ValueError("fit() needs at least one training image, but the training split is empty.")
+    rng = np.random.default_rng(seed)
+    trainer = Trainer(
+        model,
+        OPTIMIZERS[settings.optimizer](model.parameters(), settings),
+        CrossEntropyLoss(settings.label_smoothing),
+        SCHEDULES[settings.schedule](settings),
+        settings.grad_clip,
+    )
+    dropouts = [layer for layer in walk(model) if isinstance(layer, Dropout)]
+    before = [layer.rng for layer in dropouts]
+    for layer in dropouts:
+        layer.rng = rng
+    history: list[dict[str, float | int | None]] = []
+    try:
+        for epoch in range(1, settings.epochs + 1):
+            loss = trainer.train_epoch(_batches(train, settings.batch_size, rng))
+            if not math.isfinite(loss):
+                raise TinyTorchError(f"Training diverged in epoch {epoch}: the loss is {loss}. Lower lr={settings.lr}.")
+            accuracy = None if validation is None else _accuracy(model, validation)
+            lr = trainer.history["learning_rates"][-1]
+            history.append({"epoch": epoch, "train_loss": loss, "validation_accuracy": accuracy, "lr": lr})
+    finally:
+        for layer, own in zip(dropouts, before, strict=True):
+            layer.rng = own
+        model.eval()
+    return history
+
+
+def _batches(split: LabelledImages, size: int, rng: np.random.Generator) -> Iterable[tuple[Tensor, Tensor]]:
+    order = rng.permutation(len(split))
+    for start in range(0, len(order), size):
+        chosen = order[start : start + size]
+        yield Tensor._wrap(split.images(chosen)), Tensor(split.labels[chosen])
+
+
+def _accuracy(model: Layer, split: LabelledImages) -> float:
+    model.eval()
+    correct = 0
+    with no_grad():
+        for start in range(0, len(split), EVALUATION_BATCH):
+            part = slice(start, start + EVALUATION_BATCH)
+            logits = model.forward(Tensor._wrap(split.images(part))).data
+            correct += int((logits.argmax(axis=1) == split.labels[part]).sum())
+    return correct / len(split)
