@@ -1,0 +1,1 @@
+"""Submissions: chosen, built, validated, stamped and written. Nothing here is imported until a submission is needed."""

@@ -1,0 +1,229 @@
+"""Build the submission document (schemas/submission.v2.schema.json) from what the stages found out.
+
+Pure: the same candidates and spec give the same document. It holds no clock reading of its own; `timestamp` is when the
+submitted run was measured. Every field of version 1, the course's own format, keeps its name and meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipeline.core.keys import digest_value
+from pipeline.submission.candidate import Candidate, ModelResult
+from pipeline.submission.compare import compare_accuracy, compare_size, speed_verdicts
+from pipeline.submission.goals import decide, limits_of
+from pipeline.submission.select import SPLIT, Choice, choose
+
+__all__ = ["VERSION", "build"]
+
+VERSION = 2
+_MIB = 1024 * 1024  # v1's megabyte
+_NS_PER_MS = 1e6
+_SPLITS = ("validation", "test")
+_WEIGHT_FIGURES = (
+    "bits_per_weight",
+    "macs",
+    "nonzero_parameters",
+    "parameters",
+    "stored_bytes",
+    "weight_bytes",
+    "working_set_bytes",
+)
+
+
+def build(spec: Mapping[str, Any], candidates: Sequence[Candidate], versions: Mapping[str, str]) -> dict[str, Any]:
+    """Choose a candidate and return its submission, with what the choice was made from.
+
+    `spec` holds the resolved experiment document (`experiment`), its `name` and `goals`, and optionally `code` (stage
+    to digest of its code) and `command`; `versions` names python, numpy, scipy, package and kernels.
+    Raises ValueError if there is no candidate.
+    """
+    goals = list(spec["goals"])
+    choice = choose(candidates, goals)
+    verdicts = speed_verdicts(candidates)
+    chosen = candidates[choice.index]
+    return {
+        **_course_part(chosen, versions),
+        "schema_version": VERSION,
+        "experiment": _experiment(spec),
+        "measurement": _measurement(chosen),
+        "accuracy": {side: _accuracy(model) for side, model in _sides(chosen)},
+        "size": {side: {key: model.metrics[key] for key in _WEIGHT_FIGURES} for side, model in _sides(chosen)},
+        "benchmark": {key: chosen.benchmark[key] for key in ("protocol", "clock", "comparisons")},
+        "comparisons": {
+            "accuracy": compare_accuracy(chosen, "test"),
+            "size": compare_size(chosen),
+            "speed": _speed(chosen, verdicts[choice.index]),
+        },
+        "constraints": [decide(limit, chosen, "test") for limit in limits_of(goals)],
+        "selection": _selection(candidates, choice, verdicts),
+        "effects": [
+            {"id": step["id"], "use": step["use"], **effect}
+            for step, effect in zip(chosen.steps, chosen.effects, strict=True)
+        ],
+        "profile": chosen.profile,
+        "machine": chosen.benchmark["machine"],
+        "provenance": _provenance(spec, chosen, candidates, versions),
+        "warnings": _warnings(chosen),
+    }
+
+
+def _sides(candidate: Candidate) -> tuple[tuple[str, ModelResult], tuple[str, ModelResult]]:
+    return ("baseline", candidate.baseline), ("optimized", candidate.optimized)
+
+
+def _course_part(chosen: Candidate, versions: Mapping[str, str]) -> dict[str, Any]:
+    baseline, optimized = (_course_metrics(model, chosen, side) for side, model in _sides(chosen))
+    machine = chosen.benchmark["machine"]
+    return {
+        "tinytorch_version": versions["package"],
+        "submission_type": "capstone_benchmark",
+        "timestamp": chosen.benchmark["measured_at"],
+        "system_info": {
+            "platform": f"{machine['system']}-{machine['kernel']}-{machine['architecture']}",
+            "python_version": versions["python"],
+            "numpy_version": versions["numpy"],
+        },
+        "baseline": {"model_name": chosen.arch, "metrics": baseline},
+        "optimized": {
+            "model_name": f"{chosen.arch} {chosen.label or 'optimized'}",
+            "metrics": optimized,
+            "techniques_applied": [effect["technique"] for effect in chosen.effects if _is_applied(effect)],
+        },
+        "improvements": {
+            "speedup": baseline["latency_ms_mean"] / optimized["latency_ms_mean"],
+            "compression_ratio": baseline["model_size_mb"] / optimized["model_size_mb"],
+            "accuracy_delta": optimized["accuracy"] - baseline["accuracy"],
+        },
+    }
+
+
+def _course_metrics(model: ModelResult, chosen: Candidate, side: str) -> dict[str, Any]:
+    arm = chosen.speed["arms"][side]
+    return {
+        "parameter_count": model.metrics["parameters"],
+        "model_size_mb": model.stored_bytes / _MIB,
+        "accuracy": model.accuracy("test")["accuracy"],
+        "latency_ms_mean": arm["mean_ns"] / _NS_PER_MS,
+        "latency_ms_std": arm["std_ns"] / _NS_PER_MS,
+        "latency_ms_median": arm["median_ns"] / _NS_PER_MS,
+        "throughput_samples_per_sec": chosen.speed["batch_size"] * 1e9 / arm["mean_ns"],
+    }
+
+
+def _is_applied(effect: Mapping[str, Any]) -> bool:
+    """Return whether a step did anything: sparsity 0, 32 bits and 0 epochs are points of a sweep, not techniques."""
+    if effect["technique"] == "finetune":
+        return bool(effect["settings"].get("epochs", 1))
+    totals = ("stored_bytes", "macs", "parameters", "nonzero")
+    return any(effect[f"{name}_before"] != effect[f"{name}_after"] for name in totals)
+
+
+def _experiment(spec: Mapping[str, Any]) -> dict[str, Any]:
+    document = spec["experiment"]
+    return {
+        "name": spec["name"],
+        "description": document.get("description") or "",
+        "digest": digest_value(document),
+        "document": document,
+    }
+
+
+def _measurement(chosen: Candidate) -> dict[str, Any]:
+    return {
+        "status": "fresh",  # `stamp` says whether this run measured or found the measurement
+        "measured_at": chosen.benchmark["measured_at"],
+        "protocol": chosen.benchmark["protocol"],
+        "noisy": chosen.speed["noisy"],
+    }
+
+
+def _accuracy(model: ModelResult) -> dict[str, Any]:
+    return {split: dict(model.accuracy(split)) for split in _SPLITS}
+
+
+def _speed(chosen: Candidate, verdict: Mapping[str, Any]) -> dict[str, Any]:
+    keys = ("scenario", "batch_size", "threads", "processes", "pairs", "threshold", "noisy", "speedup", "control")
+    return {**{key: chosen.speed[key] for key in keys}, **verdict}
+
+
+def _selection(
+    candidates: Sequence[Candidate], choice: Choice, verdicts: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    points = zip(candidates, choice.constraints, verdicts, strict=True)
+    return {
+        "split": SPLIT,
+        "rule": choice.rule,
+        "reason": choice.reason,
+        "tried": len(candidates),
+        "chosen": candidates[choice.index].index,
+        "points": [_point(candidate, constraints, verdict) for candidate, constraints, verdict in points],
+    }
+
+
+def _point(candidate: Candidate, constraints: list[dict[str, Any]], verdict: Mapping[str, Any]) -> dict[str, Any]:
+    speed = candidate.speed
+    return {
+        "index": candidate.index,
+        "label": candidate.label,
+        "seed": candidate.seed,
+        "point": candidate.point,
+        "simulated": candidate.is_simulated,
+        "weights": candidate.optimized.weights_digest,
+        "baseline_accuracy": {
+            split: candidate.baseline.accuracy(split)["accuracy"] for split in ("validation", "test")
+        },
+        "accuracy": {split: _point_accuracy(candidate, split) for split in _SPLITS},
+        "stored_bytes": candidate.optimized.stored_bytes,
+        "compression_ratio": candidate.compression_ratio,
+        "latency_median_ns": speed["arms"]["optimized"]["median_ns"],
+        "speedup": {key: speed["speedup"][key] for key in ("estimate", "interval")},
+        **verdict,
+        "constraints": constraints,
+    }
+
+
+def _point_accuracy(candidate: Candidate, split: str) -> dict[str, Any]:
+    record, comparison = candidate.optimized.accuracy(split), compare_accuracy(candidate, split)
+    return {
+        "accuracy": record["accuracy"],
+        "interval": record["interval"],
+        "p_value": comparison["p_value"],
+        "verdict": comparison["verdict"],
+    }
+
+
+def _provenance(
+    spec: Mapping[str, Any], chosen: Candidate, candidates: Sequence[Candidate], versions: Mapping[str, str]
+) -> dict[str, Any]:
+    return {
+        "command": spec.get("command") or f"python -m pipeline run {spec['name']}.yaml",
+        "experiment": digest_value(spec["experiment"]),
+        "code": spec.get("code"),
+        "data": {
+            "name": chosen.info["name"],
+            "digest": chosen.info["digest"],
+            "classes": len(chosen.info["classes"]),
+            "counts": chosen.info["counts"],
+            "roles": dict(chosen.data),
+        },
+        "weights": {side: model.weights_digest for side, model in _sides(chosen)},
+        "predictions": {side: model.predictions_digest for side, model in _sides(chosen)},
+        "samples": chosen.samples_digest,
+        "seeds": {"submitted": chosen.seed, "tried": sorted({candidate.seed for candidate in candidates})},
+        "versions": dict(versions),
+    }
+
+
+def _warnings(chosen: Candidate) -> list[str]:
+    """Return every step's and every comparison's warnings, each with where it comes from, without repetition."""
+    found = [
+        f"{step['id']}: {text}"
+        for step, effect in zip(chosen.steps, chosen.effects, strict=True)
+        for text in effect["warnings"]
+    ]
+    for comparison in chosen.benchmark["comparisons"]:
+        where = f"benchmark (batch {comparison['batch_size']}, {comparison['threads']} threads)"
+        found += [f"{where}: {text}" for text in comparison["warnings"]]
+    return list(dict.fromkeys(found))

@@ -1,0 +1,89 @@
+"""The metrics that goals may name: where each is read, its unit and its interval.
+
+A metric's name here is its name in experiment files, in submissions and in reports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.submission.candidate import Candidate
+
+__all__ = ["METRICS", "Measured", "Metric", "measured_drop"]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A figure with the bounds of its interval, equal to it where it is exact.
+
+    `doubt` says why nothing may be claimed from the figure, although it exists; "" if it may.
+    """
+
+    estimate: float
+    low: float
+    high: float
+    doubt: str = ""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One line of METRICS: `kind` is accuracy, speed or size; `read` takes a candidate and a split."""
+
+    name: str
+    kind: str
+    unit: str
+    read: Callable[[Candidate, str], Measured]
+
+
+def measured_drop(comparison: Mapping[str, Any]) -> Measured:
+    """Return the loss of accuracy, baseline minus optimized, from a comparison made by `compare_accuracy`."""
+    low, high = comparison["interval"]
+    return Measured(0.0 - comparison["delta"], 0.0 - high, 0.0 - low)
+
+
+def _accuracy(candidate: Candidate, split: str) -> Measured:
+    record = candidate.optimized.accuracy(split)
+    low, high = record["interval"]
+    return Measured(record["accuracy"], low, high)
+
+
+def _speedup(candidate: Candidate, split: str) -> Measured:
+    record = candidate.speed["speedup"]
+    low, high = record["interval"]
+    return Measured(record["estimate"], low, high, _noise(candidate))
+
+
+def _latency_ms(candidate: Candidate, split: str) -> Measured:
+    arm = candidate.speed["arms"]["optimized"]
+    low, high = arm["interval_ns"]
+    return Measured(arm["median_ns"] / 1e6, low / 1e6, high / 1e6, _noise(candidate))
+
+
+def _compression(candidate: Candidate, split: str) -> Measured:
+    return _exact(candidate.compression_ratio)
+
+
+def _size_bytes(candidate: Candidate, split: str) -> Measured:
+    return _exact(candidate.optimized.stored_bytes)
+
+
+def _exact(value: float) -> Measured:
+    return Measured(value, value, value)
+
+
+def _noise(candidate: Candidate) -> str:
+    return "the comparison is noisy: nothing may be claimed from it" if candidate.speed["noisy"] else ""
+
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("accuracy", "accuracy", "share", _accuracy),
+        Metric("compression", "size", "ratio", _compression),
+        Metric("latency_ms", "speed", "ms", _latency_ms),
+        Metric("size_bytes", "size", "B", _size_bytes),
+        Metric("speedup", "speed", "ratio", _speedup),
+    )
+}

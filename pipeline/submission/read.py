@@ -1,0 +1,115 @@
+"""Read a submission that anybody may have written: bounded in size, depth and numbers, before anything looks at it.
+
+Only JSON is checked here; whether it is a submission is `validate`'s question. Standard library only, because showing
+an earlier result needs no schema.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any, NoReturn
+
+from pipeline.core.errors import SubmissionInvalid, UserError
+
+__all__ = ["MAX_BYTES", "MAX_DEPTH", "parse_submission", "read_submission"]
+
+MAX_BYTES = 16 * 2**20  # a submission with 500 points has about 1 MiB
+MAX_DEPTH = 64
+MAX_INTEGER_DIGITS = 18  # what fits a signed 64-bit integer everywhere
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)  # possessive, the end optional: linear in whatever it is given
+_BRACKETS = re.compile(rb"[\[\]{}]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def read_submission(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file; raises UserError if it cannot be read, SubmissionInvalid if it holds none."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})", hint="name a submission.json") from error
+    try:
+        return parse_submission(data)
+    except SubmissionInvalid as error:
+        raise SubmissionInvalid(f"{path}: {error.message}", code=error.code, hint=error.hint) from None
+
+
+def parse_submission(data: bytes) -> dict[str, Any]:
+    """Return the JSON object that the bytes hold.
+
+    Raises SubmissionInvalid for what is too large or too deep, not UTF-8, not JSON or not an object, and for duplicate
+    keys, NaN, infinities (1e999 among them), integers beyond 18 digits and unpaired surrogates.
+    """
+    if len(data) > MAX_BYTES:
+        _reject(f"is larger than {MAX_BYTES // 2**20} MiB")
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        _reject(f"is not UTF-8 text (byte {error.start})")
+    if (depth := _depth(data)) > MAX_DEPTH:
+        _reject(f"is nested {depth} deep, at most {MAX_DEPTH} is allowed")
+    try:
+        value = json.loads(
+            text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_float, parse_int=_integer
+        )
+    except json.JSONDecodeError as error:
+        _reject(f"is not JSON: {error.msg} (line {error.lineno}, column {error.colno})")
+    if not isinstance(value, dict):
+        _reject(f"holds {_kind(value)}, expected an object")
+    if _holds_surrogate(value):
+        _reject("holds an unpaired surrogate, which is no character")
+    return value
+
+
+def _reject(problem: str) -> NoReturn:
+    raise SubmissionInvalid(problem, code="E501")
+
+
+def _depth(data: bytes) -> int:
+    deepest = depth = 0
+    for match in _BRACKETS.finditer(_STRING.sub(b"", data)):
+        depth += 1 if match[0] in b"[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        _reject(f"has the key {twice[:80]!r} twice in one object")
+    return found
+
+
+def _constant(name: str) -> NoReturn:
+    _reject(f"holds {name}, which is no JSON number")
+
+
+def _float(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        _reject(f"holds the number {text[:40]}, which is out of range")
+    return value
+
+
+def _integer(text: str) -> int:
+    if len(text.lstrip("-")) > MAX_INTEGER_DIGITS:
+        _reject(f"holds an integer with {len(text.lstrip('-'))} digits, at most {MAX_INTEGER_DIGITS} are allowed")
+    return int(text)
+
+
+def _holds_surrogate(value: Any) -> bool:
+    if isinstance(value, str):
+        return _SURROGATE.search(value) is not None
+    if isinstance(value, dict):
+        return any(_holds_surrogate(key) or _holds_surrogate(item) for key, item in value.items())
+    return isinstance(value, list) and any(_holds_surrogate(item) for item in value)
+
+
+def _kind(value: Any) -> str:
+    names = {list: "a list", str: "a string", bool: "a boolean", int: "a number", float: "a number", type(None): "null"}
+    return names[type(value)]

@@ -1,0 +1,152 @@
+"""Check a submission against its schema: every problem at once, with where it is, what was found and what is expected.
+
+The only module here that imports jsonschema. What a schema cannot say (that numbers agree with each other and with the
+samples) is left to rules.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from pipeline.core.errors import Problem, SubmissionInvalid
+from pipeline.schemas import read_schema
+from pipeline.submission.read import read_submission
+
+__all__ = ["SCHEMAS", "check_submission", "find_problems", "schema_version", "validate_file"]
+
+# version -> the schema file's name; a document without `schema_version` is in the course's format, version 1
+SCHEMAS = {1: "submission.v1", 2: "submission.v2"}
+_CODE = "E502"
+_MOST_PROBLEMS = 100  # a hostile file must not fill the screen
+
+
+def validate_file(path: Path) -> int:
+    """Return the version of the valid submission in a file.
+
+    Raises UserError if the file cannot be read, and SubmissionInvalid if it is no bounded JSON object or breaks its
+    schema; then every problem is in `problems`.
+    """
+    document = read_submission(path)
+    check_submission(document, str(path))
+    return schema_version(document)
+
+
+def check_submission(document: Mapping[str, Any], path: str = "submission") -> None:
+    """Raise SubmissionInvalid with every problem, if there is any; `path` is what they are reported under."""
+    problems = find_problems(document, path)
+    if not problems:
+        return
+    count = len(problems)
+    first = problems[0]
+    summary = f"{path}: {first.yaml_path}: {first.message}" if count == 1 else f"{path}: {count} problems"
+    raise SubmissionInvalid(summary, code=_CODE, problems=problems)
+
+
+def schema_version(document: Mapping[str, Any]) -> int:
+    """Return the version that a document claims; raises SubmissionInvalid if there is no such version."""
+    if "schema_version" not in document:
+        return 1
+    claimed = document["schema_version"]
+    if type(claimed) is not int or claimed not in SCHEMAS or claimed == 1:
+        found = _shown(claimed)
+        raise SubmissionInvalid(f"schema_version: found {found}, expected 2, or no such key for version 1", code="E503")
+    return claimed
+
+
+def find_problems(document: Mapping[str, Any], path: str = "submission") -> list[Problem]:
+    """Return every problem of a document, in the order of the document's paths, at most 100 of them."""
+    try:
+        version = schema_version(document)
+    except SubmissionInvalid as error:
+        return [Problem("E503", path, "schema_version", error.message.partition(": ")[2])]
+    found = {
+        (_where(error, key), message)
+        for error in _validator(version).iter_errors(document)
+        for key, message in _messages(error)
+    }
+    found |= {(where, "found a number that is not finite, expected a finite one") for where in _not_finite(document)}
+    return [Problem(_CODE, path, where, message) for where, message in sorted(found)[:_MOST_PROBLEMS]]
+
+
+@cache
+def _validator(version: int) -> Draft202012Validator:
+    return Draft202012Validator(read_schema(SCHEMAS[version]))
+
+
+def _where(error: ValidationError, key: str) -> str:
+    parts = [*error.absolute_path, *([key] if key else [])]
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
+    return path.removeprefix(".") or "$"
+
+
+def _messages(error: ValidationError) -> Iterator[tuple[str, str]]:
+    """Yield (key below the error's place or "", message) for everything that one error of jsonschema says."""
+    keyword, limit, instance = str(error.validator), cast(Any, error.validator_value), cast(Any, error.instance)
+    if keyword in ("required", "dependentRequired"):
+        wanted = limit if keyword == "required" else [name for key in limit if key in instance for name in limit[key]]
+        yield from ((name, "is missing") for name in wanted if name not in instance)
+    elif keyword == "additionalProperties":
+        known = list(cast(Mapping[str, Any], error.schema).get("properties", {}))
+        yield from ((name, _unknown(name, known)) for name in instance if name not in known)
+    else:
+        expected = _EXPECTED[keyword](limit) if keyword in _EXPECTED else f"{keyword} {_shown(limit)}"
+        yield "", f"found {_shown(instance)}, expected {expected}"
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"is not a key of this object; did you mean {near[0]!r}?" if near else "is not a key of this object"
+
+
+def _types(names: str | list[str]) -> str:
+    words = {"integer": "a whole number", "array": "a list", "object": "an object", "null": "null"}
+    listed = [names] if isinstance(names, str) else names
+    return " or ".join(words.get(name, f"a {name}") for name in listed)
+
+
+_EXPECTED: dict[str, Callable[[Any], str]] = {
+    "const": lambda value: json.dumps(value),
+    "enum": lambda values: f"one of {', '.join(json.dumps(value) for value in values)}",
+    "exclusiveMaximum": lambda limit: f"less than {limit}",
+    "exclusiveMinimum": lambda limit: f"more than {limit}",
+    "maxItems": lambda limit: f"at most {limit} items",
+    "maxLength": lambda limit: f"at most {limit} characters",
+    "maxProperties": lambda limit: f"at most {limit} keys",
+    "maximum": lambda limit: f"at most {limit}",
+    "minItems": lambda limit: f"at least {limit} items",
+    "minLength": lambda limit: f"at least {limit} characters",
+    "minProperties": lambda limit: f"at least {limit} keys",
+    "minimum": lambda limit: f"at least {limit}",
+    "pattern": lambda pattern: f"text of the form {pattern}",
+    "type": _types,
+    "uniqueItems": lambda _: "no item twice",
+}
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return f"an object of {len(value)} keys"
+    if isinstance(value, list | tuple):
+        return f"a list of {len(value)} items"
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _not_finite(value: Any, where: str = "") -> Iterator[str]:
+    if isinstance(value, float) and not math.isfinite(value):
+        yield where.removeprefix(".") or "$"
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _not_finite(item, f"{where}.{key}")
+    elif isinstance(value, list | tuple):
+        for i, item in enumerate(value):
+            yield from _not_finite(item, f"{where}[{i}]")
