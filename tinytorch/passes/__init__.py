@@ -1,0 +1,85 @@
+"""Optimization passes by name, and how a step of an experiment file names one. Free of NumPy, so that planning can ask.
+
+`PASSES` maps a name to its module, imported when the pass runs: listing is cheap, and a change to one pass leaves the
+cached results of the others alone. Every module offers ``Settings`` (a frozen dataclass with ``from_params``),
+``KINDS`` (the types of layers it changes), ``NEEDS`` (the data roles it reads) and
+``apply(model, settings, data, seed) -> (new model, Effect, history or None)``, which never touches its input.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+from tinytorch.errors import TinyTorchError
+
+__all__ = ["PASSES", "STEPS", "load_pass", "needs", "resolve"]
+
+PASSES: dict[str, str] = {
+    "finetune": "tinytorch.passes.finetune",
+    "magnitude_prune": "tinytorch.passes.magnitude_prune",
+    "quantize": "tinytorch.passes.quantize",
+    "structured_prune": "tinytorch.passes.structured_prune",
+}
+
+# What each pass may read; the module's own NEEDS says the same (tested). Planning must know it without importing NumPy.
+_NEEDS: dict[str, frozenset[str]] = {
+    "finetune": frozenset({"train", "validation"}),
+    "magnitude_prune": frozenset(),
+    "quantize": frozenset({"train"}),
+    "structured_prune": frozenset(),
+}
+
+# step -> (the parameter that chooses the pass, its default, choice -> (pass, parameters that mean nothing to it))
+STEPS: dict[str, tuple[str | None, str, dict[str, tuple[str, frozenset[str]]]]] = {
+    "finetune": (None, "", {"": ("finetune", frozenset())}),
+    "prune": (
+        "method",
+        "structured",
+        {
+            "magnitude": ("magnitude_prune", frozenset({"importance"})),  # of a single weight, l1 and l2 agree
+            "structured": ("structured_prune", frozenset()),
+        },
+    ),
+    "quantize": (None, "", {"": ("quantize", frozenset())}),
+}
+
+
+def load_pass(name: str) -> ModuleType:
+    """Return the module of the pass `name`; raises TinyTorchError with the valid names and the nearest."""
+    return importlib.import_module(PASSES[_known("pass", name, PASSES)])
+
+
+def needs(name: str, params: Mapping[str, Any] | None = None) -> frozenset[str]:
+    """Return the data roles the pass `name` reads: all it may read, or with `params` only what these settings read.
+
+    A quantization without calibrated ("static") activations reads no data.
+    """
+    roles = _NEEDS[_known("pass", name, PASSES)]
+    if name == "quantize" and params is not None:
+        layers = (params, *params.get("per_layer", {}).values())
+        return roles if any(layer.get("activations") == "static" for layer in layers) else frozenset()
+    return roles
+
+
+def resolve(step: str, params: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the pass that a step of an experiment file means, and the parameters for its Settings.
+
+    ``resolve("prune", {"method": "magnitude", "sparsity": 0.5}) == ("magnitude_prune", {"sparsity": 0.5})``.
+    Raises TinyTorchError for an unknown step or method, with the nearest valid one.
+    """
+    chooser, default, choices = STEPS[_known("step", step, STEPS)]
+    chosen = default if chooser is None else params.get(chooser, default)
+    name, meaningless = choices[_known(str(chooser), chosen, choices)]
+    return name, {key: value for key, value in params.items() if key != chooser and key not in meaningless}
+
+
+def _known(what: str, name: Any, table: Mapping[str, object]) -> str:
+    if isinstance(name, str) and name in table:
+        return name
+    near = difflib.get_close_matches(str(name), table, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise TinyTorchError(f"no {what} is named {name!r}{hint} (valid: {', '.join(sorted(table))})")

@@ -1,0 +1,165 @@
+"""Hold weights as 8- or 4-bit integers and multiply integers: see tinytorch.runtime.quantized for the arithmetic.
+
+A weight scale is max|w| / 127 (8 bits) or / 7 (4 bits), over an output channel or the whole layer. Static activation
+scales are max|x| / 127 of a layer's inputs while the unquantized network runs on `calibration_samples` images, drawn
+from the training split under the seed. Batch norm stays in float32. Weights that were pruned stay zero and unstored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinytorch.arguments import choice, integer
+from tinytorch.core.layer import Layer
+from tinytorch.core.layers import Linear
+from tinytorch.core.tensor import Tensor
+from tinytorch.data.split import Split
+from tinytorch.errors import NoEffectError, TinyTorchError
+from tinytorch.kernels.quantized import activation_scale
+from tinytorch.models.network import Network
+from tinytorch.passes.effect import Effect, measure_effect
+from tinytorch.passes.selection import select
+from tinytorch.passes.settings import check_targets, from_params, to_params
+from tinytorch.runtime.geometry import ConvGeometry, LinearGeometry
+from tinytorch.runtime.quantized import (
+    ACTIVATIONS,
+    WEIGHTS,
+    QuantizedConv2d,
+    QuantizedLinear,
+    QuantizedWeight,
+    Scheme,
+)
+from tinytorch.runtime.sparse import SparseConv2d, SparseLinear
+from tinytorch.serialization import clone
+
+__all__ = ["BITS", "KINDS", "NEEDS", "Settings", "apply"]
+
+Array: TypeAlias = NDArray[Any]
+
+KINDS = ("Conv2d", "Linear", "SparseConv2d", "SparseLinear")
+NEEDS = frozenset({"train"})
+BITS = (8, 4, 32)  # 32 leaves a layer as it is: the baseline of a sweep over bits
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How weights and activations are held, and in which layers.
+
+    `per_layer` maps names or globs to bits, weights or activations of their own. Raises ValueError for values out of
+    range.
+    """
+
+    bits: int = 8
+    weights: str = "per_channel"
+    activations: str = "dynamic"
+    calibration_samples: int = 256
+    targets: tuple[str, ...] = ("*",)
+    except_: tuple[str, ...] = ()
+    per_layer: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    allow_no_effect: bool = False
+
+    def __post_init__(self) -> None:
+        checks = {"bits": _checked_bits, "weights": _checked_weights, "activations": _checked_activations}
+        for name, check in checks.items():
+            check(getattr(self, name))
+        integer("calibration_samples", self.calibration_samples, 1, 1_000_000)
+        check_targets(self, checks)
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any]) -> Self:
+        """Read the parameters of a step in an experiment file; raises TinyTorchError."""
+        return from_params(cls, "quantize", params)
+
+
+def apply(
+    model: Network, settings: Settings, data: Mapping[str, Split], seed: int
+) -> tuple[Network, Effect, list[dict[str, Any]] | None]:
+    """Return the network with quantized layers, and the effect; `data["train"]` calibrates static activations.
+
+    Raises TargetError for a glob that matches nothing, TinyTorchError for a layer that is quantized already, has
+    weights that are not finite, or cannot be calibrated, and NoEffectError if no layer was chosen.
+    """
+    chosen = select(model, settings, KINDS, "quantized again", "quantize once and use per_layer for mixed bits")
+    wanted = {name: {**_defaults(settings), **overrides} for name, overrides in chosen.items()}
+    schemes = {name: Scheme(**want) for name, want in wanted.items() if want["bits"] != 32}
+    if not chosen and settings.bits != 32 and not settings.allow_no_effect:
+        raise NoEffectError(f"quantize found no layer of the types {', '.join(KINDS)} among those it was asked for")
+    static = [name for name, scheme in schemes.items() if scheme.activations == "static"]
+    scales = _calibrate(model, static, data.get("train"), settings.calibration_samples, seed) if static else {}
+    layers = dict(model.named_layers())
+    changes = {name: _quantized(layers[name], scheme, scales.get(name)) for name, scheme in schemes.items()}
+    result = clone(model.replaced(changes))
+    matched = {name: {**want, **_storage(changes.get(name))} for name, want in wanted.items()}
+    effect = measure_effect("quantize", to_params(settings), model, result, matched)
+    return result, effect, None
+
+
+def _quantized(layer: Any, scheme: Scheme, activation_scale: Array | None) -> Layer:
+    """Return the quantized layer of a Linear, a Conv2d or a sparse one."""
+    is_sparse = isinstance(layer, SparseLinear | SparseConv2d)
+    bias = None if layer.bias is None else layer.bias.data
+    weight, config = layer.weight.data, layer.config()
+    quantized: Layer
+    if isinstance(layer, Linear | SparseLinear):
+        rows = np.ascontiguousarray(weight.T)  # (out, in)
+        stored = QuantizedWeight.of(rows, scheme, is_sparse)
+        quantized = QuantizedLinear(LinearGeometry.from_config(config), stored, bias, scheme, activation_scale)
+    else:
+        stored = QuantizedWeight.of(weight, scheme, is_sparse)
+        quantized = QuantizedConv2d(ConvGeometry.from_config(config), stored, bias, scheme, activation_scale)
+    quantized.training = layer.training
+    return quantized
+
+
+class _Observed(Layer):
+    """A layer that remembers the largest magnitude it was given."""
+
+    def __init__(self, layer: Layer) -> None:
+        self.layer = layer
+        self.largest = np.float32(0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.largest = np.maximum(self.largest, np.abs(x.data).max(initial=0))
+        return self.layer.forward(x)
+
+    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        return self.layer.output_shape(input_shape)
+
+
+def _calibrate(model: Network, names: list[str], train: Split | None, samples: int, seed: int) -> dict[str, Array]:
+    """Return the activation scale (1,) of each of these layers, from what the float network feeds them."""
+    if train is None or not len(train):
+        raise TinyTorchError(f"static activations of {', '.join(names)} need training images to calibrate with")
+    observed = {name: _Observed(layer) for name, layer in model.named_layers() if name in names}
+    order = np.random.default_rng(seed).permutation(len(train))[:samples]
+    model.replaced(observed).predict(train.images(np.sort(order)))
+    for name, layer in observed.items():
+        if not np.isfinite(layer.largest):
+            raise TinyTorchError(f"{name}: its inputs are NaN or infinite for some of the {len(order)} training images")
+    return {name: activation_scale(np.array([[layer.largest]], np.float32))[0] for name, layer in observed.items()}
+
+
+def _storage(layer: Layer | None) -> dict[str, Any]:
+    return {} if layer is None else {"storage": layer.config()["storage"]}
+
+
+def _defaults(settings: Settings) -> dict[str, Any]:
+    return {"bits": settings.bits, "weights": settings.weights, "activations": settings.activations}
+
+
+def _checked_bits(value: Any) -> None:
+    if isinstance(value, bool) or value not in BITS:
+        raise ValueError(f"bits must be one of {', '.join(map(str, BITS))}, not {value!r}")
+
+
+def _checked_weights(value: Any) -> None:
+    choice("weights", value, WEIGHTS)
+
+
+def _checked_activations(value: Any) -> None:
+    choice("activations", value, ACTIVATIONS)

@@ -1,0 +1,69 @@
+"""The layers of a network that a pass is asked to change, and the errors for those it cannot change."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from tinytorch.core.layer import Layer
+from tinytorch.errors import TinyTorchError
+from tinytorch.models.network import Network
+from tinytorch.passes.targets import match
+from tinytorch.runtime.quantized import QuantizedConv2d, QuantizedLinear
+
+__all__ = ["Targets", "quantized_names", "select"]
+
+
+class Targets(Protocol):
+    """The part of a pass's settings that chooses layers."""
+
+    @property
+    def targets(self) -> Sequence[str]:
+        """Globs of names."""
+
+    @property
+    def except_(self) -> Sequence[str]:
+        """Globs of names that are left out all the same."""
+
+    @property
+    def per_layer(self) -> Mapping[str, Mapping[str, Any]]:
+        """Settings by glob."""
+
+
+def select(
+    model: Network, settings: Targets, kinds: Collection[str], done: str, advice: str
+) -> dict[str, dict[str, Any]]:
+    """Return the chosen layers of these `kinds` in execution order, each with its overrides.
+
+    Raises TargetError for a glob that matches none, and TinyTorchError for a chosen layer that is already quantized (it
+    cannot be `done`, "pruned"; `advice` says what to do) or has NaN or infinite weights, naming it.
+    """
+    layers = dict(model.named_layers())
+    quantized = quantized_names(model)
+    names = [name for name, layer in layers.items() if type(layer).__name__ in kinds or name in quantized]
+    chosen = match(names, settings.targets, settings.except_, settings.per_layer)
+    if too_late := [name for name in chosen if name in quantized]:
+        raise TinyTorchError(
+            f"{', '.join(too_late)}: already quantized, cannot be {done}; {advice}, "
+            f"or leave it out with except: [{', '.join(too_late)}]"
+        )
+    for name in chosen:
+        _check_finite(name, layers[name], done)
+    return chosen
+
+
+def quantized_names(model: Network) -> list[str]:
+    """Return the names of the layers that hold integer weights."""
+    return [name for name, layer in model.named_layers() if isinstance(layer, QuantizedLinear | QuantizedConv2d)]
+
+
+def _check_finite(name: str, layer: Layer, done: str) -> None:
+    for parameter in layer.parameters():
+        bad = parameter.size - int(np.count_nonzero(np.isfinite(parameter.data)))
+        if bad:
+            raise TinyTorchError(
+                f"{name}: {bad} of {parameter.size} values are NaN or infinite, cannot be {done}; "
+                "train the model again, with a lower lr"
+            )

@@ -1,0 +1,99 @@
+"""How a weight matrix of a compressed layer lies in a file: dense or with its zeros left out, 32, 8 or 4 bits a value.
+
+Only the arrays; which bytes surround them in a file is the business of tinytorch.serialization.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinytorch.errors import ModelFileError
+from tinytorch.kernels.quantized import pack_int4, unpack_int4
+from tinytorch.kernels.sparse import MAX_EXPANSION, decode_bitmask, decode_csr, encode_bitmask, encode_csr
+
+__all__ = ["ARRAYS", "restore", "smallest", "store"]
+
+Array: TypeAlias = NDArray[Any]
+Mask: TypeAlias = NDArray[np.bool_]
+
+# storage -> the arrays it consists of, the last of them holding the values
+ARRAYS: dict[str, tuple[str, ...]] = {
+    "dense": ("weight",),
+    "bitmask": ("weight_mask", "weight_values"),
+    "csr": ("weight_ends", "weight_columns", "weight_values"),
+}
+_INDEX_TYPES = {"weight_mask": ("uint8",), "weight_ends": ("uint32",), "weight_columns": ("uint16", "uint32")}
+_TYPES = {32: np.dtype(np.float32), 8: np.dtype(np.int8), 4: np.dtype(np.uint8)}  # 4: two values a byte
+_ENTRY_BYTES = 96  # about what one more array costs in a safetensors header: name, type, shape, offsets
+
+
+def store(values: Array, mask: Mask, storage: str, bits: int) -> dict[str, Array]:
+    """Encode a matrix (R, C), float32 for 32 bits and int8 for 8 or 4; `dense` keeps no mask."""
+    if storage == "dense":
+        return {"weight": pack_int4(values) if bits == 4 else values}
+    *index, kept = encode_bitmask(values, mask) if storage == "bitmask" else encode_csr(values, mask)
+    return dict(zip(ARRAYS[storage], (*index, pack_int4(kept) if bits == 4 else kept), strict=True))
+
+
+def restore(state: Mapping[str, Array], storage: str, bits: int, shape: tuple[int, int]) -> tuple[Array, Mask]:
+    """Undo `store`: the matrix and its mask (for `dense`: where it is not zero).
+
+    Raises ModelFileError for missing arrays, other types or shapes, and contents that contradict each other.
+    """
+    if storage not in ARRAYS or bits not in _TYPES:
+        raise ModelFileError(f"storage {storage!r} of {bits!r} bits is unknown (valid: {', '.join(ARRAYS)}; 32, 8, 4).")
+    missing = [name for name in ARRAYS[storage] if name not in state]
+    if missing:
+        raise ModelFileError(f"a {storage} weight needs the arrays {ARRAYS[storage]}, but {missing} are missing.")
+    *index, values = (state[name] for name in ARRAYS[storage])
+    typed = all(
+        part.ndim == 1 and part.dtype.name in _INDEX_TYPES[name]
+        for name, part in zip(ARRAYS[storage], index, strict=False)
+    )
+    if values.dtype != _TYPES[bits] or not typed:
+        found = ", ".join(f"{name} {state[name].dtype}" for name in ARRAYS[storage])
+        raise ModelFileError(
+            f"a {storage} weight of {bits} bits holds {_TYPES[bits]} values, but the file has {found}."
+        )
+    try:
+        matrix, mask = _decode(index, values, storage, bits, shape)
+    except ValueError as error:
+        raise ModelFileError(f"a {storage} weight of {bits} bits is not what it declares: {error}.") from error
+    if bits < 32 and matrix.size and int(matrix.min()) < -(2 ** (bits - 1)) + 1:
+        raise ModelFileError(f"a weight of {bits} bits holds {matrix.min()}, outside the symmetric range.")
+    return matrix, mask
+
+
+def _decode(index: list[Array], values: Array, storage: str, bits: int, shape: tuple[int, int]) -> tuple[Array, Mask]:
+    if storage == "dense":
+        packed = (shape[0], (shape[1] + 1) // 2) if bits == 4 else shape
+        if values.shape != packed:
+            raise ValueError(f"its shape is {values.shape}, expected {packed}")
+        matrix = unpack_int4(values, shape[1]) if bits == 4 else values
+        return matrix, matrix != 0
+    if storage == "bitmask":
+        if bits == 4:
+            values = unpack_int4(values, int(np.unpackbits(index[0]).sum(dtype=np.int64)))
+        return decode_bitmask(index[0], values, shape)
+    if bits == 4:
+        values = unpack_int4(values, len(index[1]))
+    return decode_csr(index[0], index[1], values, shape)
+
+
+def smallest(mask: Mask, bits: int) -> str:
+    """Return the storage that takes the fewest bytes for a matrix of `bits` wide values kept where `mask` is true."""
+    rows, columns = mask.shape
+    kept = int(np.count_nonzero(mask))
+    values = kept * bits / 8
+    sizes = {
+        "dense": rows * columns * bits / 8,
+        "bitmask": rows * columns / 8 + values + _ENTRY_BYTES,
+        "csr": 4 * rows + kept * (2 if columns <= 2**16 else 4) + values + 2 * _ENTRY_BYTES,
+    }
+    if rows * columns > MAX_EXPANSION * sizes["csr"]:
+        del sizes["csr"]  # a loader would refuse so large an expansion
+    return min(sizes, key=lambda storage: sizes[storage])
