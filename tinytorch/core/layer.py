@@ -7,6 +7,7 @@ A layer computes (`forward`), names its parameters, and describes itself by `con
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Self, TypeAlias
 
 import numpy as np
@@ -15,7 +16,7 @@ from tinytorch.core.function import Array
 from tinytorch.core.tensor import Tensor
 from tinytorch.errors import ModelFileError
 
-__all__ = ["JSON", "Layer", "Stateless", "checked_state", "walk"]
+__all__ = ["JSON", "Layer", "Stateless", "checked_config", "checked_state", "walk"]
 
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 
@@ -100,10 +101,8 @@ class Stateless(Layer):
     def from_state(cls, config: Mapping[str, Any], state: Mapping[str, Array]) -> Self:
         """Build the layer from `config`; raise ModelFileError for unknown settings or any array."""
         checked_state(cls, state, {})
-        try:
+        with checked_config(cls, config):
             return cls(**config)
-        except (TypeError, ValueError) as error:
-            raise ModelFileError(f"{cls.__name__} cannot be built from {dict(config)}: {error}") from error
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the same shape."""
@@ -119,6 +118,15 @@ def walk(layer: Layer) -> Iterator[Layer]:
     yield layer
     for child in layer.children().values():
         yield from walk(child)
+
+
+@contextmanager
+def checked_config(cls: type[Layer], config: Mapping[str, Any]) -> Iterator[None]:
+    """Turn what a missing, misspelt or senseless setting raises inside the block into a ModelFileError."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise ModelFileError(f"{cls.__name__} cannot be built from {dict(config)}: {error!r}") from error
 
 
 def checked_state(

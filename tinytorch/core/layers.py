@@ -10,7 +10,7 @@ import numpy as np
 
 from tinytorch.core.arithmetic import LinearBackward, MulBackward
 from tinytorch.core.function import Array
-from tinytorch.core.layer import JSON, Layer, Stateless, checked_state
+from tinytorch.core.layer import JSON, Layer, Stateless, checked_config, checked_state
 from tinytorch.core.tensor import Tensor
 
 __all__ = ["Dense", "Dropout", "Flatten", "Layer", "Linear", "Sequential"]
@@ -61,7 +61,8 @@ class Linear(Layer):
     @classmethod
     def from_state(cls, config: Mapping[str, Any], state: Mapping[str, Array]) -> Self:
         """Build the layer around copies of these arrays."""
-        features = int(config["in_features"]), int(config["out_features"])
+        with checked_config(cls, config):
+            features = int(config["in_features"]), int(config["out_features"])
         shapes: dict[str, tuple[int, ...]] = {"weight": features}
         if config.get("bias", True):
             shapes["bias"] = (features[1],)

@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 
 from tinytorch.core.function import Array, Function, is_grad_enabled
-from tinytorch.core.layer import JSON, Layer, checked_state
+from tinytorch.core.layer import JSON, Layer, checked_config, checked_state
 from tinytorch.core.tensor import Tensor
 
 __all__ = ["BatchNorm2d", "BatchNorm2dBackward"]
@@ -68,13 +68,16 @@ class BatchNorm2d(Layer):
     """
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
-        if num_features < 1:
-            raise ValueError(f"BatchNorm2d needs at least one channel, got {num_features}.")
-        self.num_features, self.eps, self.momentum = int(num_features), float(eps), float(momentum)
+        self._set_facts(num_features, eps, momentum)
         self.gamma = Tensor(np.ones(num_features), requires_grad=True)
         self.beta = Tensor(np.zeros(num_features), requires_grad=True)
         self.running_mean: Array = np.zeros(num_features, np.float32)
         self.running_var: Array = np.ones(num_features, np.float32)
+
+    def _set_facts(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
+        if num_features < 1:
+            raise ValueError(f"BatchNorm2d needs at least one channel, got {num_features}.")
+        self.num_features, self.eps, self.momentum = int(num_features), float(eps), float(momentum)
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalize a batch (N, C, H, W)."""
@@ -121,7 +124,9 @@ class BatchNorm2d(Layer):
     @classmethod
     def from_state(cls, config: Mapping[str, Any], state: Mapping[str, Array]) -> Self:
         """Build the layer around copies of these arrays."""
-        layer = cls(**config)
+        layer = cls.__new__(cls)
+        with checked_config(cls, config):
+            layer._set_facts(**config)
         shape = (layer.num_features,)
         tensors = checked_state(cls, state, dict.fromkeys(("gamma", "beta", "running_mean", "running_var"), shape))
         layer.gamma, layer.beta = tensors["gamma"], tensors["beta"]

@@ -13,7 +13,7 @@ import numpy as np
 
 from tinytorch.core.activations import ReLU
 from tinytorch.core.function import Array, Function
-from tinytorch.core.layer import JSON, Layer, Stateless, checked_state
+from tinytorch.core.layer import JSON, Layer, Stateless, checked_config, checked_state
 from tinytorch.core.layers import Flatten, Linear
 from tinytorch.core.normalization import BatchNorm2d
 from tinytorch.core.tensor import Tensor
@@ -162,8 +162,9 @@ class Conv2d(Layer):
     def from_state(cls, config: Mapping[str, Any], state: Mapping[str, Array]) -> Self:
         """Build the layer around copies of these arrays."""
         layer = cls.__new__(cls)
-        sizes = (config[k] for k in ("in_channels", "out_channels", "kernel_size", "stride", "padding"))
-        layer._set_sizes(*sizes)
+        with checked_config(cls, config):
+            sizes = (config[k] for k in ("in_channels", "out_channels", "kernel_size", "stride", "padding"))
+            layer._set_sizes(*sizes)
         shapes: dict[str, tuple[int, ...]] = {"weight": layer._weight_shape()}
         if config.get("bias", True):
             shapes["bias"] = (layer.out_channels,)

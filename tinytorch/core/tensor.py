@@ -41,12 +41,12 @@ class Tensor(Node):
         elif isinstance(data, list | tuple) and data and isinstance(data[0], Tensor):
             data = np.stack([t.data if isinstance(t, Tensor) else np.asarray(t) for t in data])
         try:
-            self._data = np.array(data, dtype=np.float32)
-        except (TypeError, ValueError) as error:
-            raise ValueError(
-                "A Tensor needs numbers in a rectangular block, "
-                f"but got {type(data).__name__} {str(data)[:80]!r}: {error}."
-            ) from error
+            array = np.asarray(data)
+        except ValueError as error:
+            raise ValueError(f"{_not_numbers(data)}: {error}") from error
+        if array.dtype.kind not in "biuf":
+            raise ValueError(f"{_not_numbers(data)}.")
+        self._data = array.astype(np.float32)
         self.requires_grad = bool(requires_grad)
         self.grad = None
 
@@ -248,6 +248,10 @@ class Tensor(Node):
     def zero_grad(self) -> None:
         """Forget the gradient."""
         self.grad = None
+
+
+def _not_numbers(data: Any) -> str:
+    return f"A Tensor needs numbers in a rectangular block, but got {type(data).__name__} {str(data)[:80]!r}"
 
 
 def _operand(value: Operand) -> Tensor:

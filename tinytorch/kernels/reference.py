@@ -155,7 +155,11 @@ def _windows(padded: Array, kernel: Pair, stride: Pair) -> Array:
     """View contiguous (N, Hp, Wp, C) as all its windows, (N, H', W', kh, kw·C): a row of a window is contiguous."""
     (kh, kw), (sh, sw) = kernel, stride
     count, height, width, channels = padded.shape
-    by_image, by_row, by_column, by_channel = padded.strides
+    # From the shape: NumPy leaves the strides of axes of length 1 arbitrary.
+    by_channel = padded.itemsize
+    by_column = by_channel * channels
+    by_row = by_column * width
+    by_image = by_row * height
     return np.ndarray(
         (count, (height - kh) // sh + 1, (width - kw) // sw + 1, kh, kw * channels),
         padded.dtype,
