@@ -180,7 +180,7 @@ def _decode_all(paths: Sequence[Path], settings: _Settings) -> NDArray[np.uint8]
 
 
 def _decode(path: Path, settings: _Settings) -> NDArray[np.uint8]:
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     expected = f"a picture ({', '.join(_FORMATS)}) of 8 bits per channel and at most {_MOST_PIXELS:,} pixels"
     square = (settings.size, settings.size)
@@ -193,6 +193,8 @@ def _decode(path: Path, settings: _Settings) -> NDArray[np.uint8]:
                 raise DataFileError(path, f"{width} x {height} pixels of mode {picture.mode}", expected)
             picture.draft(None, (2 * settings.size, 2 * settings.size))  # lets a large JPEG decode at a fraction
             upright = ImageOps.exif_transpose(picture).convert("L" if settings.channels == 1 else "RGB")
+    except UnidentifiedImageError as error:
+        raise DataFileError(path, "none of the formats", expected) from error
     except (OSError, SyntaxError, EOFError, struct.error, zlib.error, Image.DecompressionBombError) as error:
         raise DataFileError(path, " ".join(str(error).split()) or type(error).__name__, expected) from error
     if upright.size != square:
