@@ -89,6 +89,10 @@ class Layer:
         """Return the number of values the layer has learned, in whatever form it holds them."""
         return sum(parameter.size for parameter in self.parameters())
 
+    def working_set_bytes(self) -> int:
+        """Return the bytes of arrays that a forward pass reads, which can be more than are stored."""
+        return sum(array.nbytes for array in self.state().values())
+
     def nonzero_count(self) -> int:
         """Return how many of the learned values are not zero."""
         return sum(int(np.count_nonzero(parameter.data)) for parameter in self.parameters())

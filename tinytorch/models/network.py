@@ -127,6 +127,10 @@ class Network(Sequential):
         """Return how many of them are not zero."""
         return sum(layer.nonzero_count() for _, layer in self.named_layers())
 
+    def working_set_bytes(self) -> int:
+        """Return the bytes of arrays that a forward pass reads in all layers."""
+        return sum(layer.working_set_bytes() for _, layer in self.named_layers())
+
 
 class Residual(Layer):
     """Compute relu(body(x) + shortcut(x)); without a shortcut network, x itself is added [He et al., 2016].
