@@ -118,6 +118,10 @@ class ConfigError(UserError):
         summary = f"{first.path}: {first.message}" if count == 1 else f"{count} problems in the experiment file"
         super().__init__(summary, code=first.code if count == 1 else None, problems=problems)
 
+    def __reduce__(self) -> tuple[type[ConfigError], tuple[tuple[Problem, ...]]]:
+        """Keep the problems when the error crosses a process boundary."""
+        return ConfigError, (self.problems,)
+
 
 class StageFailed(PipelineError):
     """A stage could not do its work."""

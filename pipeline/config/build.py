@@ -1,0 +1,175 @@
+"""A checked document to an Experiment: overrides applied, variables replaced, defaults filled, the sweep expanded.
+
+Fast and light on purpose: a run with nothing to do comes through here, so neither jsonschema nor NumPy is imported.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import itertools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path as FilePath
+
+from pipeline.config.document import Document
+from pipeline.config.overrides import override
+from pipeline.config.schema import SCHEMA_NAME, fill, step_names
+from pipeline.config.template import Template, make_template, per_point, resolve
+from pipeline.core.errors import ConfigError
+from pipeline.core.experiment import (
+    JSON,
+    BenchmarkSpec,
+    DataSpec,
+    Experiment,
+    Goal,
+    ModelSpec,
+    Outputs,
+    Run,
+    SourceInfo,
+    Step,
+    TrainSpec,
+)
+from pipeline.core.sweep import Point, canonical, label, short_names
+from pipeline.schemas import schema_path
+
+__all__ = ["build", "checked_digest"]
+
+_REPOSITORY = FilePath(__file__).resolve().parents[2]
+# What decides whether a file is valid; a change to any of these makes every file be checked again.
+_CHECKER = (
+    "pipeline/config/*.py",
+    "pipeline/core/experiment.py",
+    "pipeline/core/sweep.py",
+    "tinytorch/arguments.py",
+    "tinytorch/data/*.py",
+    "tinytorch/models/*.py",
+    "tinytorch/passes/*.py",
+)
+
+
+def build(document: Document, set_: Sequence[str] = (), sweep: Sequence[str] = (), checked: bool = False) -> Experiment:
+    """Return the experiment that a document describes, under the command line's overrides.
+
+    `checked` says that `check` found no problem in the document with these overrides, now or when its `checked_digest`
+    was remembered; otherwise it is checked here. Raises ConfigError with all problems.
+    """
+    if not checked:
+        # By name: the checker imports jsonschema and builds models, and needs this package itself.
+        if problems := importlib.import_module("pipeline.config.check").check(document, set_, sweep):
+            raise ConfigError(problems)
+    elif document.problems:
+        raise ConfigError(document.problems)
+    data = override(document, set_, sweep).data
+    template = make_template(data)
+    whole = fill(resolve(template, (), {}))
+    resolved_document = _normalized(data)
+    return Experiment(
+        name=whole["name"],
+        description=whole["description"],
+        version=whole["version"],
+        runs=_runs(template, whole["seeds"]),
+        goals=tuple(Goal(**goal) for goal in whole["goals"]),
+        competition=None,
+        outputs=Outputs(report=tuple(whole["outputs"]["report"]), submission=whole["outputs"]["submission"]),
+        source=SourceInfo(document.path, _digest(json.dumps(resolved_document, sort_keys=True))),
+        document=resolved_document,
+    )
+
+
+def checked_digest(document: Document, set_: Sequence[str] = (), sweep: Sequence[str] = ()) -> str:
+    """Return the sha256 under which to remember that a document with these overrides was found valid.
+
+    It changes with the text, the overrides, the schema, the code that checks and the names it checks against.
+    """
+    return _digest(json.dumps([document.text, list(set_), list(sweep), _checker_digest()]))
+
+
+def _runs(template: Template, seeds: Sequence[int]) -> tuple[Run, ...]:
+    """Return every point under every seed, points in order and seeds fastest."""
+    points = template.points()
+    varying = [axis.name for axis in template.axes if len({json.dumps(point[axis.name]) for point in points}) > 1]
+    names = short_names(varying)
+    data_at = per_point(template, ("data",), _data_spec)
+    model_at = per_point(template, ("model",), _model_spec)
+    benchmark_at = per_point(template, ("benchmark",), _benchmark_spec)
+    steps_at = _steps_per_point(template)
+    runs: list[Run] = []
+    for point in points:
+        for seed in seeds:
+            run = Run(
+                index=len(runs),
+                label=label(point, names, seed if len(seeds) > 1 else None),
+                seed=seed,
+                point=point,
+                data=data_at(point),
+                model=model_at(point),
+                steps=steps_at(point),
+                benchmark=benchmark_at(point),
+            )
+            runs.append(run)
+    return tuple(runs)
+
+
+def _steps_per_point(template: Template) -> Callable[[Point], tuple[Step, ...]]:
+    """Return a function from a point to its steps; points whose steps agree get the same tuple."""
+    places = range(len(template.data["optimize"]))
+    steps_at = [per_point(template, ("optimize", place), _step) for place in places]
+    made: dict[tuple[int, ...], tuple[Step, ...]] = {}
+
+    def at(point: Point) -> tuple[Step, ...]:
+        steps = [step_at(point) for step_at in steps_at]
+        key = tuple(map(id, steps))  # every step stays alive inside its `per_point`
+        if key not in made:
+            made[key] = _with_ids(steps)
+        return made[key]
+
+    return at
+
+
+def _with_ids(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """Return the steps with an id each: their own, else their name, numbered from the second use on."""
+    taken = {step.id for step in steps}
+    named = []
+    for step in steps:
+        candidates = (step.use if number == 1 else f"{step.use}_{number}" for number in itertools.count(1))
+        identifier = step.id or next(name for name in candidates if name not in taken)
+        taken.add(identifier)
+        named.append(replace(step, id=identifier))
+    return tuple(named)
+
+
+def _step(value: Mapping[str, JSON]) -> Step:
+    use = next(name for name in step_names() if name in value)
+    return Step(value.get("id", ""), use, value[use])
+
+
+def _data_spec(value: Mapping[str, JSON]) -> DataSpec:
+    return DataSpec(value["name"], value.get("root"), value["args"])
+
+
+def _model_spec(value: Mapping[str, JSON]) -> ModelSpec:
+    return ModelSpec(value["arch"], value["args"], TrainSpec(**value["train"]))
+
+
+def _benchmark_spec(value: Mapping[str, JSON]) -> BenchmarkSpec:
+    lists = {name: tuple(value[name]) for name in ("batch_sizes", "threads")}
+    return BenchmarkSpec(**{**value, **lists})
+
+
+def _normalized(data: Mapping[str, JSON]) -> JSON:
+    """Return a document that says the same as `data` in the one way that layout and notation cannot change."""
+    filled = fill(data)
+    return {key: canonical(value) if key in ("sweep", "vars") else value for key, value in filled.items()}
+
+
+@cache
+def _checker_digest() -> str:
+    files = [schema_path(SCHEMA_NAME), *(path for pattern in _CHECKER for path in sorted(_REPOSITORY.glob(pattern)))]
+    return _digest("".join(_digest(path.read_bytes()) for path in files))
+
+
+def _digest(content: str | bytes) -> str:
+    return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()

@@ -1,0 +1,254 @@
+"""Check an experiment file: the schema, and what a schema cannot say; every problem at once, in the order of the file.
+
+The only place of the configuration that imports jsonschema. A sweep's values are checked one by one against the schema
+(not every combination, whose number explodes), and every point by the rules about names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from jsonschema import Draft202012Validator
+
+from pipeline.config.document import Document, Mark
+from pipeline.config.finding import Finding
+from pipeline.config.names import Layers, data_findings, model_layers, step_findings
+from pipeline.config.overrides import override
+from pipeline.config.paths import Path, format_path, get_or_none
+from pipeline.config.rules import DOCUMENT_RULES, INERT, VALUE_RULES, Inert, point_problems
+from pipeline.config.schema import root, step_names
+from pipeline.config.template import SWEEPABLE, Axis, Template, axis_path, make_template, per_point, reaches, resolve
+from pipeline.config.wording import in_words
+from pipeline.core.errors import Problem
+from pipeline.core.experiment import JSON
+from pipeline.core.sweep import Point, canonical
+
+__all__ = ["check"]
+
+Origins = Mapping[Path, Path]
+
+
+def check(document: Document, set_: Sequence[str] = (), sweep: Sequence[str] = ()) -> list[Problem]:
+    """Return all problems of a document under the command line's overrides, sorted by position; [] if it is valid."""
+    document = override(document, set_, sweep)
+    report = _Report(document)
+    if not isinstance(document.data, dict):
+        return report.sorted()
+    for key in ("vars", "sweep"):  # first, because the rest of the file is read through them
+        report.add(_schema_findings(document.data.get(key, {}), key))
+    data = {
+        key: value for key, value in document.data.items() if key not in ("vars", "sweep") or isinstance(value, dict)
+    }
+    for rule in DOCUMENT_RULES:
+        report.add(rule(data))
+    template = make_template(_without_broken_sweep(data, report))
+    _check_values(template, report)
+    points: tuple[Point, ...] = (template.base,)
+    if report.is_clean("sweep") and report.is_clean("seeds"):
+        seeds, most = resolve(template, (), {}).get("seeds", [0]), data.get("sweep", {}).get("max_points", 1000)
+        report.add(point_problems(template, len(seeds), most))
+        points = template.points() if report.is_clean("sweep") else points
+    _check_names(template, points, report)
+    _check_inert(template, points, report)
+    return report.sorted()
+
+
+def _without_broken_sweep(data: Mapping[str, JSON], report: _Report) -> Mapping[str, JSON]:
+    """Return the document with only those parts of its sweep that nothing was found in."""
+    if report.is_clean("sweep") or "sweep" not in data:
+        return data
+    grid = data["sweep"].get("grid")
+    axes = grid if isinstance(grid, dict) else {}
+    kept = {name: values for name, values in axes.items() if report.is_clean("sweep", "grid", name)}
+    return {**data, "sweep": {"grid": kept}}
+
+
+class _Report:
+    """The problems found so far, each once, and which parts of the document have some."""
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self._problems: dict[tuple[str, str, str], Problem] = {}
+        self._broken: set[Path] = set()
+        for problem in document.problems:
+            self._enter(problem)
+        # Values the reader has refused stand as null in the document; that they are null is no second problem.
+        refused = {problem.yaml_path for problem in document.problems if problem.code in ("E105", "E106")}
+        self._refused = {path for path in document.positions if refused and format_path(path) in refused}
+        self._broken.update(self._refused)
+
+    def add(self, findings: Iterable[Finding], origins: Origins | None = None) -> None:
+        """Enter findings; `origins` says where values that are written elsewhere come from."""
+        for finding in findings:
+            if finding.path in self._refused:
+                continue
+            self._broken.add(finding.path)
+            at = self._mark(finding, origins or {})
+            self._enter(self._document.problem(finding.code, finding.path, finding.message, hint=finding.hint, at=at))
+
+    def is_clean(self, *path: str | int) -> bool:
+        """Return whether nothing was found at a path, below it, or in what contains it."""
+        return not any(broken[: len(path)] == path or path[: len(broken)] == broken for broken in self._broken)
+
+    def sorted(self) -> list[Problem]:
+        """Return the problems in the order of the file, those of the command line last."""
+        return sorted(self._problems.values(), key=lambda problem: (not problem.line, problem.line, problem.column))
+
+    def _enter(self, problem: Problem) -> None:
+        self._problems.setdefault((problem.path, problem.yaml_path, problem.message), problem)
+
+    def _mark(self, finding: Finding, origins: Origins) -> Mark:
+        path, is_key = finding.path, finding.at_key
+        for _ in range(2):  # to a variable, and from there to the axis that sweeps it
+            prefix = next((path[:length] for length in range(len(path), 0, -1) if path[:length] in origins), None)
+            if prefix is not None:
+                is_key = is_key and path != prefix
+                path = origins[prefix] + path[len(prefix) :]
+        return self._document.mark(path, key=is_key)
+
+
+def _schema_findings(value: JSON, section: str | None = None) -> Iterator[Finding]:
+    """Yield what the schema says about a document, or about one of its top-level sections."""
+    prefix: Path = () if section is None else (section,)
+    node = root() if section is None else root()["properties"][section]
+    for error in Draft202012Validator(root()).evolve(schema=node).iter_errors(value):
+        if isinstance(error.instance, str) and "${" in error.instance:
+            continue  # a reference that leads nowhere, which the rules report
+        yield from in_words(error, prefix)
+
+
+def _check_values(template: Template, report: _Report) -> None:
+    """Check the file's own values, and then those of every axis of the sweep."""
+    origins: dict[Path, Path] = {}
+    values = resolve(template, (), {}, origins)
+    report.add(_schema_findings(values), origins)
+    for rule in VALUE_RULES:
+        report.add(rule(values), origins)
+    dirty = [key for key in SWEEPABLE if not report.is_clean(key)]
+    for axis, value, written in _axis_values(template):
+        for key in SWEEPABLE:
+            if key == "vars" or key in dirty or not reaches(template, axis.path, (key,)):
+                continue
+            origins = {axis.path: written}
+            section = resolve(template, (key,), {axis.name: value}, origins)
+            report.add(_schema_findings(section, key), origins)
+            for rule in VALUE_RULES:
+                report.add(rule({key: section}), origins)
+
+
+def _axis_values(template: Template) -> Iterator[tuple[Axis, JSON, Path]]:
+    """Yield the values that a sweep gives to its axes, and where each is written."""
+    axes = {axis.path: axis for axis in template.axes}
+    sweep = template.data.get("sweep") or {}
+    for name, values in (sweep.get("grid") or {}).items():
+        for index, value in enumerate(values):
+            yield axes[axis_path(template.data, name)], value, ("sweep", "grid", name, index)
+    for place, entry in enumerate(sweep.get("include") or ()):
+        for name, value in entry.items():
+            yield axes[axis_path(template.data, name)], value, ("sweep", "include", place, name)
+
+
+def _check_names(template: Template, points: Sequence[Point], report: _Report) -> None:
+    """Check datasets, architectures, arguments and layer globs, once for each combination that the points have."""
+    if not report.is_clean("data"):
+        return
+    indexes = [index for index in range(len(_steps(template))) if _has_clean_globs(template, index, report)]
+    data_at = per_point(template, ("data",), _same)
+    model_at = per_point(template, ("model",), _same)
+    steps_at = [per_point(template, ("optimize", index), _same) for index in indexes]
+    has_model = report.is_clean("model")
+    bad_data: dict[int, bool] = {}
+    layers: dict[tuple[int, int], Layers | None] = {}
+    seen: set[tuple[int, ...]] = set()
+    for point in points:
+        data, model, steps = data_at(point), model_at(point), [step_at(point) for step_at in steps_at]
+        origins = _LazyOrigins(template, point)
+        if id(data) not in bad_data:
+            findings = list(data_findings(data))
+            bad_data[id(data)] = bool(findings)
+            report.add(findings, origins.of(findings))
+        if bad_data[id(data)] or not has_model:
+            continue
+        pair = (id(data), id(model))
+        if pair not in layers:
+            layers[pair], findings = model_layers(data, model)
+            report.add(findings, origins.of(findings))
+        known = layers[pair]
+        key = (*pair, *map(id, steps))
+        if known is None or key in seen:
+            continue
+        seen.add(key)
+        quantized: set[str] = set()
+        for index, step in zip(indexes, steps, strict=True):
+            findings = list(step_findings(index, step, known, quantized))
+            report.add(findings, origins.of(findings))
+
+
+def _steps(template: Template) -> list[JSON]:
+    steps = template.data.get("optimize")
+    return steps if isinstance(steps, list) else []
+
+
+def _has_clean_globs(template: Template, index: int, report: _Report) -> bool:
+    """Return whether a step is whole enough to ask which layers it means."""
+    step = _steps(template)[index]
+    use = next((name for name in step_names() if isinstance(step, dict) and name in step), None)
+    keys = ("activations", "bits", "except", "method", "per_layer", "targets")
+    return use is not None and all(report.is_clean("optimize", index, use, key) for key in keys)
+
+
+class _LazyOrigins:
+    """Where the values of one point are written; worked out only for points with a finding."""
+
+    def __init__(self, template: Template, point: Point) -> None:
+        self._template = template
+        self._point = point
+
+    def of(self, findings: Sequence[Finding]) -> Origins:
+        """Return the origins needed to place findings, {} if there are none."""
+        if not findings:
+            return {}
+        origins: dict[Path, Path] = {}
+        resolve(self._template, (), self._point, origins)
+        for axis, value, written in _axis_values(self._template):
+            if canonical(value) == self._point.get(axis.name, ...):
+                origins.setdefault(axis.path, written)
+        return origins
+
+
+def _check_inert(template: Template, points: Sequence[Point], report: _Report) -> None:
+    """Report keys that are given and have an effect at no point, because another key has the wrong value."""
+    for inert in INERT:
+        for prefix in _places(template, inert.section):
+            path = (*prefix, inert.key)
+            given = get_or_none(template.data, prefix)
+            is_given = isinstance(given, dict) and inert.key in given
+            if not (is_given or any(axis.path == path for axis in template.axes)):
+                continue
+            if not report.is_clean(*path) or not report.is_clean(*prefix, inert.needs):
+                continue
+            at = per_point(template, prefix, _same)
+            if any(_is_at_work(inert, at(point)) for point in points):
+                continue
+            wanted = " or ".join(map(str, inert.values))
+            message = f"{inert.key} has no effect here: it is for {inert.needs}: {wanted}"
+            report.add([Finding("E119", path, message, at_key=True)])
+
+
+def _places(template: Template, section: Path) -> Iterator[Path]:
+    """Yield the paths of a section: itself, or the steps of that name."""
+    if section[0] != "optimize":
+        yield section
+        return
+    for index, step in enumerate(_steps(template)):
+        if isinstance(step, dict) and section[1] in step:
+            yield ("optimize", index, section[1])
+
+
+def _is_at_work(inert: Inert, values: Mapping[str, JSON]) -> bool:
+    layers = values.get("per_layer", {}).values()
+    return any(item.get(inert.needs) in inert.values for item in (values, *layers))
+
+
+def _same(value: JSON) -> JSON:
+    return value

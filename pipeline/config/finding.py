@@ -1,0 +1,45 @@
+"""What a check found, before it is placed in a file: a code, the path of the value, and words."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from pipeline.config.paths import Path
+from pipeline.core.experiment import JSON
+
+__all__ = ["Finding", "found", "nearest"]
+
+
+class Finding(NamedTuple):
+    """One problem with the value at a path; `at_key` points at its key instead of the value."""
+
+    code: str
+    path: Path
+    message: str
+    hint: str = ""
+    at_key: bool = False
+
+
+def nearest(word: str, valid: Iterable[str]) -> str:
+    """Return the end of a message that names the valid word nearest to a wrong one, "" if none is near."""
+    choices = {choice.lower(): choice for choice in valid}
+    near = difflib.get_close_matches(word.lower(), choices, n=1, cutoff=0.5)
+    return f'; did you mean "{choices[near[0]]}"?' if near else ""
+
+
+def found(value: JSON) -> str:
+    """Return a value as a message names it: short, and telling a text from a number."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return json.dumps(value)
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    if isinstance(value, str):
+        return f'the text "{value[:40]}..."' if len(value) > 40 else f'the text "{value}"'
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,150 @@
+"""Names that only tinytorch knows: datasets, architectures, their arguments, and the layers a step's globs mean.
+
+A model is built (untrained) to ask it for its layers. This is the one file of the configuration that needs NumPy; it is
+imported by the checker alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from functools import cache
+from types import ModuleType
+from typing import NamedTuple
+
+import numpy as np
+
+from pipeline.config.finding import Finding, nearest
+from pipeline.config.paths import Path
+from pipeline.core.experiment import JSON
+from tinytorch.data import DATASETS, load_dataset_module
+from tinytorch.models import MODELS, load_model_module
+from tinytorch.passes import load_pass, resolve
+from tinytorch.passes.targets import match
+
+__all__ = ["Layers", "data_findings", "model_layers", "step_findings"]
+
+_CLASSES = 10  # for datasets whose classes only their files tell; layer names do not depend on it
+
+
+class Layers(NamedTuple):
+    """The layers of a model in execution order: name -> type name."""
+
+    kinds: Mapping[str, str]
+
+    def of(self, kinds: Sequence[str]) -> list[str]:
+        """Return the names of the layers of these types."""
+        return [name for name, kind in self.kinds.items() if kind in kinds]
+
+
+def data_findings(data: Mapping[str, JSON]) -> Iterator[Finding]:
+    """Yield what is wrong with the dataset's name, arguments and root; `data` has its defaults filled."""
+    name, args = data["name"], data["args"]
+    if name not in DATASETS:
+        message = f'there is no dataset "{name}"{nearest(name, DATASETS)}'
+        yield Finding("E131", ("data", "name"), message, f"datasets: {', '.join(sorted(DATASETS))}")
+        return
+    module = load_dataset_module(name)
+    unknown = list(_unknown_args(f"dataset {name}", module, args, ("data", "args")))
+    yield from unknown
+    if unknown:
+        return
+    try:
+        module.shape(**args)
+    except ValueError as error:
+        yield _argument_finding("E131", str(error), ("data", "args"), args)
+        return
+    if data.get("root") is None and _needs_root(name):
+        message = f"{name} needs a root: the folder with its files"
+        yield Finding("E131", ("data",), message, f"for example {{name: {name}, root: data/{name}}}", at_key=True)
+    if data.get("root") is not None and not _needs_root(name):
+        yield Finding("E131", ("data", "root"), f"{name} reads no files, so a root means nothing to it")
+
+
+def model_layers(data: Mapping[str, JSON], model: Mapping[str, JSON]) -> tuple[Layers | None, list[Finding]]:
+    """Return the layers of a model for a (valid) dataset, or None and what is wrong with the model."""
+    arch, args = model["arch"], model["args"]
+    if arch not in MODELS:
+        message = f'there is no architecture "{arch}"{nearest(arch, MODELS)}'
+        return None, [Finding("E132", ("model", "arch"), message, f"architectures: {', '.join(sorted(MODELS))}")]
+    module = load_model_module(arch)
+    unknown = list(_unknown_args(f"architecture {arch}", module, args, ("model", "args")))
+    if unknown:
+        return None, unknown
+    dataset = load_dataset_module(data["name"])
+    shape, classes = dataset.shape(**data["args"]), dataset.classes_count(**data["args"]) or _CLASSES
+    try:
+        network = module.build(shape, classes, np.random.default_rng(0), **args)
+    except ValueError as error:
+        return None, [_argument_finding("E132", str(error), ("model", "args"), args)]
+    except MemoryError:
+        return None, [Finding("E132", ("model", "args"), "a model of this size does not fit into memory", at_key=True)]
+    return Layers({name: type(layer).__name__ for name, layer in network.named_layers()}), []
+
+
+def step_findings(index: int, step: Mapping[str, JSON], layers: Layers, quantized: set[str]) -> Iterator[Finding]:
+    """Yield what is wrong with a step's globs, and with its place among the steps.
+
+    `quantized` holds the layers that earlier steps have quantized; the step's own are added.
+    """
+    use = next(name for name in step if name != "id")
+    params: Mapping[str, JSON] = step[use]
+    path: Path = ("optimize", index, use)
+    if "targets" not in params:
+        if quantized:
+            yield Finding(
+                "E134", path, f"{use} comes after quantize, and integer weights cannot be trained", at_key=True
+            )
+        return
+    names = layers.of(load_pass(resolve(use, params)[0]).KINDS)
+    unmatched = list(_unmatched_globs(params, names, layers, path))
+    yield from unmatched
+    if unmatched:
+        return
+    chosen = match(names, params["targets"], params["except"], params["per_layer"])
+    again = [name for name in chosen if name in quantized]
+    if again:
+        message = f"{use} works on {', '.join(again[:3])}, which an earlier quantize has made integers"
+        yield Finding(
+            "E134", path, message, "move it before quantize, or leave these layers out with except", at_key=True
+        )
+    quantized.update(name for name, own in chosen.items() if {**params, **own}.get("bits", 32) != 32)
+
+
+def _unmatched_globs(params: Mapping[str, JSON], names: Sequence[str], layers: Layers, path: Path) -> Iterator[Finding]:
+    places = [((*path, key, index), glob) for key in ("targets", "except") for index, glob in enumerate(params[key])]
+    places += [((*path, "per_layer", glob), glob) for glob in params["per_layer"]]
+    for place, glob in places:
+        if any(fnmatchcase(name, glob) for name in names):
+            continue
+        others = [name for name in layers.kinds if fnmatchcase(name, glob)]
+        if others:
+            message = f'"{glob}" matches only layers this step does not work on ({", ".join(others[:3])})'
+        else:
+            message = f'"{glob}" matches no layer{nearest(glob, names)}'
+        shown = [*names[:20], "..."] if len(names) > 20 else names
+        yield Finding("E133", place, message, f"layers: {', '.join(shown)}", at_key="per_layer" in place)
+
+
+def _unknown_args(what: str, module: ModuleType, args: Mapping[str, JSON], path: Path) -> Iterator[Finding]:
+    for name in args:
+        if name not in module.ARGS:
+            valid = f"arguments: {', '.join(module.ARGS)}" if module.ARGS else f"{what} takes no arguments"
+            message = f'{what} has no argument "{name}"{nearest(name, module.ARGS)}'
+            yield Finding("E111", (*path, name), message, valid, at_key=True)
+
+
+def _argument_finding(code: str, message: str, path: Path, args: Mapping[str, JSON]) -> Finding:
+    """Return the finding for tinytorch's message about an argument; it begins with the argument's name."""
+    named = [name for name in args if message.startswith(name)]
+    return Finding(code, (*path, max(named, key=len)) if named else path, message, at_key=not named)
+
+
+@cache
+def _needs_root(dataset: str) -> bool:
+    """Return whether a dataset cannot say which files it is made of without being told their folder."""
+    try:
+        load_dataset_module(dataset).files(None)
+    except ValueError:
+        return True
+    return False

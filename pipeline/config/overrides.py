@@ -1,0 +1,182 @@
+"""`--set path=value` and `--sweep path=a,b`: changes to a document, and the YAML that makes them last.
+
+A changed document is a document: its new values know that they are written on the command line, and everything after
+this (variables, schema, names) treats them like the file's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from pipeline.config.compose import compose
+from pipeline.config.document import Document, Mark, Position
+from pipeline.config.dump import dump
+from pipeline.config.paths import Path, PathError, get_or_none, replaced
+from pipeline.config.schema import keys_at
+from pipeline.config.template import axis_path, target_path
+from pipeline.config.variables import uses
+from pipeline.core.errors import ConfigError, Problem
+from pipeline.core.experiment import JSON
+from pipeline.core.sweep import canonical
+
+__all__ = ["override", "permanent_yaml"]
+
+
+def override(document: Document, set_: Sequence[str] = (), sweep: Sequence[str] = ()) -> Document:
+    """Return the document with overrides applied, `set_` before `sweep`, each in order.
+
+    What is set stays so: an axis of the sweep that would vary it, or whose variable is no longer used, is taken out.
+    An override that cannot be applied becomes one of the document's problems.
+    """
+    if not isinstance(document.data, dict):
+        return document
+    for option, arguments, change in (("--set", set_, _set), ("--sweep", sweep, _add_axis)):
+        for argument in arguments:
+            name, equals, text = argument.partition("=")
+            if not equals or not name.strip():
+                example = "optimize.prune.sparsity=0.7" if option == "--set" else "bits=8,4"
+                document = _with_problem(document, f"{option} {argument}", f"write path=value, such as {example}")
+                continue
+            try:
+                document = change(document, name.strip(), text, f"{option} {argument}")
+            except PathError as error:
+                document = _with_problem(document, f"{option} {argument}", str(error))
+            except ConfigError as error:  # the value is no YAML
+                document = replace(document, problems=(*document.problems, *error.problems))
+    return document
+
+
+def permanent_yaml(document: Document, set_: Sequence[str] = (), sweep: Sequence[str] = ()) -> str:
+    """Return the YAML of the top-level sections that overrides change, as they would stand in the file; "" if none."""
+    before, after = document.data, override(document, set_, sweep).data
+    changed = [key for key in after if key not in before or before[key] != after[key]]
+    known = keys_at(())
+    changed.sort(key=lambda key: known.index(key) if key in known else len(known))
+    return dump({key: after[key] for key in changed}) if changed else ""
+
+
+def _set(document: Document, name: str, text: str, origin: str) -> Document:
+    path = target_path(document.data, name)
+    value = compose(text, document.path, origin=origin, shift=len(origin) - len(text))
+    used_before = {variable for _, variable in uses(document.data)}
+    changed = _with_value(document, path, value, _key_mark(origin, name))
+    if path[0] in ("sweep", "seeds"):
+        return changed
+    unused = used_before - {variable for _, variable in uses(changed.data)}
+    return _pinned(changed, path, unused)
+
+
+def _add_axis(document: Document, name: str, text: str, origin: str) -> Document:
+    path = axis_path(document.data, name)
+    value = compose(f"[{text}]", document.path, origin=origin, shift=len(origin) - len(text) - 1)
+    grid = _sweep_part(document.data, "grid", dict)
+    same = [key for key in grid if _axis_path_or_none(document.data, key) == path]
+    key = same[0] if same else name
+    return _with_value(document, ("sweep", "grid", key), value, _key_mark(origin, name))
+
+
+def _with_value(document: Document, path: Path, value: Document, key: Mark) -> Document:
+    """Return the document with another value at a path, and that value's own positions below it."""
+    data = replaced(document.data, path, value.data)
+    positions = {where: at for where, at in document.positions.items() if where[: len(path)] != path}
+    positions.update({path + where: at for where, at in value.positions.items()})
+    at = value.positions.get(())
+    positions[path] = Position(key, at.value if at is not None else key)
+    return replace(document, data=data, positions=positions, problems=(*document.problems, *value.problems))
+
+
+def _pinned(document: Document, path: Path, unused: set[str]) -> Document:
+    """Return the document without the axes that an override at `path` has fixed or left without a use."""
+    data = document.data
+    pinned: dict[str, JSON] = {}  # axis name -> the value it is fixed to
+    idle: set[str] = set()
+    for name in _axis_names(data):
+        where = _axis_path_or_none(data, name)
+        if where is None:
+            continue
+        if where[: len(path)] == path:
+            pinned[name] = get_or_none(data, where)
+        elif path[: len(where)] == where:
+            raise PathError(f"the sweep replaces all of {name}; change that axis instead")
+        elif where[0] == "vars" and where[1] in unused:
+            idle.add(name)
+    if not pinned and not idle:
+        return document
+    grid = {name: values for name, values in _sweep_part(data, "grid", dict).items() if name not in {*pinned, *idle}}
+    exclude = [(index, _excluded(entry, pinned, idle)) for index, entry in _entries(data, "exclude")]
+    include = [
+        (index, {name: value for name, value in entry.items() if name not in {*pinned, *idle}})
+        for index, entry in _entries(data, "include")
+    ]
+    return _with_sweep(document, grid, exclude, include)
+
+
+def _excluded(entry: Mapping[str, JSON], pinned: Mapping[str, JSON], idle: set[str]) -> dict[str, JSON]:
+    """Return what is left of an exclude entry once some axes are fixed; {} if it excludes nothing any more."""
+    if idle & set(entry) or any(canonical(entry[name]) != canonical(pinned[name]) for name in entry if name in pinned):
+        return {}
+    return {name: value for name, value in entry.items() if name not in pinned}
+
+
+def _with_sweep(
+    document: Document,
+    grid: Mapping[str, JSON],
+    exclude: Sequence[tuple[int, dict[str, JSON]]],
+    include: Sequence[tuple[int, dict[str, JSON]]],
+) -> Document:
+    """Return the document with other sweep lists; entries come with the index they had, so that positions follow."""
+    data, positions = document.data, dict(document.positions)
+    data = {**data, "sweep": {**data["sweep"], "grid": grid}}
+    for key, entries in (("exclude", exclude), ("include", include)):
+        if key not in data["sweep"]:
+            continue
+        kept = [(index, entry) for index, entry in entries if entry]
+        old = {
+            where: positions.pop(where) for where in list(positions) if where[:2] == ("sweep", key) and len(where) > 2
+        }
+        for new_index, (old_index, _) in enumerate(kept):
+            moved = {("sweep", key, new_index, *where[3:]): at for where, at in old.items() if where[2] == old_index}
+            positions.update(moved)
+        data["sweep"][key] = [entry for _, entry in kept]
+        if not kept:
+            del data["sweep"][key]
+    return replace(document, data=data, positions=positions)
+
+
+def _axis_names(data: Mapping[str, JSON]) -> list[str]:
+    names = list(_sweep_part(data, "grid", dict))
+    for key in ("exclude", "include"):
+        names += [name for _, entry in _entries(data, key) for name in entry if name not in names]
+    return names
+
+
+def _entries(data: Mapping[str, JSON], key: str) -> list[tuple[int, dict[str, JSON]]]:
+    items = _sweep_part(data, key, list)
+    return [(index, entry) for index, entry in enumerate(items) if isinstance(entry, dict)]
+
+
+def _sweep_part(data: Mapping[str, JSON], key: str, kind: type) -> Any:
+    """Return a part of the sweep, empty if it is missing or (as the schema check will say) of another kind."""
+    sweep = data.get("sweep")
+    part = sweep.get(key) if isinstance(sweep, dict) else None
+    return part if isinstance(part, kind) else kind()
+
+
+def _axis_path_or_none(data: Mapping[str, JSON], name: str) -> Path | None:
+    try:
+        return axis_path(data, name)
+    except PathError:
+        return None  # the check of the sweep reports it
+
+
+def _key_mark(origin: str, name: str) -> Mark:
+    return Mark(1, origin.index(name) + 1, len(name), origin)
+
+
+def _with_problem(document: Document, origin: str, message: str) -> Document:
+    start = origin.index(" ") + 2
+    mark = Mark(1, start, max(len(origin) - start + 1, 1), origin)
+    problem: Problem = document.problem("E110", (), message, at=mark)
+    return replace(document, problems=(*document.problems, problem))

@@ -1,0 +1,194 @@
+"""What a schema cannot say about an experiment file, as far as the file alone tells.
+
+Each rule takes values and yields findings; the tables at the end list them. What needs the models and datasets by name
+is in pipeline.config.names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
+
+from pipeline.config.finding import Finding, nearest
+from pipeline.config.paths import Path, PathError
+from pipeline.config.schema import keys_at, node_at, step_names
+from pipeline.config.template import SWEEPABLE, Template, axis_path
+from pipeline.config.variables import malformed, uses
+from pipeline.core.experiment import JSON
+from pipeline.core.sweep import matches
+
+__all__ = ["DOCUMENT_RULES", "INERT", "VALUE_RULES", "Inert", "point_problems"]
+
+
+class Inert(NamedTuple):
+    """A key that does something only where another key of the same mapping has one of some values."""
+
+    section: Path  # the path of a mapping; under `optimize` without the index
+    key: str
+    needs: str
+    values: tuple[JSON, ...]
+
+
+INERT: tuple[Inert, ...] = (
+    Inert(("model", "train"), "momentum", "optimizer", ("sgd",)),
+    Inert(("optimize", "finetune"), "momentum", "optimizer", ("sgd",)),
+    Inert(("optimize", "prune"), "importance", "method", ("structured",)),
+    Inert(("optimize", "quantize"), "calibration_samples", "activations", ("static",)),
+)
+
+
+def _steps(data: Mapping[str, JSON]) -> Iterator[Finding]:
+    """Every step has one name; ids are unique."""
+    ids: dict[str, int] = {}
+    for index, step in enumerate(_list(data.get("optimize"))):
+        if not isinstance(step, dict):
+            continue
+        names = [name for name in step_names() if name in step]
+        if not names and not set(step) - {"id"}:
+            yield Finding("E117", ("optimize", index), f"a step needs one of {', '.join(step_names())}")
+        if len(names) > 1:
+            message = f"a step has one name, not {len(names)}; write {' and '.join(names)} as items of their own"
+            yield Finding("E117", ("optimize", index, names[1]), message, at_key=True)
+        name = step.get("id")
+        if isinstance(name, str):
+            if name in ids:
+                yield Finding("E127", ("optimize", index, "id"), f'step {ids[name]} has the id "{name}" already')
+            ids.setdefault(name, index)
+
+
+def _goals(data: Mapping[str, JSON]) -> Iterator[Finding]:
+    """Every goal has one of the three forms, and at most one chooses the best point."""
+    chooser: int | None = None
+    for index, goal in enumerate(_list(data.get("goals"))):
+        if not isinstance(goal, dict) or any(key not in keys_at(("goals", 0)) for key in goal):
+            continue
+        given = [key for key in keys_at(("goals", 0)) if goal.get(key) is not None]
+        kinds = [key for key in given if key in ("metric", "minimize", "maximize")]
+        bounds = [key for key in given if key in ("at_least", "at_most", "max_drop")]
+        path: Path = ("goals", index)
+        if len(kinds) != 1:
+            yield Finding("E118", path, "a goal has exactly one of metric, minimize and maximize")
+        elif kinds == ["metric"]:
+            yield from _bounded_goal(goal, bounds, path)
+        elif bounds:
+            message = f"{bounds[0]} bounds a metric; it means nothing beside {kinds[0]}"
+            yield Finding("E118", (*path, bounds[0]), message, f"write two goals, one with metric: {goal[kinds[0]]}")
+        if kinds in (["minimize"], ["maximize"]):
+            if chooser is not None:
+                yield Finding("E118", path, f"goals[{chooser}] chooses the best point already; only one goal can")
+            chooser = index if chooser is None else chooser
+
+
+def _bounded_goal(goal: Mapping[str, JSON], bounds: list[str], path: Path) -> Iterator[Finding]:
+    if not bounds:
+        yield Finding("E118", path, "this goal needs a bound: at_least, at_most or max_drop")
+    metrics = (node_at((*path[:1], 0, "metric")) or {}).get("enum", ())
+    if "max_drop" in bounds and goal["metric"] != "accuracy" and goal["metric"] in metrics:
+        yield Finding(
+            "E118", (*path, "max_drop"), f"max_drop is for accuracy; bound {goal['metric']} by at_least or at_most"
+        )
+    low, high = goal.get("at_least"), goal.get("at_most")
+    if isinstance(low, int | float) and isinstance(high, int | float) and low > high:
+        yield Finding("E118", (*path, "at_most"), f"no value is at least {low:g} and at most {high:g}")
+
+
+def _references(data: Mapping[str, JSON]) -> Iterator[Finding]:
+    """Every `${name}` is a whole value and names a variable."""
+    variables = _mapping(data.get("vars"))
+    for path, name in uses(data):
+        if name not in variables:
+            hint = f"vars has {', '.join(variables)}" if variables else f"add vars: {{{name}: ...}}"
+            yield Finding("E121", path, f'no variable is called "{name}"{nearest(name, variables)}', hint)
+    for path, reference in malformed(data):
+        message = f"{reference} must be the whole value: a variable is not put into a text"
+        yield Finding("E122", path, message, "give the variable the whole text")
+    for section in ("vars", "sweep"):
+        for path, _ in _plain_references(data.get(section), (section,)):
+            yield Finding("E122", path, f"values below {section} are plain; they cannot refer to variables")
+
+
+def _plain_references(value: JSON, path: Path) -> Iterator[tuple[Path, str]]:
+    yield from uses(value, path)
+    yield from malformed(value, path)
+
+
+def _variables(data: Mapping[str, JSON]) -> Iterator[Finding]:
+    """Every variable is used, and is not called like a section."""
+    used = {name for _, name in uses(data)}
+    variables = _mapping(data.get("vars"))
+    for name in variables:
+        if name in keys_at(()):
+            yield Finding(
+                "E123", ("vars", name), f'a variable cannot be called "{name}": that is a section', at_key=True
+            )
+        elif name not in used and used <= set(variables):  # else a misspelt reference is the likely cause
+            message = f'nothing uses the variable "{name}"'
+            yield Finding("E123", ("vars", name), message, f'write "${{{name}}}" where its value belongs', at_key=True)
+
+
+def _axes(data: Mapping[str, JSON]) -> Iterator[Finding]:
+    """Every axis of the sweep varies something, and something of its own."""
+    sweep = _mapping(data.get("sweep"))
+    grid = _mapping(sweep.get("grid"))
+    swept: dict[Path, str] = {}
+    entries: list[tuple[Path, Mapping[str, JSON]]] = [(("sweep", "grid"), grid)]
+    for key in ("include", "exclude"):
+        entries += [(("sweep", key, index), _mapping(entry)) for index, entry in enumerate(_list(sweep.get(key)))]
+    for where, entry in entries:
+        for name in entry:
+            try:
+                path = axis_path(data, name)
+            except PathError as error:
+                yield Finding("E124", (*where, name), str(error), at_key=True)
+                continue
+            if where == ("sweep", "grid") and path in swept:
+                yield Finding("E124", (*where, name), f"this is the same as {swept[path]} above", at_key=True)
+            if where[1] == "exclude" and path not in swept:
+                yield Finding(
+                    "E124",
+                    (*where, name),
+                    "the sweep does not vary this, so nothing can be excluded by it",
+                    at_key=True,
+                )
+            swept.setdefault(path, name)
+    yield from _swept_whole(data, swept)
+
+
+def _swept_whole(data: Mapping[str, JSON], swept: Mapping[Path, str]) -> Iterator[Finding]:
+    """Variables that a sweep varies are used by runs only, not by what belongs to the experiment as a whole."""
+    names = {path[1] for path in swept if path[0] == "vars"}
+    for path, name in uses(data):
+        if name in names and path[0] not in SWEEPABLE:
+            yield Finding("E124", path, f"the sweep varies {name}, and {path[0]} belongs to the experiment as a whole")
+
+
+def point_problems(template: Template, seeds: int, max_points: int) -> Iterator[Finding]:
+    """Yield what is wrong with the number of points: too many, none, or excludes without effect."""
+    count = template.count() * seeds
+    if count > max_points:
+        sizes = [f"{next(iter(factor[0]))} {len(factor)}" for factor in template.factors]
+        sizes += [f"seeds {seeds}"] if seeds > 1 else []
+        sizes += [f"include {len(template.include)}"] if template.include else []
+        if not template.exclude or count > 1_000_000 or len(template.points()) * seeds > max_points:
+            message = f"this is {count:,} points, more than max_points: {max_points:,} ({', '.join(sizes)})"
+            yield Finding("E125", ("sweep",), message, "set sweep.max_points if you mean it", at_key=True)
+        return
+    if not template.points():
+        yield Finding("E126", ("sweep", "exclude"), "everything is excluded; no point is left", at_key=True)
+    everything = Template(template.data, template.axes, template.factors, (), ()).points() if template.factors else ()
+    for index, entry in enumerate(template.exclude):
+        if not any(matches(point, entry) for point in everything):
+            yield Finding("E126", ("sweep", "exclude", index), "no point of the grid has these values")
+
+
+def _list(value: JSON) -> list[JSON]:
+    return value if isinstance(value, list) else []
+
+
+def _mapping(value: JSON) -> dict[str, JSON]:
+    return value if isinstance(value, dict) else {}
+
+
+# Rules for the document as written, and for its values once variables are replaced.
+DOCUMENT_RULES: tuple[Callable[[Mapping[str, JSON]], Iterator[Finding]], ...] = (_axes, _references, _variables)
+VALUE_RULES: tuple[Callable[[Mapping[str, JSON]], Iterator[Finding]], ...] = (_goals, _steps)

@@ -1,0 +1,140 @@
+"""Walk the experiment's schema: what is known at a path, which keys it has, in which order, with which defaults.
+
+The schema file is the one source of names, order and defaults; this file knows only how to read it. Nothing is
+validated here (pipeline.config.check does that).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.config.paths import Path
+from pipeline.core.experiment import JSON
+from pipeline.schemas import read_schema
+
+__all__ = ["SCHEMA_NAME", "Node", "fill", "keys_at", "node_at", "order_of", "root", "step_names"]
+
+SCHEMA_NAME = "experiment.v1"
+Node = Mapping[str, Any]
+
+_STEP = "#/$defs/step"  # holds one of its keys, so that the others' defaults are not filled in
+
+
+def root() -> Node:
+    """Return the whole schema."""
+    return read_schema(SCHEMA_NAME)
+
+
+def step_names() -> tuple[str, ...]:
+    """Return the names of the steps that `optimize` may hold."""
+    return tuple(name for name, node in _definition(_STEP)["properties"].items() if "$ref" in node)
+
+
+def node_at(path: Path) -> Node | None:
+    """Return the part of the schema that describes the value at a path, None where no such key exists.
+
+    Inside free mappings (`vars`, `model.args`) the result is an empty node: anything may be there.
+    """
+    node: Node | None = root()
+    for part in path:
+        if node is None:
+            return None
+        node = _below(_resolved(node), part)
+    return None if node is None else _resolved(node)
+
+
+def keys_at(path: Path) -> tuple[str, ...]:
+    """Return the keys a mapping at this path may have, in the schema's order; () where names are free."""
+    node = node_at(path)
+    return tuple(node.get("properties", ())) if node is not None else ()
+
+
+def order_of(path: Path) -> tuple[tuple[int, str], ...]:
+    """Return a sort key that puts paths in the schema's order, whatever the order of keys in the file."""
+    order = []
+    for length, part in enumerate(path):
+        keys = keys_at(path[:length])
+        if isinstance(part, int):
+            order.append((part, ""))
+        else:
+            order.append((keys.index(part) if part in keys else len(keys), part))
+    return tuple(order)
+
+
+def fill(value: JSON, path: Path = ()) -> JSON:
+    """Return the value at a path with all defaults filled in, keys in the schema's order and numbers in their type.
+
+    Where the default is null an absent key and null mean the same and the key is left out. Values that break the schema
+    are passed through.
+    """
+    node = node_at(path)
+    return value if node is None else _fill(value, node)
+
+
+def _fill(value: JSON, node: Node) -> JSON:
+    is_step = node.get("$ref") == _STEP
+    node = _resolved(node)
+    if isinstance(value, dict):
+        if "properties" in node:
+            return _fill_known(value, node, fill_absent=not is_step and node is not _definition(_STEP))
+        free = node.get("additionalProperties")
+        inner: Node = free if isinstance(free, Mapping) else {}
+        return {key: _fill(value[key], inner) for key in sorted(value)}
+    if isinstance(value, list):
+        inner = node.get("items", {})
+        return [_fill(item, inner) for item in value]
+    return _typed(value, node)
+
+
+def _fill_known(value: Mapping[str, JSON], node: Node, *, fill_absent: bool) -> JSON:
+    filled = {}
+    for name, inner in node["properties"].items():
+        default = inner.get("default")
+        if name in value:
+            if value[name] is not None or default is not None:
+                filled[name] = _fill(value[name], inner)
+        elif fill_absent and default is not None and name not in node.get("required", ()):
+            filled[name] = _fill(copy.deepcopy(default), inner)
+    filled.update({name: value[name] for name in value if name not in node["properties"]})
+    return filled
+
+
+def _typed(value: JSON, node: Node) -> JSON:
+    """Return a number in the schema's type: `sparsity: 0` is 0.0, `epochs: 5.0` is 5."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    types = node.get("type", ())
+    if "number" in types:
+        return float(value)
+    if "integer" in types and isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def _below(node: Node, part: str | int) -> Node | None:
+    if isinstance(part, int):
+        items: Node | None = node.get("items", {} if node.get("type") in (None, "array") else None)
+        return items
+    if part in node.get("properties", {}):
+        inner: Node = node["properties"][part]
+        return inner
+    free = node.get("additionalProperties", True)
+    if isinstance(free, Mapping):
+        return free
+    if not free:
+        return None
+    return {} if node.get("type") in (None, "object") else None
+
+
+def _resolved(node: Node) -> Node:
+    """Return what a node refers to, without what stands beside the reference."""
+    return _definition(node["$ref"]) if "$ref" in node else node
+
+
+def _definition(reference: str) -> Node:
+    node: Node = root()
+    for part in reference.removeprefix("#/").split("/"):
+        node = node[part]
+    return node

@@ -1,0 +1,194 @@
+"""An experiment file as a template: its values, and the axes along which a sweep varies them.
+
+From a template and a point come the values of one run, section by section. A section is made once for each combination
+of the axes that reach it, so that a thousand points do not cost a thousand documents.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
+
+from pipeline.config.paths import Path, PathError, format_path, get_or_none, locate, parse_path, replaced
+from pipeline.config.schema import fill, keys_at, node_at, order_of
+from pipeline.config.variables import LITERAL_KEYS, substitute, uses
+from pipeline.core.experiment import JSON
+from pipeline.core.sweep import Factor, Point, canonical, expand, grid_factor, size
+
+__all__ = [
+    "SWEEPABLE",
+    "Axis",
+    "Template",
+    "axis_path",
+    "make_template",
+    "per_point",
+    "reaches",
+    "resolve",
+    "target_path",
+]
+
+SWEEPABLE = ("benchmark", "data", "model", "optimize", "vars")  # the others belong to the experiment as a whole
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One thing that varies: its name as written in the sweep, and the path of the value it replaces."""
+
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class Template:
+    """A document's values (overrides applied, defaults not filled) and its sweep, axes in the order of their effect."""
+
+    data: Mapping[str, JSON]
+    axes: tuple[Axis, ...]
+    factors: tuple[Factor, ...]
+    exclude: tuple[Point, ...]
+    include: tuple[Point, ...]
+
+    @cached_property
+    def base(self) -> Point:
+        """What the axes' values are without a sweep."""
+        if not self.axes:
+            return {}
+        filled = fill(resolve(self, (), {}))
+        return {axis.name: canonical(get_or_none(filled, axis.path)) for axis in self.axes}
+
+    def count(self) -> int:
+        """Return the number of points before exclusion, without making them."""
+        return size(self.factors, self.include)
+
+    def points(self) -> tuple[Point, ...]:
+        """Return all points, in order."""
+        return expand(self.factors, self.exclude, self.include, self.base)
+
+
+def make_template(data: Mapping[str, JSON]) -> Template:
+    """Return the template of a document's values. Raises PathError for an axis that leads nowhere."""
+    sweep = data.get("sweep") or {}
+    grid = sweep.get("grid") or {}
+    named = {name: axis_path(data, name) for entry in (grid, *(sweep.get("include") or ())) for name in entry}
+    axes: dict[Path, Axis] = {}
+    for name, path in named.items():  # a second spelling of the same path is the same axis
+        axes.setdefault(path, Axis(name, path))
+    first_use: dict[str, tuple[tuple[int, str], ...]] = {}
+    for path, variable in uses(data):
+        first_use[variable] = min(order_of(path), first_use.get(variable, order_of(path)))
+    ordered = tuple(sorted(axes.values(), key=lambda axis: _effect_order(axis.path, first_use)))
+    by_path = {axis.path: axis.name for axis in ordered}
+    values = {by_path[named[name]]: grid[name] for name in grid}
+
+    def point(entry: Mapping[str, JSON]) -> Point:
+        paths = {name: axis_path(data, name) for name in entry}
+        return {by_path.get(paths[name], name): value for name, value in entry.items()}
+
+    return Template(
+        data=data,
+        axes=ordered,
+        factors=tuple(grid_factor(axis.name, values[axis.name]) for axis in ordered if axis.name in values),
+        exclude=tuple(map(point, sweep.get("exclude") or ())),
+        include=tuple(map(point, sweep.get("include") or ())),
+    )
+
+
+def axis_path(data: Mapping[str, JSON], name: str) -> Path:
+    """Return the path of the value that an axis varies. Raises PathError with the nearest name if there is none."""
+    path = target_path(data, name)
+    if path[0] in keys_at(()) and path[0] not in SWEEPABLE:
+        raise PathError(f"{path[0]} belongs to the experiment as a whole and cannot be swept")
+    if path == ("optimize",):
+        raise PathError("the list of steps cannot be swept as a whole; sweep one step, such as optimize[0]")
+    is_known = path[:2] in {("vars", variable) for variable in _variables(data)} or path[0] != "vars"
+    if path[0] not in SWEEPABLE or not is_known or node_at(path) is None:
+        raise PathError(f'"{name}" is neither one of vars nor the path of a setting{_nearest(data, name, path)}')
+    replaced(data, path, None)  # raises where the path goes through something that is no mapping
+    return path
+
+
+def target_path(data: Mapping[str, JSON], name: str) -> Path:
+    """Return the path that a name on the command line or in a sweep means: a variable, else a dotted path."""
+    if name in _variables(data) and name not in keys_at(()):
+        return ("vars", name)
+    return locate(data, parse_path(name))
+
+
+def resolve(template: Template, prefix: Path, point: Point, origins: dict[Path, Path] | None = None) -> JSON:
+    """Return the value at a path under a point: axes set and variables replaced, defaults not filled.
+
+    `origins`, if given, receives where the values of variables are written.
+    """
+    data: JSON = template.data
+    for axis in sorted(template.axes, key=lambda axis: len(axis.path)):
+        if axis.name in point:
+            data = replaced(data, axis.path, point[axis.name])
+    variables = _variables(data)
+    if prefix:
+        return substitute(get_or_none(data, prefix), variables, prefix, origins)
+    return {
+        key: value if key in LITERAL_KEYS else substitute(value, variables, (key,), origins)
+        for key, value in data.items()
+    }
+
+
+def per_point(template: Template, prefix: Path, make: Callable[[JSON], T]) -> Callable[[Point], T]:
+    """Return a function from a point to what `make` makes of the section at a path, its defaults filled.
+
+    Points that agree in all axes that reach the section get the very same value.
+    """
+    names = [axis.name for axis in template.axes if reaches(template, axis.path, prefix)]
+    made: dict[str, T] = {}
+
+    def at(point: Point) -> T:
+        key = json.dumps([point[name] for name in names], sort_keys=True) if names else ""
+        if key not in made:
+            value = resolve(template, prefix, point)
+            made[key] = make(fill({} if value is None else value, prefix))
+        return made[key]
+
+    return at
+
+
+def reaches(template: Template, path: Path, prefix: Path) -> bool:
+    """Return whether an axis with this path can change anything in the section at `prefix`."""
+    shared = min(len(path), len(prefix))
+    if path[:shared] == prefix[:shared]:
+        return True
+    return path[0] == "vars" and any(
+        name == path[1] for _, name in uses(get_or_none(template.data, prefix), prefix or ("",))
+    )
+
+
+def _variables(data: Mapping[str, JSON]) -> Mapping[str, JSON]:
+    variables = data.get("vars")
+    return variables if isinstance(variables, dict) else {}
+
+
+def _effect_order(
+    path: Path, first_use: Mapping[str, tuple[tuple[int, str], ...]]
+) -> tuple[tuple[tuple[int, str], ...], Path]:
+    """Return the sort key of an axis: where it first takes effect, whatever the order of keys."""
+    if path[0] != "vars":
+        return order_of(path), ()
+    never = ((len(keys_at(())), ""),)
+    return first_use.get(str(path[1]), never), path
+
+
+def _nearest(data: Mapping[str, JSON], name: str, path: Path) -> str:
+    """Return the end of a message: the nearest variable or key, and what there is."""
+    variables = list(_variables(data))
+    depth = next((length for length in range(len(path)) if node_at(path[: length + 1]) is None), 0)
+    parent = path[:depth]
+    choices = [f"{format_path(parent)}.{key}" for key in keys_at(parent)] if parent and parent != ("vars",) else []
+    near = difflib.get_close_matches(name, variables, n=1) or difflib.get_close_matches(format_path(path), choices, n=1)
+    hint = f'; did you mean "{near[0]}"?' if near else ""
+    if choices:
+        return f"{hint} ({format_path(parent)} has {', '.join(keys_at(parent))})"
+    return f"{hint} (vars has {', '.join(variables) or 'nothing'})"

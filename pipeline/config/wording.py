@@ -1,0 +1,204 @@
+"""JSON Schema's errors in plain words: what was found, what is expected, the nearest valid key, an example.
+
+One function for each keyword the schema uses, in the table WORDINGS; a test holds the table to the schema.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
+
+from pipeline.config.dump import dump
+from pipeline.config.finding import Finding, found, nearest
+from pipeline.config.paths import Path
+from pipeline.config.scalars import ScalarError, resolve_plain
+from pipeline.config.schema import step_names
+from pipeline.core.experiment import JSON
+
+__all__ = ["WORDINGS", "SchemaError", "in_words"]
+
+
+class SchemaError(Protocol):
+    """What this file reads of a jsonschema.ValidationError."""
+
+    @property
+    def absolute_path(self) -> Any: ...
+    @property
+    def absolute_schema_path(self) -> Any: ...
+    @property
+    def validator(self) -> Any: ...
+    @property
+    def validator_value(self) -> Any: ...
+    @property
+    def instance(self) -> Any: ...
+    @property
+    def schema(self) -> Any: ...
+
+
+_TYPES = {
+    "array": "a list",
+    "boolean": "true or false",
+    "integer": "a whole number",
+    "null": "nothing",
+    "number": "a number",
+    "object": "a mapping",
+    "string": "a text",
+}
+# What the schema's patterns allow, in words.
+_PATTERNS = {
+    "^[A-Za-z0-9][A-Za-z0-9._-]*$": "a name has letters, digits and . _ - only, and begins with a letter or digit",
+    "^[A-Za-z][A-Za-z0-9_-]*$": "a name has letters, digits, _ and - only, and begins with a letter",
+    "^[A-Za-z_][A-Za-z0-9_]*$": "a name has letters, digits and _ only, and begins with no digit",
+}
+
+
+def in_words(error: SchemaError, prefix: Path = ()) -> Iterator[Finding]:
+    """Yield what an error of jsonschema says; `prefix` is the path of the value that was validated."""
+    path: Path = prefix + tuple(error.absolute_path)
+    if "propertyNames" in error.absolute_schema_path:
+        yield Finding("E115", (*path, error.instance), f'"{error.instance}" {_bad_name(error)}', at_key=True)
+        return
+    yield from WORDINGS[error.validator](error, path)
+
+
+def _unknown_keys(error: SchemaError, path: Path) -> Iterator[Finding]:
+    valid = list(error.schema["properties"])
+    for key in error.instance:
+        if key in valid:
+            continue
+        yield Finding(
+            "E111",
+            (*path, key),
+            f'unknown key "{key}"{nearest(key, valid)}',
+            _indented_too_little(key, error.instance, error.schema) or f"keys here: {', '.join(valid)}",
+            at_key=True,
+        )
+
+
+def _indented_too_little(key: str, instance: Mapping[str, JSON], schema: Mapping[str, Any]) -> str:
+    """Return a hint if the key stands beside an empty mapping in which it would be known."""
+    for name, node in schema["properties"].items():
+        if instance.get(name, ...) is None and node.get("$ref", "").startswith("#/$defs/"):
+            return f'"{name}" is empty: indent "{key}" further to put it inside, or write {name}: {{{key}: ...}}'
+    return ""
+
+
+def _missing_keys(error: SchemaError, path: Path) -> Iterator[Finding]:
+    missing = [key for key in error.validator_value if key not in error.instance]
+    # jsonschema reports one error for each missing key, and its message starts with that key.
+    for key in missing:
+        if getattr(error, "message", "").startswith(repr(key)):
+            node = error.schema["properties"][key]
+            example = dump({key: node["examples"][0]}, flow=True)[1:-1]
+            yield Finding("E112", path, f'the key "{key}" is missing{_meaning(node)}', f"for example {example}")
+
+
+def _wrong_type(error: SchemaError, path: Path) -> Iterator[Finding]:
+    types = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
+    expected = " or ".join(_TYPES[name] for name in types if name != "null")
+    message = f"must be {expected}, not {found(error.instance)}{_meaning(error.schema)}"
+    yield Finding("E113", path, message, _type_hint(error, path, types))
+
+
+def _type_hint(error: SchemaError, path: Path, types: list[str]) -> str:
+    value = error.instance
+    if isinstance(value, str) and {"integer", "number"} & set(types) and _is_number(value):
+        return f"take the quotes away: {value}"
+    if path[:-1] == ("optimize",) and value in step_names():
+        return f"write {value}: {{}} for a step with defaults only"
+    if value is None and "object" in types and path and isinstance(path[-1], str):
+        return f"write {path[-1]}: {{}} to take the defaults"
+    if "array" in types and not isinstance(value, dict | list) and value is not None:
+        return f"write {dump([value], flow=True)}"
+    examples = error.schema.get("examples")
+    return f"for example {dump(examples[0], flow=True)}" if examples else ""
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return isinstance(resolve_plain(text), int | float)
+    except ScalarError:
+        return False
+
+
+def _not_a_choice(error: SchemaError, path: Path) -> Iterator[Finding]:
+    choices = [choice for choice in error.validator_value if choice is not None]
+    if any(type(error.instance) is not type(choice) for choice in choices[:1]):
+        return  # the type is wrong and is reported as such
+    near = nearest(error.instance, choices) if isinstance(error.instance, str) else ""
+    expected = f"one of {', '.join(map(str, choices))}" if len(choices) > 1 else str(choices[0])
+    shown = f'"{error.instance}"' if isinstance(error.instance, str) else found(error.instance)
+    yield Finding("E115", path, f"must be {expected}, not {shown}{near}")
+
+
+def _out_of_range(error: SchemaError, path: Path) -> Iterator[Finding]:
+    message = f"must be {_range(error.schema)}, not {found(error.instance)}{_meaning(error.schema)}"
+    yield Finding("E114", path, message)
+
+
+def _range(schema: Mapping[str, Any]) -> str:
+    """Return the bounds of a number: "at least 0 and below 1"."""
+    words = (
+        ("minimum", "at least"),
+        ("exclusiveMinimum", "above"),
+        ("maximum", "at most"),
+        ("exclusiveMaximum", "below"),
+    )
+    return " and ".join(f"{word} {schema[key]:,}".replace(",", "") for key, word in words if key in schema)
+
+
+def _wrong_count(error: SchemaError, path: Path) -> Iterator[Finding]:
+    limit, count = error.validator_value, len(error.instance)
+    if not error.instance:
+        message = f"must not be empty{_meaning(error.schema)}"
+    else:
+        what = "characters" if isinstance(error.instance, str) else "entries"
+        bound = "at most" if error.validator.startswith("max") else "at least"
+        message = f"must have {bound} {limit} {what}, not {count}"
+    yield Finding("E116", path, message)
+
+
+def _repeated(error: SchemaError, path: Path) -> Iterator[Finding]:
+    seen: list[str] = []
+    for index, item in enumerate(error.instance):
+        text = json.dumps(item, sort_keys=True)
+        if text in seen:
+            yield Finding("E116", (*path, index), f"{found(item)} is in this list already; each entry counts once")
+        seen.append(text)
+
+
+def _bad_pattern(error: SchemaError, path: Path) -> Iterator[Finding]:
+    yield Finding("E115", path, f'"{error.instance}" is not possible: {_PATTERNS[error.validator_value]}')
+
+
+def _bad_name(error: SchemaError) -> str:
+    if error.validator == "pattern":
+        return f"is not possible: {_PATTERNS[error.validator_value]}"
+    return f"is not possible: a name has at most {error.validator_value} characters"
+
+
+def _meaning(schema: Mapping[str, Any]) -> str:
+    """Return what a key means, in parentheses: the first sentence of its description."""
+    sentence = str(schema.get("description", "")).partition(". ")[0].partition(": ")[0].rstrip(".")
+    return f" ({sentence[0].lower()}{sentence[1:]})" if sentence else ""
+
+
+WORDINGS: dict[str, Callable[[SchemaError, Path], Iterator[Finding]]] = {
+    "additionalProperties": _unknown_keys,
+    "enum": _not_a_choice,
+    "exclusiveMaximum": _out_of_range,
+    "exclusiveMinimum": _out_of_range,
+    "maxItems": _wrong_count,
+    "maxLength": _wrong_count,
+    "maxProperties": _wrong_count,
+    "maximum": _out_of_range,
+    "minItems": _wrong_count,
+    "minLength": _wrong_count,
+    "minProperties": _wrong_count,
+    "minimum": _out_of_range,
+    "pattern": _bad_pattern,
+    "required": _missing_keys,
+    "type": _wrong_type,
+    "uniqueItems": _repeated,
+}

@@ -1,0 +1,98 @@
+"""What each error code means and what to do about it, for `pipeline explain CODE`. A table, no logic."""
+
+from __future__ import annotations
+
+__all__ = ["EXPLANATIONS"]
+
+# E1xx an experiment file, E2xx other input, E3xx a stage, E4xx a goal, E5xx a submission, E6xx noise, E7xx the
+# environment, E9xx a bug of ours: the hundreds follow the branches of pipeline.core.errors.
+EXPLANATIONS: dict[str, str] = {
+    "E100": "An experiment file has several problems. Each is listed with its own code; explain those.",
+    "E101": (
+        "An experiment file cannot be read as text. It does not exist, is a folder, cannot be opened, is empty, or is "
+        "not UTF-8 text. `pipeline init` writes a commented file to start from."
+    ),
+    "E102": (
+        "A key is given twice in one mapping. YAML readers usually take the last one silently, so that editing the "
+        "first has no effect; here it is an error. Remove one of the two."
+    ),
+    "E103": (
+        "A file is too large, nested too deeply, or grows too much when its aliases are expanded. An experiment file "
+        "has at most 1 MiB, 40 levels and 50,000 values with aliases expanded; a few lines of nested aliases can stand "
+        "for billions of values."
+    ),
+    "E104": (
+        "The text is not YAML. The message says which bracket, quote or line the reader stumbled over; the mistake is "
+        "there or just before. Frequent causes: a tab in the indentation, a missing space after a colon, a bracket "
+        "that is not closed, and ${name} without quotes inside { }."
+    ),
+    "E105": (
+        "A value or key cannot be part of an experiment. Numbers must be finite and whole numbers at most 2^53; keys "
+        "must be words. Text that only looks like a number belongs in quotes."
+    ),
+    "E106": (
+        "A YAML tag (!name) is used. Tags can make a YAML reader construct any object; an experiment file holds plain "
+        "values only. Remove the tag."
+    ),
+    "E107": "An alias (*name) stands inside the value of its own anchor (&name). That value would contain itself.",
+    "E108": "The file's outermost value is not a mapping. An experiment is a mapping with name, data, model, optimize.",
+    "E110": (
+        "A --set or --sweep argument cannot be applied. --set takes path=value, such as optimize.prune.sparsity=0.7 or "
+        "optimize[0].prune.sparsity=0.7; --sweep takes path=a,b,c. A path may also be the name of one of vars."
+    ),
+    "E111": (
+        "A key is not known at this place. Unknown keys are never ignored, since a misspelt one would change nothing "
+        "silently. The message names the nearest valid key; `pipeline schema print experiment.v1` has all of them."
+    ),
+    "E112": "A key is missing that has no default. An experiment needs name, data, model and optimize.",
+    "E113": (
+        "A value is of the wrong kind, such as a text where a number belongs. The reader follows YAML 1.2: 1e-3 is a "
+        "number, only true and false are booleans, and no, on and 12:30 are texts."
+    ),
+    "E114": "A number is out of its range. The message has the range and what the number means.",
+    "E115": "A value is not one of the valid words, or a name has characters it cannot have.",
+    "E116": "A list, mapping or text is empty, too long, or has the same entry twice.",
+    "E117": (
+        "A step of `optimize` is not one mapping with one step's name. Write `- prune: {sparsity: 0.5}`, and two steps "
+        "as two items of the list."
+    ),
+    "E118": (
+        "A goal has none of the valid forms. They are {metric: NAME, at_least: X}, {metric: NAME, at_most: X}, "
+        "{metric: accuracy, max_drop: X}, {minimize: NAME} and {maximize: NAME}; one goal at most can minimize or "
+        "maximize."
+    ),
+    "E119": (
+        "A setting has no effect because another setting of the same step rules it out, such as momentum with the "
+        "optimizer adam. Remove it, or change the other one."
+    ),
+    "E121": 'A reference "${name}" names no variable. Variables are declared under `vars`.',
+    "E122": (
+        'A reference "${name}" is not a whole value. A variable replaces a value and keeps its type; it is not put '
+        "into a text, and the values below `vars` and `sweep` cannot refer to others."
+    ),
+    "E123": ('A variable is never used, or is called like a section of the file. Use it as "${name}", or remove it.'),
+    "E124": (
+        "An axis of the sweep leads nowhere. An axis is one of `vars` or the dotted path of a setting of data, model, "
+        "optimize or benchmark; `exclude` can only name axes that the sweep varies."
+    ),
+    "E125": (
+        "A sweep has more points than `sweep.max_points`. The number is the product of the lengths of all axes, times "
+        "the number of seeds; the message lists them. Raise max_points if you mean it."
+    ),
+    "E126": "An entry of `sweep.exclude` excludes nothing, or all entries together exclude every point.",
+    "E127": "Two steps have the same id. Ids name steps in results and must differ.",
+    "E131": "The dataset's name, root or arguments are wrong. `pipeline list data` shows the datasets and theirs.",
+    "E132": "The model's name or arguments are wrong. `pipeline list models` shows the models and theirs.",
+    "E133": (
+        "A glob of targets, except or per_layer matches no layer the step works on. A step that silently does nothing "
+        "is worse than an error; the message lists the layers."
+    ),
+    "E134": "Steps are in an order that cannot work. Weights that are integers already cannot be pruned or trained.",
+    "E200": "An argument or another input is wrong. The message says which, and the hint what to do.",
+    "E300": "A stage could not do its work. The message names the stage; the run's record has the whole traceback.",
+    "E400": "The experiment ran and one of its goals is not met. The report shows by how much.",
+    "E500": "A submission breaks its schema or a rule, or computing it again gave another result.",
+    "E600": "The machine is too restless to compare anything. Close other programs, or allow more time with budget_s.",
+    "E700": "Something outside the experiment is missing, full or not permitted. The message says how to repair it.",
+    "E900": "A bug of ours. Please report it with the message and the traceback.",
+}

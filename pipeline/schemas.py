@@ -1,0 +1,66 @@
+"""Find and read the JSON Schema files and the example experiments, in a checkout and in an installed package alike.
+
+A checkout has them in its `schemas/` and `experiments/` folders; a wheel carries copies inside the package. A schema's
+name is its file's without the ending: `experiment.v1`, `submission.v2`, `competitions/wake_vision`.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pipeline.core.errors import EnvironmentProblem, InternalError
+
+__all__ = ["experiment_names", "read_experiment", "read_schema", "schema_names", "schema_path"]
+
+_PACKAGE = Path(__file__).resolve().parent
+_SUFFIX = ".schema.json"
+
+
+def schema_names() -> tuple[str, ...]:
+    """Return the names of all schemas, sorted."""
+    folder = _folder("schemas")
+    files = folder.rglob(f"*{_SUFFIX}")
+    return tuple(sorted(path.relative_to(folder).as_posix().removesuffix(_SUFFIX) for path in files))
+
+
+def schema_path(name: str) -> Path:
+    """Return the file of a schema. Raises InternalError for a name that `schema_names` does not list."""
+    if name not in schema_names():
+        raise InternalError(f"there is no schema {name!r}; there are {', '.join(schema_names())}")
+    return _folder("schemas") / f"{name}{_SUFFIX}"
+
+
+@cache
+def read_schema(name: str) -> dict[str, Any]:
+    """Return a schema. It is shared by all callers: do not change it."""
+    schema: dict[str, Any] = json.loads(schema_path(name).read_text(encoding="utf-8"))
+    return schema
+
+
+def experiment_names() -> tuple[str, ...]:
+    """Return the names of the example experiments, sorted."""
+    return tuple(sorted(path.stem for path in _folder("experiments").glob("*.yaml")))
+
+
+def read_experiment(name: str) -> str:
+    """Return the text of an example experiment. Raises InternalError for a name `experiment_names` does not list."""
+    if name not in experiment_names():
+        raise InternalError(f"there is no experiment {name!r}; there are {', '.join(experiment_names())}")
+    return (_folder("experiments") / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+@cache
+def _folder(name: str) -> Path:
+    """Return the checkout's folder, or the copy inside an installed package."""
+    checkout = _PACKAGE.parent / name
+    if (_PACKAGE.parent / "pyproject.toml").is_file() and checkout.is_dir():
+        return checkout
+    packaged = _PACKAGE / f"_{name}"
+    if packaged.is_dir():
+        return packaged
+    raise EnvironmentProblem(
+        f"the package's {name} are missing: neither {checkout} nor {packaged} exists", hint="install the package again"
+    )
