@@ -88,7 +88,38 @@ MODULES = {
 }
 _HOME = {name: module for module, names in MODULES.items() for name in names}
 
-__all__ = sorted((*_HOME, "__version__"))
+__all__ = [
+    "Adam",
+    "AdamW",
+    "AvgPool2d",
+    "BatchNorm2d",
+    "BinaryCrossEntropyLoss",
+    "Compose",
+    "Conv2d",
+    "CosineSchedule",
+    "CrossEntropyLoss",
+    "DataLoader",
+    "Dataset",
+    "Dropout",
+    "GELU",
+    "Layer",
+    "Linear",
+    "MSELoss",
+    "MaxPool2d",
+    "RandomCrop",
+    "RandomHorizontalFlip",
+    "ReLU",
+    "SGD",
+    "Sequential",
+    "Sigmoid",
+    "Softmax",
+    "Tanh",
+    "Tensor",
+    "TensorDataset",
+    "Trainer",
+    "__version__",
+    "clip_grad_norm",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -57,7 +57,7 @@ def conv2d_weight_grad(grad: Array, x: Array, kernel: Pair, stride: Pair, paddin
     by_tap = np.zeros((kernel[0] * kernel[1] * channels, out_channels), grad.dtype)
     for pixels, rows in _row_blocks(_windows(_padded(x, padding, 0.0), kernel, stride)):
         by_tap += rows.T @ by_pixel[pixels]
-    return np.ascontiguousarray(by_tap.reshape(*kernel, channels, out_channels).transpose(3, 2, 0, 1))
+    return by_tap.reshape(*kernel, channels, out_channels).transpose(3, 2, 0, 1)
 
 
 def conv2d_input_grad(grad: Array, weight: Array, size: Pair, stride: Pair, padding: Pair) -> Array:
@@ -78,14 +78,9 @@ def conv2d_input_grad(grad: Array, weight: Array, size: Pair, stride: Pair, padd
 
 def max_pool2d(x: Array, kernel: Pair, stride: Pair, padding: Pair) -> Array:
     """Return the largest value in each window: (N, C, H, W) -> (N, C, H', W'); padding never wins."""
-    padded = _padded(x, padding, -np.inf)
     size = output_size(x.shape[2:], kernel, stride, padding)
-    out = _tap(padded, 0, 0, size, stride).copy()
-    for i in range(kernel[0]):
-        for j in range(kernel[1]):
-            if i or j:
-                np.maximum(out, _tap(padded, i, j, size, stride), out=out)
-    return out.transpose(0, 3, 1, 2)
+    rows = _slide(np.maximum, _padded(x, padding, -np.inf), 1, kernel[0], stride[0], size[0])
+    return _slide(np.maximum, rows, 2, kernel[1], stride[1], size[1]).transpose(0, 3, 1, 2)
 
 
 def max_pool2d_grad(grad: Array, x: Array, out: Array, kernel: Pair, stride: Pair, padding: Pair) -> Array:
@@ -104,15 +99,11 @@ def max_pool2d_grad(grad: Array, x: Array, out: Array, kernel: Pair, stride: Pai
 
 def avg_pool2d(x: Array, kernel: Pair, stride: Pair, padding: Pair) -> Array:
     """Return the mean of each window: (N, C, H, W) -> (N, C, H', W'); zero padding counts as values."""
-    padded = _padded(x, padding, 0.0)
     size = output_size(x.shape[2:], kernel, stride, padding)
-    out = _tap(padded, 0, 0, size, stride).copy()
-    for i in range(kernel[0]):
-        for j in range(kernel[1]):
-            if i or j:
-                out += _tap(padded, i, j, size, stride)
-    out *= out.dtype.type(1 / (kernel[0] * kernel[1]))
-    return out.transpose(0, 3, 1, 2)
+    rows = _slide(np.add, _padded(x, padding, 0.0), 1, kernel[0], stride[0], size[0])
+    sums = _slide(np.add, rows, 2, kernel[1], stride[1], size[1])
+    means: Array = sums * sums.dtype.type(1 / (kernel[0] * kernel[1]))
+    return means.transpose(0, 3, 1, 2)
 
 
 def avg_pool2d_grad(grad: Array, size: Pair, kernel: Pair, stride: Pair, padding: Pair) -> Array:
@@ -149,6 +140,16 @@ def _tap(padded: Array, i: int, j: int, size: Pair, stride: Pair) -> Array:
     """Return the view of what window position (i, j) sees at every output pixel: (N, H', W', C)."""
     (height, width), (sh, sw) = size, stride
     return padded[:, i : i + sh * (height - 1) + 1 : sh, j : j + sw * (width - 1) + 1 : sw]
+
+
+def _slide(combine: np.ufunc, x: Array, axis: int, kernel: int, stride: int, size: int) -> Array:
+    """Combine the `kernel` neighbours at each of `size` positions of one axis; maximum and sum are separable."""
+    before = (slice(None),) * axis
+    taps = [x[(*before, slice(i, i + stride * (size - 1) + 1, stride))] for i in range(kernel)]
+    out: Array = combine(taps[0], taps[1]) if kernel > 1 else taps[0]
+    for tap in taps[2:]:
+        combine(out, tap, out=out)
+    return out
 
 
 def _windows(padded: Array, kernel: Pair, stride: Pair) -> Array:
