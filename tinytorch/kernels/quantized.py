@@ -9,6 +9,7 @@ integers is exact in any order of summation as long as the sum of its absolute t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -50,7 +51,7 @@ def quantize_weights(weights: Array, bits: int, per_channel: bool) -> tuple[Arra
     """
     if not np.isfinite(weights).all():
         raise ValueError(f"{np.count_nonzero(~np.isfinite(weights))} of {weights.size} weights are NaN or infinite")
-    rows = weights.reshape(len(weights), -1)
+    rows = weights.reshape(len(weights), math.prod(weights.shape[1:]))
     largest = np.abs(rows).max(axis=1, initial=_LEAST)
     if not per_channel:
         largest = largest.max(keepdims=True, initial=_LEAST)
@@ -154,7 +155,7 @@ def exact_blocks(weights: Array) -> tuple[slice, ...]:
     The bound is that of the weights at hand, 127 · max over outputs of Σ|w|, not the worst case of 1,040 products.
     """
     length = weights.shape[1]
-    size = np.abs(weights.astype(np.int32)).reshape(*weights.shape[:2], -1).sum(axis=2)  # (O, K)
+    size = np.abs(weights.astype(np.int32)).sum(axis=tuple(range(2, weights.ndim)))  # (O, K)
     for count in range(1, length + 1):
         step = -(-length // count)
         blocks = tuple(slice(start, min(start + step, length)) for start in range(0, length, step))

@@ -18,7 +18,8 @@ S = TypeVar("S")
 def from_params(cls: Callable[..., S], what: str, params: Mapping[str, Any]) -> S:
     """Build the frozen dataclass `cls`, the settings of the pass `what`, from parameters under their names in a file.
 
-    Lists become tuples and "except" the field `except_`. Raises TinyTorchError for an unknown name, with the nearest, and for a value out of range.
+    Lists become tuples and "except" the field `except_`. Raises TinyTorchError for an unknown name, with the nearest,
+    and for a value out of range.
     """
     defaults = {item.name: None for item in fields(cls)}  # type: ignore[arg-type]
     given = {"except_" if name == "except" else name: _frozen(value) for name, value in params.items()}
@@ -50,7 +51,8 @@ def check_targets(settings: Any, checks: Mapping[str, Callable[[Any], object]]) 
             raise ValueError(f"per_layer[{glob!r}] must be a mapping of settings, not {overrides!r}")
         with_defaults(f"per_layer[{glob!r}]", dict.fromkeys(checks), overrides)
         for name, value in overrides.items():
-            checks[name](value)
+            if value is not None:
+                checks[name](value)
 
 
 def checked_sparsity(value: Any) -> float:

@@ -1,7 +1,7 @@
 """Which layers a pass applies to, from the globs of an experiment file. Pure: names in, names with overrides out.
 
 A layer is chosen if a glob of `targets` or of `per_layer` matches its name, unless one of `except` does. Where several
-`per_layer` globs match, the more specific one (more literal characters) wins, key by key.
+`per_layer` globs match, the more specific one (more literal characters) wins, key by key; None overrides nothing.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _overrides(name: str, per_layer: Mapping[str, Mapping[str, Any]]) -> dict[st
     merged: dict[str, Any] = {}
     for glob in sorted(per_layer, key=_specificity):
         if fnmatchcase(name, glob):
-            merged.update(per_layer[glob])
+            merged.update({key: value for key, value in per_layer[glob].items() if value is not None})
     return merged
 
 
