@@ -124,10 +124,9 @@ def _check_values(template: Template, report: _Report) -> None:
     report.add(_schema_findings(values), origins)
     for rule in VALUE_RULES:
         report.add(rule(values), origins)
-    dirty = [key for key in SWEEPABLE if not report.is_clean(key)]
     for axis, value, written in _axis_values(template):
         for key in SWEEPABLE:
-            if key == "vars" or key in dirty or not reaches(template, axis.path, (key,)):
+            if key == "vars" or not reaches(template, axis.path, (key,)):
                 continue
             origins = {axis.path: written}
             section = resolve(template, (key,), {axis.name: value}, origins)

@@ -17,7 +17,7 @@ from pipeline.config.variables import malformed, uses
 from pipeline.core.experiment import JSON
 from pipeline.core.sweep import matches
 
-__all__ = ["DOCUMENT_RULES", "INERT", "VALUE_RULES", "Inert", "point_problems"]
+__all__ = ["DOCUMENT_RULES", "INERT", "Inert", "VALUE_RULES", "point_problems"]
 
 
 class Inert(NamedTuple):
@@ -57,8 +57,8 @@ def _steps(data: Mapping[str, JSON]) -> Iterator[Finding]:
 
 
 def _goals(data: Mapping[str, JSON]) -> Iterator[Finding]:
-    """Every goal has one of the three forms, and at most one chooses the best point."""
-    chooser: int | None = None
+    """Every goal has one of the three forms, and no metric is to be minimized or maximized twice."""
+    wishes: dict[str, int] = {}
     for index, goal in enumerate(_list(data.get("goals"))):
         if not isinstance(goal, dict) or any(key not in keys_at(("goals", 0)) for key in goal):
             continue
@@ -73,10 +73,11 @@ def _goals(data: Mapping[str, JSON]) -> Iterator[Finding]:
         elif bounds:
             message = f"{bounds[0]} bounds a metric; it means nothing beside {kinds[0]}"
             yield Finding("E118", (*path, bounds[0]), message, f"write two goals, one with metric: {goal[kinds[0]]}")
-        if kinds in (["minimize"], ["maximize"]):
-            if chooser is not None:
-                yield Finding("E118", path, f"goals[{chooser}] chooses the best point already; only one goal can")
-            chooser = index if chooser is None else chooser
+        wish = goal.get("minimize") or goal.get("maximize")
+        if len(kinds) == 1 and isinstance(wish, str):
+            if wish in wishes:
+                yield Finding("E118", path, f"goals[{wishes[wish]}] says this already")
+            wishes.setdefault(wish, index)
 
 
 def _bounded_goal(goal: Mapping[str, JSON], bounds: list[str], path: Path) -> Iterator[Finding]:

@@ -14,7 +14,7 @@ from pipeline.config.paths import Path
 from pipeline.core.experiment import JSON
 from pipeline.schemas import read_schema
 
-__all__ = ["SCHEMA_NAME", "Node", "fill", "keys_at", "node_at", "order_of", "root", "step_names"]
+__all__ = ["Node", "SCHEMA_NAME", "fill", "keys_at", "node_at", "order_of", "root", "step_names"]
 
 SCHEMA_NAME = "experiment.v1"
 Node = Mapping[str, Any]

@@ -20,8 +20,8 @@ from pipeline.core.experiment import JSON
 from pipeline.core.sweep import Factor, Point, canonical, expand, grid_factor, size
 
 __all__ = [
-    "SWEEPABLE",
     "Axis",
+    "SWEEPABLE",
     "Template",
     "axis_path",
     "make_template",

@@ -16,7 +16,7 @@ from pipeline.config.scalars import ScalarError, resolve_plain
 from pipeline.config.schema import step_names
 from pipeline.core.experiment import JSON
 
-__all__ = ["WORDINGS", "SchemaError", "in_words"]
+__all__ = ["SchemaError", "WORDINGS", "in_words"]
 
 
 class SchemaError(Protocol):

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 __all__ = [
-    "JSON",
     "BenchmarkSpec",
     "DataSpec",
     "Experiment",
     "Goal",
+    "JSON",
     "ModelSpec",
     "Outputs",
     "Run",

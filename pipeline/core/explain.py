@@ -58,8 +58,8 @@ EXPLANATIONS: dict[str, str] = {
     ),
     "E118": (
         "A goal has none of the valid forms. They are {metric: NAME, at_least: X}, {metric: NAME, at_most: X}, "
-        "{metric: accuracy, max_drop: X}, {minimize: NAME} and {maximize: NAME}; one goal at most can minimize or "
-        "maximize."
+        "{metric: accuracy, max_drop: X}, {minimize: NAME} and {maximize: NAME}. Of several of the last two, the "
+        "first decides, then the next."
     ),
     "E119": (
         "A setting has no effect because another setting of the same step rules it out, such as momentum with the "
@@ -88,10 +88,16 @@ EXPLANATIONS: dict[str, str] = {
         "is worse than an error; the message lists the layers."
     ),
     "E134": "Steps are in an order that cannot work. Weights that are integers already cannot be pruned or trained.",
+    "E130": "The command was interrupted. What was finished is kept; the next run goes on from there.",
     "E200": "An argument or another input is wrong. The message says which, and the hint what to do.",
+    "E201": "The command line is wrong. `pipeline --help` lists the commands, `pipeline COMMAND --help` its options.",
     "E300": "A stage could not do its work. The message names the stage; the run's record has the whole traceback.",
+    "E310": "A process that measures died, refused its job or took too long. Nothing it measured is used.",
     "E400": "The experiment ran and one of its goals is not met. The report shows by how much.",
     "E500": "A submission breaks its schema or a rule, or computing it again gave another result.",
+    "E501": "A submission file cannot be read: it is missing, too large, or not JSON with one object.",
+    "E502": "A submission does not follow its schema. The message says where, and what belongs there.",
+    "E503": "A submission claims a schema version that does not exist: version 1 has no such key, version 2 says 2.",
     "E600": "The machine is too restless to compare anything. Close other programs, or allow more time with budget_s.",
     "E700": "Something outside the experiment is missing, full or not permitted. The message says how to repair it.",
     "E900": "A bug of ours. Please report it with the message and the traceback.",
