@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special  # type: ignore[import-untyped]
+from scipy import special
 
-__all__ = ["Accuracy", "McNemar", "accuracy", "mcnemar", "wilson"]
+__all__ = ["Accuracy", "McNemar", "accuracy", "mcnemar", "wilson_interval"]
 
 # Below this many discordant pairs the chi-square approximation is poor, and the exact test is used
 # (McNemar 1947; the limit of 25 is Fagerland, Lydersen & Laake 2013, BMC Med. Res. Methodol. 13:91).
@@ -58,10 +58,10 @@ def accuracy(predictions: NDArray[np.int64], labels: NDArray[np.int64], confiden
     if predictions.shape != labels.shape or predictions.ndim != 1:
         raise ValueError(f"predictions {predictions.shape} and labels {labels.shape} must both be (N,)")
     correct = int(np.count_nonzero(predictions == labels))
-    return Accuracy(correct, len(labels), wilson(correct, len(labels), confidence), confidence)
+    return Accuracy(correct, len(labels), wilson_interval(correct, len(labels), confidence), confidence)
 
 
-def wilson(correct: int, evaluated: int, confidence: float = 0.95) -> tuple[float, float]:
+def wilson_interval(correct: int, evaluated: int, confidence: float = 0.95) -> tuple[float, float]:
     """Return Wilson's score interval of a rate (E. B. Wilson, JASA 22:209, 1927), within [0, 1].
 
     Unlike the normal approximation it holds near 0 and 1 and for few items. Raises ValueError unless

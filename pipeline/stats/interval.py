@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special  # type: ignore[import-untyped]
+from scipy import special
 
 __all__ = ["bootstrap_medians", "hierarchical_median_interval", "median_interval", "t_interval"]
 

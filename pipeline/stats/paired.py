@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scipy import special  # type: ignore[import-untyped]
+from scipy import special
 
 __all__ = ["paired_difference"]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special  # type: ignore[import-untyped]
+from scipy import special
 
 __all__ = ["Percentile", "early_stopping_estimate", "minimum_passing", "minimum_samples", "percentile"]
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pipeline.stats.accuracy import accuracy, mcnemar, wilson
+from pipeline.stats.accuracy import accuracy, mcnemar, wilson_interval
 
 
 @pytest.mark.parametrize(("correct", "evaluated"), [(0, 1), (0, 50), (350, 360), (7, 9), (360, 360)])
@@ -12,14 +12,14 @@ from pipeline.stats.accuracy import accuracy, mcnemar, wilson
 def test_wilson_agrees_with_scipy(correct, evaluated, confidence):
     """The interval is the one that scipy.stats computes, from none to all correct."""
     expected = stats.binomtest(correct, evaluated).proportion_ci(confidence, method="wilson")
-    assert wilson(correct, evaluated, confidence) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert wilson_interval(correct, evaluated, confidence) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
 def test_wilson_covers_the_true_rate():
     """Over all outcomes of 100 items the 95 % interval holds the true rate about 95 times in 100, near 1 too."""
     for rate in (0.5, 0.9, 0.97):
         chances = stats.binom.pmf(np.arange(101), 100, rate)
-        covered = [low <= rate <= high for low, high in (wilson(k, 100) for k in range(101))]
+        covered = [low <= rate <= high for low, high in (wilson_interval(k, 100) for k in range(101))]
         assert 0.92 < float(np.sum(chances[covered])) < 0.98
 
 
@@ -27,14 +27,14 @@ def test_wilson_covers_the_true_rate():
 def test_wilson_refuses_what_is_not_a_rate(correct, evaluated):
     """More correct than evaluated, or nothing evaluated, is an error, not a number."""
     with pytest.raises(ValueError, match="is not a rate"):
-        wilson(correct, evaluated)
+        wilson_interval(correct, evaluated)
 
 
 def test_accuracy_counts_equal_labels():
     """The record holds the share, the counts and the interval."""
     record = accuracy(np.array([1, 2, 3, 3]), np.array([1, 2, 3, 4])).to_json()
     assert (record["accuracy"], record["correct"], record["evaluated"]) == (0.75, 3, 4)
-    assert record["interval"] == list(wilson(3, 4))
+    assert record["interval"] == list(wilson_interval(3, 4))
     with pytest.raises(ValueError, match="must both be"):
         accuracy(np.array([1, 2]), np.array([1, 2, 3]))
 

@@ -1,0 +1,58 @@
+"""The job: what the parent asks of a worker process, as one JSON file. Standard library only; read by both sides."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+__all__ = ["ARMS", "Job", "Phases"]
+
+# The control is a second copy of the baseline: what the protocol says of identical code.
+ARMS = ("baseline", "optimized", "control")
+
+
+@dataclass(frozen=True)
+class Phases:
+    """How long a worker spends on each phase, in seconds.
+
+    Six processes of about a second each decide more than one long one, because identical code differs between
+    processes; within a process some hundred pairs are plenty. Phases end at a whole cycle of orders.
+    """
+
+    warmup_s: float = 0.25  # at most; ends when steady
+    service_s: float = 0.35  # the interleaved pairs
+    latency_s: float = 0.10  # single calls, for the tail
+
+
+@dataclass(frozen=True)
+class Job:
+    """One worker process: `models` names a file for each arm, `inputs` a .npy file (queries, batch, *input_shape).
+
+    `loops` is None for the first process of a comparison, which calibrates it for all. `cores` is where to pin
+    (None where the system cannot).
+    """
+
+    kind: str
+    models: Mapping[str, str]
+    inputs: str
+    result: str
+    threads: int
+    seed: int
+    cores: tuple[int, ...] | None = None
+    loops: int | None = None
+    phases: Phases = Phases()
+
+    def write(self, path: Path) -> None:
+        """Write the job as JSON."""
+        path.write_text(json.dumps(dataclasses.asdict(self)), encoding="utf-8")
+
+    @classmethod
+    def read(cls, path: Path) -> Job:
+        """Read a job that `write` wrote."""
+        fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        cores = None if fields["cores"] is None else tuple(fields["cores"])
+        return cls(**{**fields, "cores": cores, "phases": Phases(**fields["phases"])})

@@ -1,0 +1,105 @@
+"""The parent's side of a worker: write its job, start a fresh interpreter, sleep until it ends, read its result.
+
+The worker is the whole child: it starts no process of its own, and it is killed and reaped when it takes too long or
+when the parent is interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+from pipeline.core.errors import StageFailed
+from pipeline.measure import worker
+from pipeline.measure.job import Job
+
+__all__ = ["THREAD_VARIABLES", "WorkerFailed", "environment", "run_worker"]
+
+# Read by OpenMP, OpenBLAS, MKL, BLIS, Apple's Accelerate and numexpr when they are loaded.
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
+
+# What an interpreter needs to start and to find its libraries; all else (tracing, BLAS tuning) is left behind.
+_KEPT = (
+    "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PATH", "PYTHONDONTWRITEBYTECODE", "PYTHONHOME",
+    "PYTHONPYCACHEPREFIX", "SYSTEMROOT", "TEMP", "TMP", "TMPDIR", "USERPROFILE", "VIRTUAL_ENV",
+)  # fmt: skip
+_TAIL_LINES = 6
+
+
+class WorkerFailed(StageFailed):
+    """A worker process died, refused its job, or took too long; nothing it measured is used."""
+
+    code = "E310"
+
+
+def run_worker(job: Job, timeout_s: float) -> dict[str, Any]:
+    """Run the job in a fresh process and return its result; raises WorkerFailed with the end of its stderr.
+
+    The calling thread sleeps in a system call meanwhile, so that it takes no time from what is measured.
+    """
+    result = Path(job.result)
+    path = result.with_name(f"{result.stem}.job.json")
+    job.write(path)
+    # -P: the folder this runs in must not shadow modules
+    command = [sys.executable, "-P", "-m", worker.__name__, str(path)]
+    try:
+        done = subprocess.run(
+            command,
+            env=environment(job.threads, job.seed),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            timeout=timeout_s,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as expired:
+        tail = _tail(expired.stderr)
+        raise WorkerFailed(f"a worker process took more than {timeout_s:.0f} s and was stopped{tail}") from None
+    if done.returncode != 0:
+        raise WorkerFailed(f"a worker process {_ending(done.returncode)}{_tail(done.stderr)}")
+    value: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
+    return value
+
+
+def environment(threads: int, seed: int) -> dict[str, str]:
+    """Return the variables a worker starts with: what it needs, threads, hash seed, and where this package is."""
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    kept |= dict.fromkeys(THREAD_VARIABLES, str(threads))
+    kept["PYTHONHASHSEED"] = str(seed % 2**32)
+    folders = [*_package_folder(), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    if any(folders):
+        kept["PYTHONPATH"] = os.pathsep.join(folder for folder in folders if folder)
+    return kept
+
+
+def _package_folder() -> list[str]:
+    """Return the folder that holds this package, unless every interpreter of this environment looks there anyway."""
+    folder = Path(__file__).resolve().parents[2]
+    installed = {Path(path).resolve() for path in sysconfig.get_paths().values()}
+    return [] if folder in installed else [str(folder)]
+
+
+def _ending(code: int) -> str:
+    if code >= 0:
+        return f"ended with exit code {code}"
+    names = {known.value: known.name for known in signal.Signals}
+    hint = " (out of memory?)" if -code == getattr(signal, "SIGKILL", None) else ""
+    return f"was killed by {names.get(-code, f'signal {-code}')}{hint}"
+
+
+def _tail(stderr: bytes | None) -> str:
+    lines = (stderr or b"").decode("utf-8", "replace").strip().splitlines()[-_TAIL_LINES:]
+    return ":\n  " + "\n  ".join(lines) if lines else ""

@@ -1,0 +1,236 @@
+"""From what the worker processes read to the record of a comparison: ratios, verdict, arms, warnings. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.measure.harness import undisturbed
+from pipeline.measure.job import ARMS
+from pipeline.stats.compare import Ratio, ratio, verdict
+from pipeline.stats.interval import median_interval, t_interval
+from pipeline.stats.percentile import percentile
+
+__all__ = ["PERCENTILES", "Question", "comparison", "measured_under", "raw_arrays", "speedup_and_control", "unsettled"]
+
+Process = Mapping[str, Any]
+Floats = NDArray[np.float64]
+
+PERCENTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999}
+
+_BASELINE, _OPTIMIZED, _CONTROL = range(len(ARMS))
+_FEWEST_PAIRS = 6  # undisturbed, one of each order; with fewer a process says nothing by itself
+_MANY_DROPPED = 0.2
+_MUCH_BUSY = 0.25
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of one comparison. `threshold` and `target_ci` are relative (0.02 is 2 %), `budget_s` wall time."""
+
+    scenario: str
+    batch_size: int
+    threads: int
+    processes: int
+    target_ci: float
+    budget_s: float
+    threshold: float
+    seed: int
+
+
+def speedup_and_control(question: Question, processes: Sequence[Process]) -> tuple[Ratio, Ratio]:
+    """Return baseline over optimized, and baseline over its own second copy."""
+    timed = [_Timed.of(question, process) for process in processes]
+    pairs = ([t.paired(other) for t in timed] for other in (_OPTIMIZED, _CONTROL))
+    speedup, control = (ratio([a for a, _ in arms], [b for _, b in arms], question.seed) for arms in pairs)
+    return speedup, control
+
+
+def unsettled(control: Ratio, threshold: float) -> bool:
+    """Say whether identical code differs in earnest: its interval excludes 1, its estimate is beyond the threshold."""
+    low, high = control.interval
+    beyond = max(control.estimate, 1 / control.estimate) > 1 + threshold
+    return beyond and not low <= 1 <= high
+
+
+def comparison(
+    question: Question,
+    processes: Sequence[Process],
+    busy: Sequence[float | None],
+    memory: Mapping[str, Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Return the comparison's record."""
+    timed = [_Timed.of(question, process) for process in processes]
+    speedup, control = speedup_and_control(question, processes)
+    is_noisy = unsettled(control, question.threshold) or any(t.is_disturbed for t in timed)
+    tried = sum(len(t.per_call_ns) for t in timed)
+    kept = sum(int(np.count_nonzero(t.pair_kept(_OPTIMIZED))) for t in timed)
+    return {
+        "scenario": question.scenario,
+        "batch_size": question.batch_size,
+        "threads": question.threads,
+        "processes": len(processes),
+        "pairs": sum(len(t.paired(_OPTIMIZED)[0]) for t in timed),
+        "loops": processes[0]["loops"],
+        "dropped": tried - kept,
+        "steady_state": "reached" if all(process["steady"] for process in processes) else "not_reached",
+        "threshold": question.threshold,
+        "arms": {arm: _arm(question, timed, index, memory.get(arm)) for index, arm in enumerate(ARMS)},
+        "speedup": speedup.to_json(),
+        "control": control.to_json(),
+        "verdict": "noisy" if is_noisy else verdict(speedup.interval, question.threshold),
+        "noisy": is_noisy,
+        "warnings": _warnings(question, timed, processes, busy, (speedup, control), (tried, kept)),
+    }
+
+
+def raw_arrays(index: int, question: Question, processes: Sequence[Process]) -> dict[str, NDArray[Any]]:
+    """Return every sample of comparison number `index` by name, "INDEX.ARM.PROCESS.what" and "INDEX.order.PROCESS"."""
+    arrays: dict[str, NDArray[Any]] = {}
+    for number, process in enumerate(processes):
+        timed = _Timed.of(question, process)
+        arrays[f"{index}.order.{number}"] = np.array(process["order"], dtype=np.int8)
+        for column, arm in enumerate(ARMS):
+            name = f"{index}.{arm}.{number}"
+            arrays[f"{name}.wall_ns"] = np.array(process["wall_ns"], dtype=np.int64)[:, column]
+            arrays[f"{name}.cpu_ns"] = np.array(process["cpu_ns"], dtype=np.int64)[:, column]
+            arrays[f"{name}.kept"] = timed.kept[:, column].astype(np.uint8)
+            arrays[f"{name}.tail_ns"] = np.array(process["tail_ns"][column], dtype=np.int64)
+    return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+
+
+def measured_under(processes: Sequence[Process], busy: Sequence[float | None]) -> dict[str, Any]:
+    """Return what else is known of the processes of one comparison, in the order they ran."""
+    return {
+        "copies": processes[0]["copies"],
+        "empty_ns": [process["empty_ns"] for process in processes],
+        "warmup_windows": [process["windows"] for process in processes],
+        "hash_seeds": [process["conditions"]["hash_seed"] for process in processes],
+        "pinned": [process["conditions"]["pinned"] for process in processes],
+        "busy_before": list(busy),
+    }
+
+
+@dataclass(frozen=True)
+class _Timed:
+    """One process as arrays: ns per call (rows, arms), which samples ran undisturbed, and single calls by arm."""
+
+    per_call_ns: Floats
+    kept: NDArray[np.bool_]
+    tail_ns: tuple[Floats, ...]
+    cold_ns: tuple[int, ...]
+
+    @classmethod
+    def of(cls, question: Question, process: Process) -> _Timed:
+        wall = np.array(process["wall_ns"], dtype=np.int64)
+        kept = undisturbed(wall, np.array(process["cpu_ns"], dtype=np.int64))
+        if not _is_filtered(question, process):
+            kept = np.ones_like(kept)
+        per_call = np.maximum(wall - process["empty_ns"], 1) / process["loops"]
+        return cls(
+            per_call, kept, tuple(np.array(t, dtype=np.float64) for t in process["tail_ns"]), tuple(process["cold_ns"])
+        )
+
+    def pair_kept(self, other: int) -> NDArray[np.bool_]:
+        """Tell the rows in which the baseline and the other arm both ran undisturbed."""
+        both: NDArray[np.bool_] = self.kept[:, _BASELINE] & self.kept[:, other]
+        return both
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether too few pairs are undisturbed, so that all had to be taken."""
+        return any(np.count_nonzero(self.pair_kept(other)) < _FEWEST_PAIRS for other in (_OPTIMIZED, _CONTROL))
+
+    def paired(self, other: int) -> tuple[Floats, Floats]:
+        """Return the baseline's and the other arm's times by row: the undisturbed ones, or all if they are too few."""
+        rows = np.ones(len(self.kept), dtype=np.bool_) if self.is_disturbed else self.pair_kept(other)
+        return self.per_call_ns[rows, _BASELINE], self.per_call_ns[rows, other]
+
+    def service(self, arm: int) -> Floats:
+        """Return an arm's undisturbed times, or all if they are too few."""
+        times: Floats = self.per_call_ns[:, arm] if self.is_disturbed else self.per_call_ns[self.kept[:, arm], arm]
+        return times
+
+
+def _is_filtered(question: Question, process: Process) -> bool:
+    """Preemption shows in the calling thread's CPU time, if the clock is fine and no other thread does the work."""
+    return question.threads == 1 and bool(process["is_cpu_time_fine"])
+
+
+def _arm(question: Question, timed: Sequence[_Timed], arm: int, memory: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Describe one arm: location of undisturbed samples (means of `loops` calls), percentiles of all single calls."""
+    samples = np.concatenate([t.service(arm) for t in timed])
+    medians = np.array([np.median(t.service(arm)) for t in timed])
+    tail = np.concatenate([t.tail_ns[arm] for t in timed])
+    percentiles = {name: percentile(tail, p) for name, p in PERCENTILES.items()}
+    median_ns = float(np.median(medians))
+    peak = memory or {"peak_rss_bytes": None, "how": "the same stored model as the baseline"}
+    is_read = peak["peak_rss_bytes"] is not None
+    return {
+        "n": len(samples),
+        "median_ns": median_ns,
+        "mean_ns": float(np.mean(samples)),
+        "std_ns": float(np.std(samples, ddof=1)),
+        "interval_ns": list(_location_interval(medians)),
+        "tail_n": len(tail),
+        "percentiles": {name: found.value for name, found in percentiles.items()},
+        "percentile_reasons": {name: found.reason for name, found in percentiles.items() if found.reason},
+        "cold_ns": float(np.median([t.cold_ns[arm] for t in timed])),
+        "throughput_per_s": question.batch_size / median_ns * 1e9,
+        "peak_rss_bytes": peak["peak_rss_bytes"],
+        "peak_rss_method": peak["how"] if is_read else None,
+        "peak_rss_reason": None if is_read else peak["how"],
+    }
+
+
+def _location_interval(medians: Floats) -> tuple[float, float]:
+    """Return the 95 % interval of the median over processes: by order statistics, or Student's t of logs below six."""
+    by_rank = median_interval(medians)
+    if by_rank is not None:
+        return by_rank
+    low, high = np.exp(t_interval(np.log(medians)))
+    return float(low), float(high)
+
+
+def _warnings(
+    question: Question,
+    timed: Sequence[_Timed],
+    processes: Sequence[Process],
+    busy: Sequence[float | None],
+    ratios: tuple[Ratio, Ratio],
+    pairs: tuple[int, int],
+) -> list[str]:
+    """Return what a reader has to know to trust the figures, with the numbers."""
+    (speedup, control), (tried, kept) = ratios, pairs
+    count, off = len(processes), abs(control.estimate - 1)
+    restless = sum(not process["steady"] for process in processes)
+    disturbed = sum(t.is_disturbed for t in timed)
+    crowded = sum(share is not None and share > _MUCH_BUSY for share in busy)
+    said = {
+        f"identical code differed by {off:.1%}, more than {question.threshold:.1%}: nothing can be claimed": unsettled(
+            control, question.threshold
+        ),
+        f"identical code differed by {off:.2%}, and its interval excludes 1": (
+            not control.interval[0] <= 1 <= control.interval[1] and not unsettled(control, question.threshold)
+        ),
+        f"{disturbed} of {count} processes had fewer than {_FEWEST_PAIRS} undisturbed pairs: all were taken": disturbed
+        > 0,
+        f"{tried - kept} of {tried} pairs were dropped because a sample was preempted": tried - kept
+        > _MANY_DROPPED * tried,
+        f"the interval is ±{speedup.half_width:.1%} after {count} processes, wider than the target of "
+        f"±{question.target_ci:.1%}, and the budget of {question.budget_s:g} s is spent": speedup.half_width
+        > question.target_ci,
+        f"{restless} of {count} processes did not become steady while warming up": restless > 0,
+        f"before {crowded} of {count} processes others used more than {_MUCH_BUSY:.0%} of the core": crowded > 0,
+        "preempted samples could not be told from others: "
+        + (
+            "work is done by several threads" if question.threads > 1 else "the clock of CPU time is coarse"
+        ): not _is_filtered(question, processes[0]),
+        "processes were not bound to cores: this system has no call for it": processes[0]["conditions"]["pinned"]
+        is None,
+    }
+    return [text for text, is_so in said.items() if is_so]

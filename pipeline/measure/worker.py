@@ -1,0 +1,149 @@
+"""The timed process: `python -m pipeline.measure.worker JOB.json` does one job and writes one JSON result.
+
+It imports the standard library, numpy, tinytorch (with safetensors), threadpoolctl and pipeline.measure, nothing else.
+The parent has set the threads of BLAS in its environment before numpy is imported. What it can foresee ends with one
+line on stderr.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import threadpoolctl
+
+from pipeline.measure import memory
+from pipeline.measure.clock import measure_clock
+from pipeline.measure.harness import Arm, Recording, record
+from pipeline.measure.job import Job
+from pipeline.measure.layers import profile_layers
+from pipeline.measure.model import AnswersDiffer, caller, check_answers, copies_that_fit, load_model, read_queries
+from tinytorch.core.function import no_grad
+from tinytorch.errors import TinyTorchError
+from tinytorch.models.network import Network
+
+__all__ = ["KINDS", "main"]
+
+Result = dict[str, Any]
+
+_CALLS_FOR_MEMORY = 3  # the first prepares what is lazy, the others reuse what it freed
+
+
+class ThreadsDisagree(Exception):
+    """The libraries run with another number of threads than was asked for."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Do the job of the file named by the only argument; return the exit code."""
+    job = Job.read(Path(arguments[0]))
+    pinned = _pin(job.cores)
+    try:
+        with no_grad():
+            result = KINDS[job.kind](job)
+        result["conditions"] = _conditions(job, pinned)
+    except (AnswersDiffer, OSError, ThreadsDisagree, TinyTorchError) as error:
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        return 1
+    Path(job.result).write_text(json.dumps(result), encoding="utf-8")
+    return 0
+
+
+def _compare(job: Job) -> Result:
+    """Time the arms against each other."""
+    names = list(job.models)
+    copies: dict[str, list[Network]] = {name: [] for name in names}
+    rng = np.random.default_rng(job.seed)
+    for _ in range(copies_that_fit(job.models.values())):
+        for name in rng.permutation(names).tolist():  # no arm always gets the better place in memory
+            copies[name].append(load_model(job.models[name]))
+    queries = read_queries(job.inputs)
+    clock = measure_clock()
+    np.ones((64, 64), np.float32) @ np.ones((64, 64), np.float32)  # BLAS sets itself up outside the first call
+    arms = [Arm(name, [caller(model) for model in copies[name]]) for name in names]
+    recording = record(arms, queries, clock, job.phases, job.seed, job.loops)
+    for name, answers in zip(names, recording.answers, strict=True):
+        check_answers(name, copies[name][0], queries, answers)
+    return {"clock": clock.to_json(), "is_cpu_time_fine": clock.is_cpu_time_fine, **_recording_json(recording)}
+
+
+def _memory(job: Job) -> Result:
+    """Find the peak memory of calling the job's only model."""
+    (path,) = job.models.values()
+    call = caller(load_model(path))
+    queries = read_queries(job.inputs)[:_CALLS_FOR_MEMORY]
+    is_reset = memory.reset_peak()
+    for query in queries:
+        call(query)
+    found = memory.peak(is_reset)
+    return {"peak_rss_bytes": found.size_bytes, "how": found.how}
+
+
+def _profile(job: Job) -> Result:
+    """Time every layer of the job's only model."""
+    (path,) = job.models.values()
+    return profile_layers(load_model(path), read_queries(job.inputs), measure_clock())
+
+
+KINDS: dict[str, Callable[[Job], Result]] = {"compare": _compare, "memory": _memory, "profile": _profile}
+
+
+def _recording_json(recording: Recording) -> Result:
+    return {
+        "arms": list(recording.arms),
+        "copies": recording.copies,
+        "loops": recording.loops,
+        "empty_ns": recording.empty_ns,
+        "windows": recording.windows,
+        "steady": recording.steady,
+        "cold_ns": list(recording.cold_ns),
+        "order": recording.order.tolist(),
+        "wall_ns": recording.wall_ns.tolist(),
+        "cpu_ns": recording.cpu_ns.tolist(),
+        "tail_ns": [tail.tolist() for tail in recording.tail_ns],
+        "checked": [len(answers) for answers in recording.answers],
+    }
+
+
+def _pin(cores: tuple[int, ...] | None) -> list[int] | None:
+    """Bind every thread of this process to `cores`; None where the system has no such call."""
+    if cores is None or sys.platform != "linux":
+        return None
+    for thread in os.listdir("/proc/self/task"):  # BLAS has started its threads when numpy was imported
+        os.sched_setaffinity(int(thread), cores)
+    return sorted(os.sched_getaffinity(0))
+
+
+def _conditions(job: Job, pinned: list[int] | None) -> Result:
+    """Return what the figures hold for, read after timing; raises ThreadsDisagree."""
+    packages = sorted({name.partition(".")[0] for name in sys.modules} - sys.stdlib_module_names - {"__main__"})
+    ours = sorted(name for name in sys.modules if name.startswith("pipeline."))
+    pools = threadpoolctl.threadpool_info()  # not while timing: it walks all loaded libraries
+    wrong = [pool for pool in pools if pool["num_threads"] != job.threads]
+    if wrong:
+        found = ", ".join(f"{pool['internal_api']} {pool['num_threads']}" for pool in wrong)
+        raise ThreadsDisagree(f"asked for {job.threads} threads, found {found}")
+    blas = [
+        f"{p['internal_api']} {p['version']} {p.get('architecture', '')}".strip()
+        for p in pools
+        if p["user_api"] == "blas"
+    ]
+    return {
+        "blas": blas,
+        "hash_seed": os.environ.get("PYTHONHASHSEED"),
+        "numpy": np.__version__,
+        "packages": packages,
+        "modules": ours,
+        "pinned": pinned,
+        "python": platform.python_version(),
+        "threads": job.threads,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

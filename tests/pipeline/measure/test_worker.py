@@ -1,0 +1,132 @@
+"""Worker processes: what they import, where they run, and how they end."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from pipeline.measure.job import ARMS, Job, Phases
+from pipeline.measure.launch import THREAD_VARIABLES, WorkerFailed, environment, run_worker
+from tinytorch.models import mlp
+from tinytorch.serialization import save
+
+PHASES = Phases(warmup_s=0.02, service_s=0.05, latency_s=0.01)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with a small model and some queries."""
+    save(mlp.build((1, 4, 4), 3, np.random.default_rng(0), hidden=[8]), tmp_path / "model.safetensors")
+    np.save(tmp_path / "queries.npy", np.random.default_rng(1).standard_normal((8, 2, 1, 4, 4)).astype(np.float32))
+    return tmp_path
+
+
+def job(folder, **changes):
+    fields = {
+        "kind": "compare",
+        "models": dict.fromkeys(ARMS, str(folder / "model.safetensors")),
+        "inputs": str(folder / "queries.npy"),
+        "result": str(folder / "result.json"),
+        "threads": 1,
+        "seed": 5,
+        "phases": PHASES,
+    }
+    return Job(**{**fields, **changes})
+
+
+def test_a_job_survives_its_file(tmp_path):
+    """What is written is what is read, with the types it had."""
+    written = job(tmp_path, cores=(0, 1), loops=7)
+    written.write(tmp_path / "job.json")
+    assert Job.read(tmp_path / "job.json") == written
+
+
+def test_worker_imports_nothing_but_what_is_timed(folder):
+    """Nothing but numpy, tinytorch and what reads files is in the timed process, and of ours only its own modules."""
+    conditions = run_worker(job(folder), 60)["conditions"]
+    forbidden = {"_pytest", "filelock", "jinja2", "jsonschema", "pytest", "rich", "scipy", "sklearn", "yaml"}
+    assert not forbidden.intersection(conditions["packages"])
+    assert {"numpy", "pipeline", "tinytorch"} <= set(conditions["packages"])
+    parents = {"gauge", "launch", "queries", "sampling", "setting", "summary"}
+    ours = {name.removeprefix("pipeline.") for name in conditions["modules"]}
+    assert {name.partition(".")[0] for name in ours} == {"measure"}
+    assert not ours & {f"measure.{name}" for name in parents}
+
+
+def test_comparison_returns_every_sample(folder):
+    """A worker gives, for each row and arm, order, wall and CPU time, and says what it ran under."""
+    cores = (max(os.sched_getaffinity(0)),) if hasattr(os, "sched_getaffinity") else None
+    result = run_worker(job(folder, cores=cores), 60)
+    rows = len(result["wall_ns"])
+    assert rows >= 6
+    assert np.array(result["wall_ns"]).shape == np.array(result["cpu_ns"]).shape == (rows, 3)
+    assert all(count > 0 for count in result["checked"])
+    conditions = result["conditions"]
+    assert (conditions["threads"], conditions["hash_seed"]) == (1, "5")
+    assert conditions["pinned"] == (list(cores) if cores else None)
+    assert conditions["numpy"] == np.__version__
+
+
+def test_memory_of_a_fresh_process(folder):
+    """The peak of a process with one model is more than the model and says how it was read."""
+    result = run_worker(job(folder, kind="memory", models={"baseline": str(folder / "model.safetensors")}), 60)
+    assert result["peak_rss_bytes"] > 1_000_000
+    assert result["how"]
+
+
+def test_threads_are_set_before_numpy_and_checked(folder, monkeypatch):
+    """The parent's variables do not count, and libraries with other threads than asked for end the worker."""
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "3")
+    assert {environment(2, 0)[name] for name in THREAD_VARIABLES} == {"2"}
+    assert run_worker(job(folder, kind="memory", models={"a": str(folder / "model.safetensors")}), 60)
+    (folder / "result.json").unlink()
+    job(folder, threads=7).write(folder / "job.json")
+    command = [sys.executable, "-P", "-m", "pipeline.measure.worker", str(folder / "job.json")]
+    done = subprocess.run(command, env=environment(1, 0), capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("ThreadsDisagree: asked for 7 threads, found ")
+    assert not (folder / "result.json").exists()
+
+
+def test_environment_leaves_tuning_behind(monkeypatch):
+    """Only what an interpreter needs is passed on; the hash seed is that of the job."""
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    monkeypatch.setenv("PYTHONWARNINGS", "error")
+    passed = environment(1, 2**32 + 9)
+    assert not {"OPENBLAS_CORETYPE", "PYTHONWARNINGS"} & passed.keys()
+    assert passed["PYTHONHASHSEED"] == "9"
+    assert passed["PATH"] == os.environ["PATH"]
+
+
+def test_works_from_any_folder(folder, monkeypatch):
+    """Modules in the folder where the pipeline was started do not shadow those of the worker."""
+    (folder / "numpy.py").write_text("raise SystemExit('shadowed')")
+    monkeypatch.chdir(folder)
+    assert run_worker(job(folder, kind="memory", models={"a": "model.safetensors"}), 60)["peak_rss_bytes"]
+
+
+def test_a_bad_model_ends_with_its_error(folder):
+    """What the worker can foresee reaches the parent as one line."""
+    (folder / "model.safetensors").write_bytes(b"not a model")
+    with pytest.raises(WorkerFailed, match=r"ended with exit code 1:\n  ModelFileError: "):
+        run_worker(job(folder), 60)
+
+
+def test_a_worker_killed_while_timing_is_a_clear_error(folder, monkeypatch):
+    """A process that a signal ends during its service phase is named with the signal, and nothing is read from it."""
+    (folder / "sitecustomize.py").write_text("import signal; signal.setitimer(signal.ITIMER_REAL, 0.8)")
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    with pytest.raises(WorkerFailed, match="was killed by SIGALRM") as caught:
+        run_worker(job(folder, phases=Phases(warmup_s=0.02, service_s=30.0)), 60)
+    assert caught.value.exit_code == 1
+    assert not (folder / "result.json").exists()
+
+
+def test_a_worker_that_takes_too_long_is_stopped_and_reaped(folder):
+    """After the time limit the process is gone: no zombie is left to wait for."""
+    with pytest.raises(WorkerFailed, match="took more than"):
+        run_worker(job(folder, phases=Phases(service_s=30.0)), timeout_s=0.3)
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)

@@ -1,0 +1,44 @@
+"""The profile stage on small networks."""
+
+import json
+
+import numpy as np
+
+from pipeline.core.stage import Inputs
+from pipeline.stages import profile
+from tinytorch.data.split import Split
+from tinytorch.models import mlp, resnet
+
+
+def profiled(model, shape, batch_size):
+    rng = np.random.default_rng(0)
+    sample = Split(rng.integers(0, 255, (10, *shape), dtype=np.uint8), np.zeros(10, np.int64), 255.0)
+    spec = {"batch_size": batch_size, "threads": 1}
+    return profile.execute(spec, Inputs.of(model=model, sample=sample.to_arrays()))["profile"]
+
+
+def test_layers_are_described_by_what_they_hold_and_compute():
+    """Parameters, MACs and bytes are exact; every layer has a time, a bound and a share, and shares add up to one."""
+    record = profiled(mlp.build((1, 8, 8), 10, np.random.default_rng(0), hidden=[32]), (1, 8, 8), 4)
+    assert json.loads(json.dumps(record)) == record
+    layers = {layer["name"]: layer for layer in record["layers"]}
+    assert list(layers) == ["flatten", "fc1", "relu1", "fc_out"]
+    fc1 = layers["fc1"]
+    assert (fc1["kind"], fc1["parameters"], fc1["macs"]) == ("Linear", 64 * 32 + 32, 64 * 32)
+    assert (fc1["weight_bytes"], fc1["activation_bytes"]) == (4 * (64 * 32 + 32), 4 * 4 * (64 + 32))
+    assert fc1["arithmetic_intensity"] == 2 * 4 * 64 * 32 / (fc1["weight_bytes"] + fc1["activation_bytes"])
+    assert all(layer["time_ns"] > 0 for layer in record["layers"])
+    assert {layer["bound"] for layer in record["layers"]} <= {"memory", "compute", "overhead"}
+    assert abs(sum(layer["share"] for layer in record["layers"]) - 1) < 1e-9
+    assert record["total"]["macs"] == 64 * 32 + 32 * 10
+    assert (record["batch_size"], record["threads"]) == (4, 1)
+
+
+def test_layers_inside_blocks_are_timed_by_their_dotted_names():
+    """Layers of a residual block and its shortcut are found and get the activations they have there."""
+    model = resnet.build((1, 8, 8), 3, np.random.default_rng(0), width=4, blocks=[1])
+    record = profiled(model, (1, 8, 8), 1)
+    names = [layer["name"] for layer in record["layers"]]
+    assert names == [name for name, _ in model.named_layers()]
+    assert any(name.startswith("block1.") for name in names)
+    assert record["total"]["macs"] == model.macs()
