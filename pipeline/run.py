@@ -16,14 +16,16 @@ from typing import Any
 
 from pipeline.core.event import Event, Outcome
 from pipeline.core.experiment import Experiment
+from pipeline.core.keys import digest_value
 from pipeline.core.plan import Plan, make_plan
 from pipeline.execute.catalog import make_catalog
 from pipeline.execute.decide import Oracle
 from pipeline.execute.scheduler import NodeResult, execute_plan
-from pipeline.publish import publish
 from pipeline.stages import STAGES
 from pipeline.store.local import LocalStore
 from pipeline.store.objects import write_atomically
+from pipeline.submission.stamp import stamp
+from pipeline.submission.write import dump_submission
 
 __all__ = ["RunResult", "prepare", "run_experiment"]
 
@@ -54,18 +56,61 @@ def prepare(experiment: Experiment, store: LocalStore, *, fresh: bool = False) -
 
 
 def run_experiment(
-    experiment: Experiment, store: LocalStore, folder: Path, emit: Callable[[Event], None], *, fresh: bool = False
+    experiment: Experiment,
+    store: LocalStore,
+    folder: Path,
+    emit: Callable[[Event], None],
+    *,
+    command: str,
+    fresh: bool = False,
 ) -> RunResult:
     """Bring the experiment up to date and write its results to `folder`; what a stage raises is in the result.
 
-    Measuring stages measure again when `fresh`. Raises SubmissionInvalid if what came out breaks its own schema.
+    Measuring stages measure again when `fresh`; `command` is what repeats this run, as the submission states it.
     """
     started = time.time()
     plan, oracle = prepare(experiment, store, fresh=fresh)
     results = execute_plan(plan, oracle, emit)
-    submission, files = publish(plan, results, store, folder, experiment.outputs)
+    submission = _submission(plan, results, store, command)
+    files = _publish(plan, results, store, folder, submission if experiment.outputs.submission != "none" else None)
     _write_record(folder / "run.json", experiment, results, started)
     return RunResult(plan, results, submission, files)
+
+
+def _submission(plan: Plan, results: dict[str, NodeResult], store: LocalStore, command: str) -> dict[str, Any] | None:
+    """Return the submission with what belongs to this run: measured now or reused, the code behind it, the command."""
+    record = results[plan.submit].record
+    if record is None:
+        return None
+    document = json.loads(store.read(record.outputs["submission"].digest))
+    chosen = next(nodes for nodes in plan.runs if nodes.run.index == document["selection"]["chosen"])
+    reused = results[chosen.benchmark].outcome is Outcome.CACHED
+    return stamp(document, reused=reused, code=_code(results), command=command)
+
+
+def _code(results: dict[str, NodeResult]) -> dict[str, str]:
+    """Return stage -> digest of the code of all its nodes."""
+    stages: dict[str, set[str]] = {}
+    for result in results.values():
+        if result.record:
+            stages.setdefault(result.node.stage, set()).add(result.record.preimage.code)
+    return {stage: digest_value(sorted(codes)) for stage, codes in sorted(stages.items())}
+
+
+def _publish(
+    plan: Plan, results: dict[str, NodeResult], store: LocalStore, folder: Path, submission: dict[str, Any] | None
+) -> dict[str, Path]:
+    """Write the submission and the reports to `folder`; a file that already holds the same bytes is left alone."""
+    contents = {"submission": ("submission.json", dump_submission(submission).encode())} if submission else {}
+    if report := results[plan.report].record:
+        wanted = plan.node(plan.report).spec["formats"]
+        contents |= {kind: (f"report.{kind}", store.read(report.outputs[kind].digest)) for kind in wanted}
+    files = {}
+    for name, (file, data) in contents.items():
+        files[name] = path = folder / file
+        if not path.is_file() or path.read_bytes() != data:
+            write_atomically(path, data)
+    return files
 
 
 def _write_record(path: Path, experiment: Experiment, results: dict[str, NodeResult], started: float) -> None:

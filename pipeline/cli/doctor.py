@@ -16,7 +16,8 @@ import threadpoolctl
 from pipeline.cli.answer import Answer
 from pipeline.cli.experiment import add_store_argument
 from pipeline.cli.tables import table
-from pipeline.measure import clock, machine
+from pipeline.measure import machine
+from pipeline.measure.clock import measure_clock
 
 __all__ = ["configure", "run"]
 
@@ -77,7 +78,7 @@ def _machine() -> list[dict[str, str]]:
         _row("ok", "instructions", " ".join(facts["flags"] or [])),
         _row("ok" if blas else "note", "BLAS", named or "numpy does not say"),
         _row("ok", "kernels", "NumPy (integer layers run exactly, through the fp32 BLAS)"),
-        _row("ok", "clock", f"perf_counter_ns, resolution {clock.measure().resolution_ns} ns"),
+        _row("ok", "clock", f"perf_counter_ns, resolution {measure_clock().resolution_ns} ns"),
     ]
     rows += [_row("note", key, f"not readable: {reason}") for key, reason in facts["missing"].items()]
     return rows

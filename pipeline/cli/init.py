@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> Answer:
     if path.exists() and not args.force:
         raise UserError(f"{path} exists", hint="choose another name, or overwrite it with --force")
     try:
-        write_atomically(path, read_experiment(args.example))
+        write_atomically(path, read_experiment(args.example).encode())
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror}") from error
     text = f"wrote {path}\n\nnext:\n  python -m pipeline plan {path}\n  python -m pipeline run {path}"

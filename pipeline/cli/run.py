@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -40,10 +41,19 @@ def run(args: argparse.Namespace) -> Answer:
     # A result must not depend on how many cores the machine has; numpy reads this when it is first imported.
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     progress = Progress(sys.stderr, quiet=args.quiet)
-    result = run_experiment(experiment, store, folder, progress, fresh=args.fresh)
+    result = run_experiment(experiment, store, folder, progress, command=_command(args), fresh=args.fresh)
     if result.failures:
         raise _failure(result, folder)
     return _answer(result)
+
+
+def _command(args: argparse.Namespace) -> str:
+    """Return the command that repeats this run, without the paths of this machine."""
+    file = args.file if not os.path.isabs(args.file) else os.path.basename(args.file)
+    overrides = [
+        word for flag, values in (("--set", args.set), ("--sweep", args.sweep)) for v in values for word in (flag, v)
+    ]
+    return shlex.join(["python", "-m", "pipeline", "run", file, *overrides])
 
 
 def _answer(result: RunResult) -> Answer:
@@ -72,7 +82,7 @@ def _exit_code(submission: dict[str, Any] | None) -> int:
         return 0
     if submission["measurement"]["noisy"]:
         return 5
-    unmet = [goal for goal in submission["constraints"] if goal["status"] != "met"]
+    unmet = [goal for goal in submission["constraints"] if goal["status"] == "not_met"]
     return 3 if unmet else 0
 
 

@@ -129,13 +129,17 @@ class _Draft:
         return node_id
 
 
+# A measuring stage starts this module as a process of its own, so no import statement leads to it.
+_WORKER = ("pipeline.measure.worker",)
+
+
 def _plan_run(draft: _Draft, run: Run) -> RunNodes:
     data = _plan_data(draft, run.data)
     train = _plan_train(draft, run.model, run.seed, data)
     test, baseline = Ref(data, "test"), Ref(train, "model")
     benchmark_spec = as_json(run.benchmark)
     profile_spec = {"batch_size": run.benchmark.batch_sizes[0], "threads": run.benchmark.threads[0]}
-    profile = draft.add("profile", "baseline", profile_spec, {"model": baseline, "sample": test})
+    profile = draft.add("profile", "baseline", profile_spec, {"model": baseline, "sample": test}, _WORKER)
     steps: list[str] = []
     optimized = baseline
     for step in run.steps:
@@ -145,7 +149,7 @@ def _plan_run(draft: _Draft, run: Run) -> RunNodes:
     evaluate_baseline = draft.add("evaluate", "baseline", {}, {"model": baseline, **splits})
     evaluate_optimized = draft.add("evaluate", run.label or "optimized", {}, {"model": optimized, **splits})
     arms = {"baseline": baseline, "optimized": optimized, "sample": test}
-    benchmark = draft.add("benchmark", run.label or "optimized", {**benchmark_spec, "seed": run.seed}, arms)
+    benchmark = draft.add("benchmark", run.label or "optimized", {**benchmark_spec, "seed": run.seed}, arms, _WORKER)
     return RunNodes(run, data, train, profile, tuple(steps), evaluate_baseline, evaluate_optimized, benchmark)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -45,7 +46,7 @@ class Inputs(Mapping[str, Any]):
     @classmethod
     def of(cls, **values: Any) -> Inputs:
         """Make inputs from plain values, as tests do; digests are empty strings and sizes zero."""
-        return cls({role: InputArtifact("", 0, lambda value=value: value) for role, value in values.items()})
+        return cls({role: InputArtifact("", 0, functools.partial(_same, value)) for role, value in values.items()})
 
     def __getitem__(self, role: str) -> Any:
         if role not in self._values:
@@ -65,3 +66,7 @@ class Inputs(Mapping[str, Any]):
     def size(self, role: str) -> int:
         """Return the size of the stored artifact in bytes."""
         return self._artifacts[role].size
+
+
+def _same(value: Any) -> Any:
+    return value

@@ -1,4 +1,7 @@
-"""Say of a finished submission whether its measurement was made by this run or found in the store; nothing else."""
+"""Add to a finished submission what only the run knows: measured now or found stored, by which code, how to repeat.
+
+These facts are not part of the stage that builds it: an edit of code that changes no result must not build it again.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,14 @@ __all__ = ["STATUSES", "stamp"]
 STATUSES = ("fresh", "reused")
 
 
-def stamp(submission: Mapping[str, Any], reused: bool) -> dict[str, Any]:
-    """Return the submission with `measurement.status` set; everything else is the very same values in the same order.
+def stamp(submission: Mapping[str, Any], *, reused: bool, code: Mapping[str, str], command: str) -> dict[str, Any]:
+    """Return the submission with its measurement's status, the digest of each stage's code, and the command set.
 
-    Both words are in the schema, so a valid submission stays valid.
+    Everything else is the very same values in the same order. All that is set is of the form that the schema asks for,
+    so a valid submission stays valid.
     """
-    status = STATUSES[reused]
-    return {**submission, "measurement": {**submission["measurement"], "status": status}}
+    return {
+        **submission,
+        "measurement": {**submission["measurement"], "status": STATUSES[reused]},
+        "provenance": {**submission["provenance"], "code": dict(code), "command": command},
+    }

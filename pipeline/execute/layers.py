@@ -1,0 +1,54 @@
+"""What each step will do to each layer, before anything is trained: the passes applied to a freshly initialised network.
+
+Which layers a step matches and how they are set does not depend on the weights; which of a layer's units or weights are
+removed does, and is not said here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from pipeline.core.experiment import Run, Step
+from tinytorch.data import load_dataset_module
+from tinytorch.data.split import Split
+from tinytorch.models import load_model_module
+from tinytorch.passes import load_pass, resolve
+
+__all__ = ["layer_settings"]
+
+_SAMPLES = 16  # enough to calibrate on; the scales are not shown
+_ANY_CLASSES = 10  # where only the files tell (image folders); the last layer's width changes no name
+
+
+def layer_settings(run: Run) -> Iterator[tuple[Step, dict[str, str]]]:
+    """Yield each step with layer name -> setting in words; a step that trains sets no layer and is left out.
+
+    Raises what the pass raises for a target that matches nothing.
+    """
+    dataset = load_dataset_module(run.data.name)
+    shape = dataset.shape(**run.data.args)
+    classes = dataset.classes_count(**run.data.args) or _ANY_CLASSES
+    rng = np.random.default_rng(0)
+    model = load_model_module(run.model.arch).build(shape, classes, rng, **run.model.args)
+    data = {"train": _noise(shape, rng)}
+    for step in run.steps:
+        name, params = resolve(step.use, step.params)
+        technique = load_pass(name)
+        if "validation" in technique.NEEDS:  # it trains
+            continue
+        model, effect, _ = technique.apply(model, technique.Settings.from_params(params), data, run.seed)
+        yield step, {layer.name: _words(layer.settings) for layer in effect.layers}
+
+
+def _noise(shape: tuple[int, ...], rng: np.random.Generator) -> Split:
+    pixels = rng.standard_normal((_SAMPLES, *shape)).astype(np.float32)
+    channels = shape[0]
+    return Split(pixels, np.zeros(_SAMPLES, np.int64), 1.0, (0.0,) * channels, (1.0,) * channels)
+
+
+def _words(settings: Mapping[str, Any]) -> str:
+    shown = ", ".join(f"{key} {value}" for key, value in settings.items() if value is not None)
+    return shown or "narrowed, as its input is"

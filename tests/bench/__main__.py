@@ -1,0 +1,31 @@
+"""Run one benchmark, print its table, say which targets hold; exit with 0 only if all do."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+
+from tests.bench.target import Target, render
+
+BENCHES = {"startup": "start-up of --help, plan and a fully cached run, against importing five standard modules"}
+
+
+def main() -> int:
+    """Parse the arguments, run the benchmark, report."""
+    listing = "\n".join(f"  {name:<10} {summary}" for name, summary in BENCHES.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench", epilog=listing, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("name", choices=sorted(BENCHES))
+    parser.add_argument("--quick", action="store_true", help="fewer repetitions")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    args = parser.parse_args()
+    targets: list[Target] = importlib.import_module(f"tests.bench.{args.name}").run(quick=args.quick)
+    print(json.dumps([target.to_json() for target in targets], indent=2) if args.json else render(targets))
+    return 0 if all(target.holds for target in targets) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

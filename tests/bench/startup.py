@@ -1,0 +1,71 @@
+"""Start-up times as ratios to a bare interpreter that imports five modules; all commands take turns in one run."""
+
+from __future__ import annotations
+
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tests.bench.target import Target
+
+ROOT = Path(__file__).parents[2]
+EXPERIMENT = ROOT / "experiments" / "prune_quant.yaml"
+PEER = [sys.executable, "-c", "import argparse, json, hashlib, sqlite3, yaml"]
+
+
+def run(*, quick: bool = False) -> list[Target]:
+    """Measure; the first, uncached run of the main job comes before the clock starts."""
+    with tempfile.TemporaryDirectory() as scratch:
+        pipeline = [sys.executable, "-m", "pipeline"]
+        cached = [*pipeline, "run", str(EXPERIMENT), "--store", f"{scratch}/store", "--out", f"{scratch}/out"]
+        commands: dict[str, Sequence[str]] = {
+            "peer": PEER,
+            "help": [*pipeline, "--help"],
+            "cached run": cached,
+            "validate": [*pipeline, "validate", str(EXPERIMENT)],
+        }
+        for _ in range(3):  # the first run computes, the next two settle what is remembered
+            subprocess.run(cached, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+        samples = _interleave(commands, 10 if quick else 40)
+    peer = samples["peer"]
+    return [
+        _ratio("pipeline --help, against the five imports", samples["help"], peer, 1.6),
+        _ratio("fully cached run of the main job, likewise", samples["cached run"], peer, 4.0),
+        _seconds("fully cached run of the main job", samples["cached run"], 0.5),
+        _seconds("validate the main job's file", samples["validate"], 0.3),
+    ]
+
+
+def _interleave(commands: Mapping[str, Sequence[str]], rounds: int) -> dict[str, list[float]]:
+    order, samples = list(commands), {name: [] for name in commands}
+    shuffle = random.Random(0)
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
+    for _ in range(rounds):
+        shuffle.shuffle(order)
+        for name in order:
+            started = time.perf_counter()
+            subprocess.run(commands[name], cwd=ROOT, stdout=subprocess.DEVNULL, check=True, env=environment)
+            samples[name].append(time.perf_counter() - started)
+    return samples
+
+
+def _ratio(what: str, ours: Sequence[float], peer: Sequence[float], limit: float) -> Target:
+    ratios = [a / b for a, b in zip(ours, peer, strict=True)]
+    return Target(what, statistics.median(ratios), _median_interval(ratios), limit, "x")
+
+
+def _seconds(what: str, samples: Sequence[float], limit: float) -> Target:
+    return Target(what, statistics.median(samples), _median_interval(samples), limit, "s")
+
+
+def _median_interval(values: Sequence[float]) -> tuple[float, float]:
+    """Return the order-statistic interval of the median at about 95 % (normal approximation of the binomial)."""
+    ordered, n = sorted(values), len(values)
+    reach = round(0.98 * n**0.5)
+    return ordered[max(0, n // 2 - reach)], ordered[min(n - 1, n // 2 + reach)]
