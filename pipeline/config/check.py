@@ -15,9 +15,10 @@ from pipeline.config.finding import Finding
 from pipeline.config.names import Layers, data_findings, model_layers, step_findings
 from pipeline.config.overrides import override
 from pipeline.config.paths import Path, format_path, get_or_none
-from pipeline.config.rules import DOCUMENT_RULES, INERT, VALUE_RULES, Inert, point_problems
+from pipeline.config.rules import DOCUMENT_RULES, INERT, VALUE_RULES, Inert, point_problems, variable_findings
 from pipeline.config.schema import root, step_names
 from pipeline.config.template import SWEEPABLE, Axis, Template, axis_path, make_template, per_point, reaches, resolve
+from pipeline.config.variables import uses
 from pipeline.config.wording import in_words
 from pipeline.core.errors import Problem
 from pipeline.core.experiment import JSON
@@ -30,7 +31,7 @@ Origins = Mapping[Path, Path]
 
 def check(document: Document, set_: Sequence[str] = (), sweep: Sequence[str] = ()) -> list[Problem]:
     """Return all problems of a document under the command line's overrides, sorted by position; [] if it is valid."""
-    document = override(document, set_, sweep)
+    original, document = document.data, override(document, set_, sweep)
     report = _Report(document)
     if not isinstance(document.data, dict):
         return report.sorted()
@@ -41,6 +42,8 @@ def check(document: Document, set_: Sequence[str] = (), sweep: Sequence[str] = (
     }
     for rule in DOCUMENT_RULES:
         report.add(rule(data))
+    # An override may replace the last use of a variable, which is no mistake of the file.
+    report.add(variable_findings(data, {name for _, name in (*uses(original), *uses(data))}))
     template = make_template(_without_broken_sweep(data, report))
     _check_values(template, report)
     points: tuple[Point, ...] = (template.base,)

@@ -13,6 +13,7 @@ from typing import Any
 from pipeline.config.compose import compose
 from pipeline.config.document import Document, Mark, Position
 from pipeline.config.dump import dump
+from pipeline.config.finding import nearest
 from pipeline.config.paths import Path, PathError, get_or_none, replaced
 from pipeline.config.schema import keys_at
 from pipeline.config.template import axis_path, target_path
@@ -28,6 +29,7 @@ def override(document: Document, set_: Sequence[str] = (), sweep: Sequence[str] 
     """Return the document with overrides applied, `set_` before `sweep`, each in order.
 
     What is set stays so: an axis of the sweep that would vary it, or whose variable is no longer used, is taken out.
+    An axis given anew replaces the file's, and entries of `exclude` with a value it no longer has go with it.
     An override that cannot be applied becomes one of the document's problems.
     """
     if not isinstance(document.data, dict):
@@ -59,6 +61,9 @@ def permanent_yaml(document: Document, set_: Sequence[str] = (), sweep: Sequence
 
 def _set(document: Document, name: str, text: str, origin: str) -> Document:
     path = target_path(document.data, name)
+    if path[0] not in keys_at(()):
+        known = [*_variables(document.data), *keys_at(())]
+        raise PathError(f'"{name}" is neither one of vars nor a path of the file{nearest(name, known)}')
     value = compose(text, document.path, origin=origin, shift=len(origin) - len(text))
     used_before = {variable for _, variable in uses(document.data)}
     changed = _with_value(document, path, value, _key_mark(origin, name))
@@ -71,10 +76,15 @@ def _set(document: Document, name: str, text: str, origin: str) -> Document:
 def _add_axis(document: Document, name: str, text: str, origin: str) -> Document:
     path = axis_path(document.data, name)
     value = compose(f"[{text}]", document.path, origin=origin, shift=len(origin) - len(text) - 1)
-    grid = _sweep_part(document.data, "grid", dict)
-    same = [key for key in grid if _axis_path_or_none(document.data, key) == path]
+    same = [key for key in _axis_names(document.data) if _axis_path_or_none(document.data, key) == path]
     key = same[0] if same else name
-    return _with_value(document, ("sweep", "grid", key), value, _key_mark(origin, name))
+    changed = _with_value(document, ("sweep", "grid", key), value, _key_mark(origin, name))
+    values = [canonical(item) for item in value.data]
+    exclude = [
+        (index, entry if all(canonical(entry[name]) in values for name in same if name in entry) else {})
+        for index, entry in _entries(changed.data, "exclude")
+    ]
+    return _with_sweep(changed, changed.data["sweep"]["grid"], exclude, _entries(changed.data, "include"))
 
 
 def _with_value(document: Document, path: Path, value: Document, key: Mark) -> Document:
@@ -155,6 +165,11 @@ def _axis_names(data: Mapping[str, JSON]) -> list[str]:
 def _entries(data: Mapping[str, JSON], key: str) -> list[tuple[int, dict[str, JSON]]]:
     items = _sweep_part(data, key, list)
     return [(index, entry) for index, entry in enumerate(items) if isinstance(entry, dict)]
+
+
+def _variables(data: Mapping[str, JSON]) -> list[str]:
+    variables = data.get("vars")
+    return list(variables) if isinstance(variables, dict) else []
 
 
 def _sweep_part(data: Mapping[str, JSON], key: str, kind: type) -> Any:

@@ -17,7 +17,10 @@ from pipeline.config.variables import malformed, uses
 from pipeline.core.experiment import JSON
 from pipeline.core.sweep import matches
 
-__all__ = ["DOCUMENT_RULES", "INERT", "Inert", "VALUE_RULES", "point_problems"]
+__all__ = ["DOCUMENT_RULES", "INERT", "Inert", "VALUE_RULES", "point_problems", "variable_findings"]
+
+
+_MOST_ENUMERATED = 1_000_000  # points that are made only to be counted; takes about a second
 
 
 class Inert(NamedTuple):
@@ -113,9 +116,8 @@ def _plain_references(value: JSON, path: Path) -> Iterator[tuple[Path, str]]:
     yield from malformed(value, path)
 
 
-def _variables(data: Mapping[str, JSON]) -> Iterator[Finding]:
-    """Every variable is used, and is not called like a section."""
-    used = {name for _, name in uses(data)}
+def variable_findings(data: Mapping[str, JSON], used: set[str]) -> Iterator[Finding]:
+    """Every variable is one of those `used`, and is not called like a section."""
     variables = _mapping(data.get("vars"))
     for name in variables:
         if name in keys_at(()):
@@ -166,13 +168,14 @@ def _swept_whole(data: Mapping[str, JSON], swept: Mapping[Path, str]) -> Iterato
 def point_problems(template: Template, seeds: int, max_points: int) -> Iterator[Finding]:
     """Yield what is wrong with the number of points: too many, none, or excludes without effect."""
     count = template.count() * seeds
+    if template.exclude and max_points < count <= _MOST_ENUMERATED:
+        count = len(template.points()) * seeds
     if count > max_points:
         sizes = [f"{next(iter(factor[0]))} {len(factor)}" for factor in template.factors]
         sizes += [f"seeds {seeds}"] if seeds > 1 else []
         sizes += [f"include {len(template.include)}"] if template.include else []
-        if not template.exclude or count > 1_000_000 or len(template.points()) * seeds > max_points:
-            message = f"this is {count:,} points, more than max_points: {max_points:,} ({', '.join(sizes)})"
-            yield Finding("E125", ("sweep",), message, "set sweep.max_points if you mean it", at_key=True)
+        message = f"this is {count:,} points, more than max_points: {max_points:,} ({', '.join(sizes)})"
+        yield Finding("E125", ("sweep",), message, "set sweep.max_points if you mean it", at_key=True)
         return
     if not template.points():
         yield Finding("E126", ("sweep", "exclude"), "everything is excluded; no point is left", at_key=True)
@@ -191,5 +194,5 @@ def _mapping(value: JSON) -> dict[str, JSON]:
 
 
 # Rules for the document as written, and for its values once variables are replaced.
-DOCUMENT_RULES: tuple[Callable[[Mapping[str, JSON]], Iterator[Finding]], ...] = (_axes, _references, _variables)
+DOCUMENT_RULES: tuple[Callable[[Mapping[str, JSON]], Iterator[Finding]], ...] = (_axes, _references)
 VALUE_RULES: tuple[Callable[[Mapping[str, JSON]], Iterator[Finding]], ...] = (_goals, _steps)

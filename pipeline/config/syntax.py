@@ -83,8 +83,15 @@ def explain_syntax(error: yaml.MarkedYAMLError, lines: Sequence[str]) -> tuple[s
     for pattern, points_at_context, message, hint in _RULES:
         if re.search(pattern, text):
             mark = error.context_mark if points_at_context and error.context_mark is not None else problem_mark
-            return message, _place(mark, lines), hint
+            place = _place(mark, lines)
+            return message, place, _reference_hint(lines[place.line - 1]) or hint
     return f"this is not YAML: {error.problem}", _place(problem_mark, lines), ""
+
+
+def _reference_hint(line: str) -> str:
+    """Return a hint if the line has a reference to a variable without quotes, whose brackets YAML takes for its own."""
+    bare = re.search(r"[\[{,:]\s*(\$\{\w+\})", line)
+    return f'put it in quotes: "{bare[1]}"' if bare else ""
 
 
 def _char_at(lines: Sequence[str], line: int, column: int) -> str:

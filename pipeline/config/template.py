@@ -144,10 +144,10 @@ def per_point(template: Template, prefix: Path, make: Callable[[JSON], T]) -> Ca
     Points that agree in all axes that reach the section get the very same value.
     """
     names = [axis.name for axis in template.axes if reaches(template, axis.path, prefix)]
-    made: dict[str, T] = {}
+    made: dict[tuple[object, ...], T] = {}
 
     def at(point: Point) -> T:
-        key = json.dumps([point[name] for name in names], sort_keys=True) if names else ""
+        key = tuple([_hashable(point[name]) for name in names])
         if key not in made:
             value = resolve(template, prefix, point)
             made[key] = make(fill({} if value is None else value, prefix))
@@ -156,14 +156,17 @@ def per_point(template: Template, prefix: Path, make: Callable[[JSON], T]) -> Ca
     return at
 
 
+def _hashable(value: JSON) -> object:
+    """Return something hashable that is equal for equal values only: True is not 1 here."""
+    return (json.dumps(value, sort_keys=True),) if isinstance(value, bool | dict | list) else value
+
+
 def reaches(template: Template, path: Path, prefix: Path) -> bool:
     """Return whether an axis with this path can change anything in the section at `prefix`."""
     shared = min(len(path), len(prefix))
     if path[:shared] == prefix[:shared]:
         return True
-    return path[0] == "vars" and any(
-        name == path[1] for _, name in uses(get_or_none(template.data, prefix), prefix or ("",))
-    )
+    return path[0] == "vars" and path[1] in {name for _, name in uses(get_or_none(template.data, prefix), prefix)}
 
 
 def _variables(data: Mapping[str, JSON]) -> Mapping[str, JSON]:

@@ -39,17 +39,20 @@ def expand(
     the base; with `include` only, those are the points.
     """
     start = dict(base or {})
-    points: dict[str, Point] = {}
+    points: list[Point] = []
     for parts in itertools.product(*factors) if factors or not include else ():
         point = dict(start)
         for part in parts:
             point.update(part)
-        if not any(matches(point, entry) for entry in exclude):
-            points.setdefault(_text(point), point)
-    for entry in include:
-        point = {**start, **{name: canonical(value) for name, value in entry.items()}}
-        points.setdefault(_text(point), point)
-    return tuple(points.values())
+        if not exclude or not any(matches(point, entry) for entry in exclude):
+            points.append(point)
+    if not include:  # the factors repeat nothing, so the product does not either
+        return tuple(points)
+    points += [{**start, **{name: canonical(value) for name, value in entry.items()}} for entry in include]
+    unique: dict[str, Point] = {}
+    for each in points:
+        unique.setdefault(_text(each), each)
+    return tuple(unique.values())
 
 
 def matches(point: Point, entry: Point) -> bool:
