@@ -21,7 +21,7 @@ from tinytorch.models.network import Network, Residual
 from tinytorch.runtime.quantized import QuantizedConv2d, QuantizedLinear
 from tinytorch.runtime.sparse import SparseConv2d, SparseLinear
 
-__all__ = ["OUTPUT", "Group", "find_groups"]
+__all__ = ["Group", "OUTPUT", "find_groups"]
 
 Shape: TypeAlias = tuple[int, ...]
 

@@ -13,7 +13,7 @@ from tinytorch.models.network import Network
 from tinytorch.passes.targets import match
 from tinytorch.runtime.quantized import QuantizedConv2d, QuantizedLinear
 
-__all__ = ["Targets", "quantized_names", "select"]
+__all__ = ["Targets", "check_finite", "quantized_names", "select"]
 
 
 class Targets(Protocol):
@@ -50,7 +50,7 @@ def select(
             f"or leave it out with except: [{', '.join(too_late)}]"
         )
     for name in chosen:
-        _check_finite(name, layers[name], done)
+        check_finite(name, layers[name], done)
     return chosen
 
 
@@ -59,7 +59,8 @@ def quantized_names(model: Network) -> list[str]:
     return [name for name, layer in model.named_layers() if isinstance(layer, QuantizedLinear | QuantizedConv2d)]
 
 
-def _check_finite(name: str, layer: Layer, done: str) -> None:
+def check_finite(name: str, layer: Layer, done: str) -> None:
+    """Raise TinyTorchError, naming the layer, if a learned value is NaN or infinite, so that it cannot be `done`."""
     for parameter in layer.parameters():
         bad = parameter.size - int(np.count_nonzero(np.isfinite(parameter.data)))
         if bad:

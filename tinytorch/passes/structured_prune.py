@@ -22,13 +22,14 @@ from tinytorch.core.layer import Layer
 from tinytorch.core.layers import Linear
 from tinytorch.core.normalization import BatchNorm2d
 from tinytorch.data.split import Split
-from tinytorch.errors import NoEffectError
+from tinytorch.errors import NoEffectError, TinyTorchError
 from tinytorch.models.network import Network
 from tinytorch.passes.effect import Effect, measure_effect
 from tinytorch.passes.groups import OUTPUT, Group, find_groups
 from tinytorch.passes.narrow import narrowed
-from tinytorch.passes.selection import select
+from tinytorch.passes.selection import check_finite, select
 from tinytorch.passes.settings import check_targets, checked_sparsity, from_params, to_params
+from tinytorch.runtime.quantized import QuantizedConv2d, QuantizedLinear
 from tinytorch.runtime.sparse import SparseLinear
 from tinytorch.serialization import clone
 
@@ -83,6 +84,8 @@ def apply(
     sparsity = {name: overrides.get("sparsity", settings.sparsity) for name, overrides in chosen.items()}
     pruned = [groups[name] for name in chosen if name in groups]
     layers = dict(model.named_layers())
+    for group in pruned:
+        _check_reader(group, layers[group.consumer])
     importance = {group.producer: _importance(group, layers, NORMS[settings.importance]) for group in pruned}
     pooled = [name for name in importance if settings.scope == "global" and "sparsity" not in chosen[name]]
     removed = {name: _least(importance[name], sparsity[name]) for name in importance if name not in pooled}
@@ -98,6 +101,15 @@ def apply(
     matched = {name: _report(groups[name], sparsity[name], len(removed[name])) for name in importance}
     effect = measure_effect("structured_prune", to_params(settings), model, result, matched, warnings=warnings)
     return result, effect, None
+
+
+def _check_reader(group: Group, consumer: Layer) -> None:
+    if isinstance(consumer, QuantizedLinear | QuantizedConv2d):
+        raise TinyTorchError(
+            f"{group.consumer} reads the units of {group.producer} and is already quantized, so they cannot be "
+            f"pruned; put prune before quantize, or leave {group.producer} out with except"
+        )
+    check_finite(group.consumer, consumer, f"pruned together with {group.producer}")
 
 
 def _importance(group: Group, layers: Mapping[str, Layer], order: int) -> Array:

@@ -24,7 +24,7 @@ from tinytorch.kernels import reference
 from tinytorch.runtime import storage as storages
 from tinytorch.runtime.geometry import ConvGeometry, LinearGeometry
 
-__all__ = ["ACTIVATIONS", "WEIGHTS", "QuantizedConv2d", "QuantizedLinear", "QuantizedWeight", "Scheme"]
+__all__ = ["ACTIVATIONS", "QuantizedConv2d", "QuantizedLinear", "QuantizedWeight", "Scheme", "WEIGHTS"]
 
 Array: TypeAlias = NDArray[Any]
 

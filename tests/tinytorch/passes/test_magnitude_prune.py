@@ -1,0 +1,107 @@
+"""Zeroing single weights: the smallest ones, stored without them, and honest about speed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinytorch.core.layers import Linear
+from tinytorch.errors import NoEffectError, TinyTorchError
+from tinytorch.models.network import Network
+from tinytorch.passes import quantize
+from tinytorch.passes.effect import Effect
+from tinytorch.passes.magnitude_prune import Settings, apply
+from tinytorch.serialization import dumps, stored_bytes
+
+Build = Callable[..., Network]
+
+
+def prune(model: Network, **settings: Any) -> tuple[Network, Effect]:
+    return apply(model, Settings(**settings), {}, 0)[:2]
+
+
+def test_the_smallest_weights_of_each_layer_become_zero(build: Build) -> None:
+    """Of n weights round(sparsity · n) go, those of least magnitude; biases stay."""
+    model = build("cnn", width=4, depth=2)
+    pruned = dict(prune(model, sparsity=0.6)[0].named_layers())
+    for name in ("conv1", "conv2", "fc_out"):
+        before, after = dict(model.named_layers())[name].weight.data, pruned[name].weight.data
+        gone = after == 0
+        assert gone.sum() == round(0.6 * before.size)
+        assert np.abs(before[gone]).max() <= np.abs(before[~gone]).min()
+        np.testing.assert_array_equal(after[~gone], before[~gone])
+
+
+def test_the_stored_file_really_shrinks_and_speed_is_not_claimed(build: Build) -> None:
+    """Bytes go down with the weights left; the effect is labelled simulated, MACs are as before."""
+    model = build("mlp", hidden=[64, 64])
+    pruned, effect = prune(model, sparsity=0.9)
+    assert effect.stored_bytes_after == len(dumps(pruned)) < 0.25 * len(dumps(model))
+    assert effect.nonzero_after < 0.2 * effect.nonzero_before
+    assert effect.parameters_after == effect.parameters_before
+    assert effect.macs_after == effect.macs_before
+    assert effect.simulated
+    assert "simulated for speed" in effect.warnings[0]
+
+
+@pytest.mark.parametrize("sparsity", [0.01, 0.02, 0.04, 0.05, 0.1])
+def test_a_little_sparsity_never_costs_more_than_a_line_of_the_header(build: Build, sparsity: float) -> None:
+    """Where no sparse form is smaller the layer is stored dense, and the report says which."""
+    model = build("mlp", hidden=[64, 64])
+    pruned, effect = prune(model, sparsity=sparsity)
+    storages = {layer.name: layer.settings["storage"] for layer in effect.layers}
+    if set(storages.values()) == {"dense"}:
+        assert stored_bytes(pruned) <= stored_bytes(model) + 3 * 40
+        assert "stored dense, because no sparse form is smaller" in effect.warnings[1]
+    else:
+        assert stored_bytes(pruned) < stored_bytes(model)
+
+
+def test_global_scope_ranks_all_layers_together() -> None:
+    """The same share of all weights goes, more from layers with many relatively small ones."""
+    first, second = Linear(10, 10), Linear(10, 10)
+    first.weight.data[:] = 1
+    second.weight.data[:] = 0.01
+    second.weight.data[0] = 10
+    model = Network({"fc1": first, "fc_out": second}, (10,))
+    pruned = prune(model, sparsity=0.45, scope="global")[0]
+    assert [np.count_nonzero(layer.weight.data) for layer in pruned.layers] == [100, 10]
+
+
+def test_global_scope_does_not_empty_a_layer_for_its_units_of_measure(build: Build) -> None:
+    """Multiplying a layer's weights changes nothing about which weights go."""
+    model = build("mlp", hidden=[16])
+    before = prune(model, scope="global")[0]
+    dict(model.named_layers())["fc1"].weight.data *= 1e-3
+    after = prune(model, scope="global")[0]
+    np.testing.assert_array_equal(before.layers[1].mask, after.layers[1].mask)
+
+
+def test_layers_can_have_a_sparsity_of_their_own(build: Build) -> None:
+    """`per_layer` overrides, `except` leaves alone, and the report says what each layer reached."""
+    model = build("mlp", hidden=[32, 32])
+    effect = prune(model, per_layer={"fc1": {"sparsity": 0.75}}, except_=("fc_out",))[1]
+    reached = {layer.name: layer.settings["sparsity_reached"] for layer in effect.layers}
+    assert reached == {"fc1": pytest.approx(0.75), "fc2": pytest.approx(0.5)}
+
+
+def test_pruning_again_goes_on_from_what_is_left(build: Build) -> None:
+    """A second, stronger pruning counts the weights that are gone already; a weaker one has no effect."""
+    model = build("mlp", hidden=[32])
+    once = prune(model, sparsity=0.5)[0]
+    twice = prune(once, sparsity=0.8)[0]
+    direct = prune(model, sparsity=0.8)[0]
+    np.testing.assert_array_equal(twice.layers[1].mask, direct.layers[1].mask)
+    with pytest.raises(NoEffectError, match="pruned this far already"):
+        prune(once, sparsity=0.3)
+
+
+def test_a_quantized_layer_cannot_be_pruned(build: Build) -> None:
+    """Pruning after quantizing is an error that says what to do."""
+    quantized = quantize.apply(build("mlp"), quantize.Settings(targets=("fc1",)), {}, 0)[0]
+    with pytest.raises(TinyTorchError, match=r"fc1: already quantized.*put prune before quantize.*except: \[fc1\]"):
+        prune(quantized)
+    assert prune(quantized, except_=("fc1",))[1].layers[0].name == "fc_out"

@@ -1,0 +1,157 @@
+"""Turning layers into integers: which, how, with what calibration, and when not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinytorch.core.layers import Linear
+from tinytorch.data.split import Split
+from tinytorch.errors import NoEffectError, TargetError, TinyTorchError
+from tinytorch.models.network import Network
+from tinytorch.passes import magnitude_prune
+from tinytorch.passes.effect import Effect
+from tinytorch.passes.quantize import Settings, apply
+from tinytorch.serialization import dumps, loads
+
+Build = Callable[..., Network]
+
+
+def quantize(model: Network, data: Mapping[str, Split] | None = None, **settings: Any) -> tuple[Network, Effect]:
+    return apply(model, Settings(**settings), data or {}, 0)[:2]
+
+
+def kinds(model: Network) -> dict[str, str]:
+    return {name: type(layer).__name__ for name, layer in model.named_layers()}
+
+
+@pytest.mark.parametrize("arch", ["mlp", "cnn", "resnet"])
+@pytest.mark.parametrize("activations", ["dynamic", "static", "none"])
+@pytest.mark.parametrize("weights", ["per_channel", "per_tensor"])
+def test_int8_stays_close_to_float(
+    build: Build, images: np.ndarray, train: Split, arch: str, activations: str, weights: str
+) -> None:
+    """At 8 bits the outputs move by a few per cent of their spread, whatever the scheme."""
+    model = build(arch)
+    quantized, _ = quantize(model, {"train": train}, activations=activations, weights=weights)
+    expected = model.predict(images)
+    assert np.abs(quantized.predict(images) - expected).max() < 0.05 * np.ptp(expected)
+
+
+def test_layers_with_weights_become_integers_and_batch_norm_stays(build: Build) -> None:
+    """Linear layers and convolutions are replaced, everything else is left in float32."""
+    assert kinds(quantize(build("cnn", depth=1))[0]) == {
+        "conv1": "QuantizedConv2d",
+        "bn1": "BatchNorm2d",
+        "relu1": "ReLU",
+        "pool1": "MaxPool2d",
+        "flatten": "Flatten",
+        "fc_out": "QuantizedLinear",
+    }
+
+
+@pytest.mark.parametrize(("bits", "ratio"), [(8, 3.7), (4, 7.0)])
+def test_stored_bytes_shrink_by_the_bits(build: Build, bits: int, ratio: float) -> None:
+    """Bytes are counted in the stored file: close to 4x at 8 bits, close to 8x at 4."""
+    model = build("mlp", hidden=[256, 256])
+    quantized, effect = quantize(model, bits=bits)
+    assert effect.stored_bytes_after == len(dumps(quantized))
+    assert len(dumps(model)) / len(dumps(quantized)) > ratio
+    assert {(layer.bits_before, layer.bits_after) for layer in effect.layers} == {(32, bits)}
+    assert effect.parameters_after == effect.parameters_before
+
+
+def test_layers_can_have_bits_of_their_own(build: Build) -> None:
+    """`per_layer` mixes bits, 32 leaves a layer as it is, and the report says what each layer got."""
+    quantized, effect = quantize(build("mlp", hidden=[9, 9]), per_layer={"fc1": {"bits": 4}, "fc_out": {"bits": 32}})
+    assert [layer.settings["bits"] for layer in effect.layers] == [4, 8, 32]
+    assert kinds(quantized)["fc_out"] == "Linear"
+
+
+def test_32_bits_is_the_identity(build: Build) -> None:
+    """The baseline point of a sweep over bits changes no byte and is no error."""
+    model = build("cnn")
+    quantized, effect = quantize(model, bits=32)
+    assert dumps(quantized) == dumps(model)
+    assert effect.stored_bytes_before == effect.stored_bytes_after
+
+
+def test_static_scales_come_from_training_images(build: Build, train: Split) -> None:
+    """A layer's activation scale is the largest input it sees while the float network runs, over 127."""
+    model = build("mlp", hidden=[12])
+    quantized, _ = quantize(model, {"train": train}, activations="static", calibration_samples=20)
+    seen = Network({"flatten": model.layers[0], "fc1": model.layers[1], "relu1": model.layers[2]}, (2, 8, 8))
+    largest = np.abs(seen.predict(train.images())).max()
+    scale = dict(quantized.named_layers())["fc_out"].activation_scale
+    np.testing.assert_allclose(scale, [largest / 127], rtol=1e-5)
+
+
+def test_calibration_is_drawn_under_the_seed(build: Build, train: Split) -> None:
+    """The same seed calibrates on the same images, another one on others."""
+    settings = Settings(activations="static", calibration_samples=3)
+    files = [dumps(apply(build("mlp"), settings, {"train": train}, seed)[0]) for seed in (1, 1, 2)]
+    assert files[0] == files[1] != files[2]
+
+
+def test_calibration_needs_images(build: Build) -> None:
+    """Without training data there are no static scales: an error, not a guess."""
+    with pytest.raises(TinyTorchError, match="static activations of fc1, fc_out need training images"):
+        quantize(build("mlp"), activations="static")
+
+
+def test_calibration_on_broken_activations_names_the_layer(build: Build, train: Split) -> None:
+    """If the network's activations overflow, the first layer that saw it is named."""
+    model = build("mlp", hidden=[4])
+    dict(model.named_layers())["fc1"].weight.data[:] = 3e38
+    with np.errstate(all="ignore"), pytest.raises(TinyTorchError, match="fc_out: its inputs are NaN or infinite"):
+        quantize(model, {"train": train}, activations="static")
+
+
+def test_quantizing_twice_is_an_error(build: Build) -> None:
+    """A layer is quantized once; other layers may follow if the first are left out."""
+    once = quantize(build("mlp"), targets=("fc1",))[0]
+    with pytest.raises(TinyTorchError, match="fc1: already quantized, cannot be quantized again; quantize once"):
+        quantize(once)
+    assert kinds(quantize(once, except_=("fc1",))[0])["fc_out"] == "QuantizedLinear"
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_weights_that_are_not_finite_name_their_layer(build: Build, bad: float) -> None:
+    """NaN and infinity have no integer; the layer is named and the way out said."""
+    model = build("mlp")
+    dict(model.named_layers())["fc_out"].weight.data[0, 0] = bad
+    with pytest.raises(TinyTorchError, match=r"fc_out: 1 of \d+ values are NaN or infinite.*train the model again"):
+        quantize(model)
+
+
+def test_nothing_to_quantize_is_an_error_unless_allowed(build: Build) -> None:
+    """A step that leaves out every layer does not pass silently; a misspelt target never does."""
+    with pytest.raises(NoEffectError, match="quantize found no layer"):
+        quantize(build("mlp"), except_=("*",))
+    assert quantize(build("mlp"), except_=("*",), allow_no_effect=True)[1].layers == ()
+    with pytest.raises(TargetError, match="Did you mean 'fc_out'"):
+        quantize(build("mlp"), targets=("fc_ou",), allow_no_effect=True)
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_pruned_weights_stay_pruned_and_unstored(build: Build, images: np.ndarray, bits: int) -> None:
+    """Quantizing a sparse network keeps its zeros and stores integers for the rest only."""
+    model = build("mlp", hidden=[64])
+    sparse = magnitude_prune.apply(model, magnitude_prune.Settings(sparsity=0.9), {}, 0)[0]
+    both, effect = quantize(sparse, bits=bits)
+    dense = quantize(model, bits=bits)[0]
+    assert len(dumps(both)) < 0.6 * len(dumps(dense))
+    assert all(layer.settings["storage"] == "bitmask" for layer in effect.layers)
+    assert both.nonzero_count() <= sparse.nonzero_count()
+    np.testing.assert_array_equal(loads(dumps(both)).predict(images), both.predict(images))
+
+
+def test_a_layer_of_zeros_is_quantized_to_zeros(images: np.ndarray) -> None:
+    """A layer that computes nothing still does, without division by zero."""
+    layer = Linear(4, 3)
+    layer.weight.data[:] = 0
+    quantized, _ = quantize(Network({"fc1": layer}, (4,)))
+    np.testing.assert_array_equal(quantized.predict(images[:, 0, 0, :4]), np.zeros((20, 3)))
