@@ -47,7 +47,7 @@ def _candidate(spec: Mapping[str, Any], run: Mapping[str, Any], inputs: Inputs) 
         benchmark=inputs[f"benchmark.{i}"],
         samples_digest=inputs.digest(f"samples.{i}"),
         effects=tuple(inputs[f"effect.{i}.{k}"] for k in range(len(run["steps"]))),
-        profile=inputs[f"profile.{i}"] if f"profile.{i}" in inputs else None,
+        profile=inputs.get(f"profile.{i}"),
         data={role: inputs.digest(f"data.{role}.{i}") for role in _ROLES},
         info=inputs[f"data.info.{i}"],
     )

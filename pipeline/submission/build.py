@@ -35,8 +35,8 @@ _WEIGHT_FIGURES = (
 def build(spec: Mapping[str, Any], candidates: Sequence[Candidate], versions: Mapping[str, str]) -> dict[str, Any]:
     """Choose a candidate and return its submission, with what the choice was made from.
 
-    `spec` holds the resolved experiment document (`experiment`), its `name` and `goals`, and optionally `code` (stage
-    to digest of its code) and `command`; `versions` names python, numpy, scipy, package and kernels.
+    `spec` holds the resolved experiment document (`experiment`), its `name` and `goals`; `versions` names python, numpy,
+    scipy, package and kernels.
     Raises ValueError if there is no candidate.
     """
     goals = list(spec["goals"])
@@ -198,9 +198,9 @@ def _provenance(
     spec: Mapping[str, Any], chosen: Candidate, candidates: Sequence[Candidate], versions: Mapping[str, str]
 ) -> dict[str, Any]:
     return {
-        "command": spec.get("command") or f"python -m pipeline run {spec['name']}.yaml",
+        "command": f"python -m pipeline run {spec['name']}.yaml",
         "experiment": digest_value(spec["experiment"]),
-        "code": spec.get("code"),
+        "code": None,  # as the command, the run's own business: see `stamp`
         "data": {
             "name": chosen.info["name"],
             "digest": chosen.info["digest"],

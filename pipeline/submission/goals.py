@@ -12,7 +12,7 @@ from typing import Any
 from pipeline.submission.candidate import Candidate
 from pipeline.submission.compare import compare_accuracy
 from pipeline.submission.metrics import METRICS, Measured, Metric, measured_drop
-from pipeline.submission.quantities import FORMATS, points_text
+from pipeline.submission.quantities import quantity
 
 __all__ = ["LIMITS", "STATUSES", "decide", "limits_of"]
 
@@ -80,20 +80,15 @@ def _simulated(metric: Metric, candidate: Candidate) -> tuple[str, str] | None:
 def _judge(figure: Measured, kind: str, limit: float, unit: str) -> tuple[str, str]:
     if figure.doubt:
         return "inconclusive", figure.doubt
-    text = points_text if unit == "points" else FORMATS[unit]
-    wanted = f"{_WORDS[kind]} {_limit_text(limit, unit)}"
+    wanted = f"{_WORDS[kind]} {quantity(limit, unit).removeprefix('+')}"
     if figure.low == figure.high:
         status = "met" if _keeps(figure.low, kind, limit) else "not_met"
-        return status, f"{text(figure.low)} is {'' if status == 'met' else 'not '}{wanted}"
+        return status, f"{quantity(figure.low, unit)} is {'' if status == 'met' else 'not '}{wanted}"
     kept = [_keeps(bound, kind, limit) for bound in (figure.low, figure.high)]
     status = "met" if all(kept) else "inconclusive" if any(kept) else "not_met"
-    ends = f"the interval from {text(figure.low)} to {text(figure.high)}"
+    ends = f"the interval from {quantity(figure.low, unit)} to {quantity(figure.high, unit)}"
     return status, f"{_EXTENT[status]} {ends} is {wanted}"
 
 
 def _keeps(value: float, kind: str, limit: float) -> bool:
     return value >= limit if kind == "at_least" else value <= limit
-
-
-def _limit_text(limit: float, unit: str) -> str:
-    return points_text(limit).removeprefix("+") if unit == "points" else FORMATS[unit](limit)

@@ -9,101 +9,87 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-__all__ = [
-    "FORMATS",
-    "MISSING",
-    "bytes_text",
-    "count_text",
-    "duration_text",
-    "interval_text",
-    "p_value_text",
-    "points_text",
-    "rate_text",
-    "ratio_text",
-    "share_text",
-]
+__all__ = ["MISSING", "UNITS", "p_value_text", "quantity", "with_interval"]
 
 MISSING = "–"  # a figure that is null; its reason stands below the table
-_DURATIONS = ((1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns"))
-_SIZES = ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"), (1, "B"))
+
+_HUGE = 1e12  # whatever is written by a stranger must not fill the page with digits
+
+# (divisor, what follows the number, decimals) for values around the given one
+Scale = tuple[float, str, int]
+_DURATIONS = ((1e9, " s"), (1e6, " ms"), (1e3, " µs"), (1.0, " ns"))
+_SIZES = ((2.0**40, " TiB"), (2.0**30, " GiB"), (2.0**20, " MiB"), (2.0**10, " KiB"))
 
 
-def share_text(share: float) -> str:
-    """Return a share from 0 to 1 in percent with one decimal: 0.9778 is "97.8 %"."""
-    return f"{100 * share:.1f} %"
+def quantity(value: float | None, unit: str) -> str:
+    """Return a figure with its unit: 0.9778 as "share" is "97.8 %", 85402 as "B" is "83.4 KiB", None is a dash."""
+    if value is None:
+        return MISSING
+    divisor, suffix, decimals = UNITS[unit](value)
+    return _number(value / divisor, decimals, unit) + suffix
 
 
-def points_text(difference: float) -> str:
-    """Return a difference of shares in percentage points, signed: -0.0028 is "-0.28 points"."""
-    value = f"{100 * difference:+.2f}"
-    return f"{'0.00' if float(value) == 0 else value} points"
-
-
-def ratio_text(ratio: float) -> str:
-    """Return a ratio with three significant digits, at least two decimals below ten: "1.53x", "14.4x", "120x"."""
-    return f"{_three_digits(ratio)}x"
-
-
-def bytes_text(size: float) -> str:
-    """Return a size in the largest binary unit of which there is at least one: 85402 is "83.4 KiB"."""
-    scale, unit = next((pair for pair in _SIZES if abs(size) >= pair[0]), _SIZES[-1])
-    return f"{size:,.0f} B" if scale == 1 else f"{_three_digits(size / scale)} {unit}"
-
-
-def duration_text(duration_ns: float) -> str:
-    """Return nanoseconds in the largest unit of which there is at least one: 61234 is "61.2 µs"."""
-    scale, unit = next((pair for pair in _DURATIONS if abs(duration_ns) >= pair[0]), _DURATIONS[-1])
-    return f"{_three_digits(duration_ns / scale)} {unit}"
-
-
-def rate_text(per_second: float) -> str:
-    """Return a rate: 16321.4 is "16,321/s"."""
-    return f"{per_second:,.0f}/s" if abs(per_second) >= 100 else f"{_three_digits(per_second)}/s"
-
-
-def count_text(count: float) -> str:
-    """Return a count with thousands separators."""
-    return f"{count:,.0f}"
+def with_interval(value: float | None, interval: Sequence[float] | None, unit: str) -> str:
+    """Return a figure and its interval in the same scale: "97.8 % [95.7, 98.9]", "61.2 µs [60.9, 61.5]"."""
+    if value is None or interval is None:
+        return quantity(value, unit)
+    divisor, _, decimals = UNITS[unit](value)
+    low, high = (_number(bound / divisor, decimals, unit) for bound in interval)
+    return f"{quantity(value, unit)} [{low}, {high}]"
 
 
 def p_value_text(p_value: float) -> str:
-    """Return a p-value with two decimals, or as "p < 0.001" where they would hide it."""
-    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}" if p_value < 0.1 else f"p = {p_value:.2f}"
+    """Return a p-value with as many decimals as matter, at least "p < 0.001"."""
+    if p_value < 0.001:
+        return "p < 0.001"
+    return f"p = {p_value:.{3 if p_value < 0.1 else 2}f}"
 
 
-def interval_text(interval: Sequence[float], text: Callable[[float], str]) -> str:
-    """Return an interval with the unit of its upper end, once: "[95.7, 98.9] %" for shares, "[1.51, 1.55]" for ratios.
-
-    The bounds are written out in full where they have different units.
-    """
-    low, high = text(interval[0]), text(interval[1])
-    low_number, _, low_unit = low.partition(" ")
-    high_number, _, high_unit = high.partition(" ")
-    if low_unit != high_unit:
-        return f"[{low}, {high}]"
-    ends = f"[{low_number.removesuffix('x')}, {high_number.removesuffix('x')}]"
-    return f"{ends} {high_unit}".rstrip()
+def _number(value: float, decimals: int, unit: str) -> str:
+    if not abs(value) < _HUGE:
+        return f"{value:.2e}"
+    text = f"{value:,.{decimals}f}"
+    if float(text.replace(",", "")) == 0:
+        return text.removeprefix("-")
+    return f"+{text}" if unit == "points" and value > 0 else text
 
 
-def _milliseconds_text(duration_ms: float) -> str:
-    return duration_text(duration_ms * 1e6)
-
-
-def _three_digits(value: float) -> str:
+def _three_digits(value: float) -> int:
+    """Return how many decimals show three significant digits, at most four and for 1000 and more none."""
     if value == 0 or not math.isfinite(value):
-        return f"{value:.0f}"
-    magnitude = math.floor(math.log10(abs(value) * (1 + 1e-12)))
-    return f"{value:,.{min(max(2 - magnitude, 0), 4)}f}"
+        return 0
+    magnitude = math.floor(math.log10(abs(value)))
+    if round(abs(value), 2 - magnitude) >= 10 ** (magnitude + 1):  # 9.996 is shown as 10.0
+        magnitude += 1
+    return min(max(2 - magnitude, 0), 4)
 
 
-# unit of a metric -> how it is written
-FORMATS: dict[str, Callable[[float], str]] = {
-    "B": bytes_text,
-    "count": count_text,
-    "ms": _milliseconds_text,
-    "ns": duration_text,
-    "per_s": rate_text,
-    "points": points_text,
-    "ratio": ratio_text,
-    "share": share_text,
+def _scaled(value: float, table: Sequence[tuple[float, str]], smallest: tuple[float, str]) -> Scale:
+    divisor, suffix = next((pair for pair in table if abs(value) >= pair[0]), smallest)
+    return divisor, suffix, _three_digits(value / divisor)
+
+
+def _bytes(value: float) -> Scale:
+    return (1.0, " B", 0) if abs(value) < 1024 else _scaled(value, _SIZES, _SIZES[-1])
+
+
+def _nanoseconds(value: float) -> Scale:
+    return _scaled(value, _DURATIONS, _DURATIONS[-1])
+
+
+def _milliseconds(value: float) -> Scale:
+    divisor, suffix, decimals = _nanoseconds(value * 1e6)
+    return divisor / 1e6, suffix, decimals
+
+
+# unit -> how values around the given one are written
+UNITS: dict[str, Callable[[float], Scale]] = {
+    "B": _bytes,
+    "count": lambda value: (1.0, "", 0),
+    "ms": _milliseconds,
+    "ns": _nanoseconds,
+    "per_s": lambda value: (1.0, "/s", _three_digits(value)),
+    "points": lambda value: (0.01, " points", 2),
+    "ratio": lambda value: (1.0, "x", _three_digits(value)),
+    "share": lambda value: (0.01, " %", 1),
 }

@@ -1,4 +1,4 @@
-"""A made-up experiment of four points on 360 test images, as the stages would hand it over; figures are round, not real."""
+"""A made-up experiment of four points on 360 test images, in the shapes that the stages hand over."""
 
 from __future__ import annotations
 

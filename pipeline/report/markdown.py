@@ -1,0 +1,154 @@
+"""The report as Markdown with tables, for pull requests and repositories. Every text of the submission is escaped."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pipeline.report.text import printable
+from pipeline.report.view import View, make_view
+
+__all__ = ["render"]
+
+# What has a meaning anywhere in a line, and what has one at the start of a paragraph only.
+_SPECIAL = re.compile(r"([\\`*_\[\]|~$#])")
+_START = re.compile(r"^\s*(?=[-+=:]|\d+[.)])(\d*)")
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;"}  # @name would notify a person
+
+
+def render(submission: Mapping[str, Any]) -> str:
+    """Return the report of a valid submission, ending with a line break."""
+    view = make_view(submission)
+    parts = (_head, _verdicts, _figures, _limits, _points, _steps, _layers, _warnings, _facts)
+    blocks = ["\n".join(part(view)) for part in parts]
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def _head(view: View) -> Iterator[str]:
+    yield f"# {_escape(view.title)}"
+    for text in (view.subtitle, view.description, view.measured):
+        if text:
+            yield f"\n{_paragraph(text)}"
+
+
+def _verdicts(view: View) -> Iterator[str]:
+    rows = [
+        (verdict.subject, f"**{verdict.word}**", verdict.figure, _escape(verdict.text)) for verdict in view.verdicts
+    ]
+    if rows:
+        yield "## Verdicts\n"
+        yield from _table(("", "verdict", "figure", "why"), rows)
+
+
+def _figures(view: View) -> Iterator[str]:
+    yield "## Baseline and optimized\n"
+    rows = [(row.name, row.baseline.full, row.optimized.full, row.change.full) for row in view.figures]
+    yield from _table(("", "baseline", "optimized", "change"), rows)
+    if view.techniques:
+        yield f"\nTechniques: {_escape(', '.join(view.techniques))}."
+    for note in view.notes:
+        yield f"\n{_escape(note.text)}"
+
+
+def _limits(view: View) -> Iterator[str]:
+    if view.limits:
+        yield "## Goals\n"
+        rows = [(f"**{limit.status}**", limit.wanted, limit.measured, _escape(limit.reason)) for limit in view.limits]
+        yield from _table(("status", "goal", "measured", "why"), rows)
+
+
+def _points(view: View) -> Iterator[str]:
+    if len(view.points) < 2:
+        return
+    yield f"## Points tried: {len(view.points)}\n"
+    yield f"Submitted: {_escape(view.reason)}. Chosen {_escape(view.rule)}.\n"
+    header = ("", "point", "validation", "test", "size", "smaller", "latency", "speed-up", "verdict", "misses")
+    rows = [
+        (
+            "**→**" if point.is_chosen else "",
+            _escape(point.label),
+            point.validation,
+            point.test,
+            point.size,
+            point.compression,
+            point.latency,
+            point.speedup,
+            f"{point.verdict}, simulated" if point.is_simulated else point.verdict,
+            _escape(point.violated),
+        )
+        for point in view.points
+    ]
+    yield from _table(header, rows)
+
+
+def _steps(view: View) -> Iterator[str]:
+    if view.steps:
+        yield "## Steps\n"
+        header = ("step", "technique", "settings", "stored size", "parameters", "MACs", "speed")
+        rows = [
+            (
+                _escape(step.name),
+                _escape(step.technique),
+                _escape(step.settings),
+                step.size,
+                step.parameters,
+                step.macs,
+                "simulated: no speed gained" if step.is_simulated else "executed",
+            )
+            for step in view.steps
+        ]
+        yield from _table(header, rows)
+
+
+def _layers(view: View) -> Iterator[str]:
+    if view.layers:
+        yield "## Where the time goes\n"
+        yield f"{_paragraph(view.profile_note)}\n"
+        header = ("layer", "kind", "time", "share", "parameters", "MACs", "weights", "FLOP/byte", "bound by")
+        rows = [
+            (
+                _escape(layer.name),
+                _escape(layer.kind),
+                layer.time,
+                layer.share_text,
+                layer.parameters,
+                layer.macs,
+                layer.weights,
+                layer.intensity,
+                layer.bound,
+            )
+            for layer in view.layers
+        ]
+        yield from _table(header, rows)
+
+
+def _warnings(view: View) -> Iterator[str]:
+    if view.warnings:
+        yield "## Warnings\n"
+        yield from (f"- {_escape(warning)}" for warning in view.warnings)
+
+
+def _facts(view: View) -> Iterator[str]:
+    for title, facts in (("Machine", view.machine), ("Provenance", view.provenance)):
+        if facts:
+            yield f"{'' if title == 'Machine' else chr(10)}## {title}\n"
+            yield from _table(("", ""), [(_escape(name), _escape(value)) for name, value in facts])
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Lay out cells that are escaped already, or made of figures and our own words."""
+    yield f"| {' | '.join(header)} |"
+    yield f"|{' --- |' * len(header)}"
+    yield from (f"| {' | '.join(row)} |" for row in rows)
+
+
+def _paragraph(text: str) -> str:
+    """Return a text that starts a line, so that it cannot start a list, a heading or a code block."""
+    return _START.sub(r"\1\\", _escape(text).strip())
+
+
+def _escape(text: str) -> str:
+    """Return the text so that Markdown shows it as it is, on one line."""
+    safe = _SPECIAL.sub(r"\\\1", printable(text))
+    return "".join(_ENTITIES.get(char, char) for char in safe)

@@ -1,0 +1,155 @@
+"""The result of a run as plain text for stdout: what changed, what may be said of it, and what else was tried.
+
+Standard library only, because a run in which nothing has to be done prints this, too. The width decides the layout:
+tables, tables without their least columns, or blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pipeline.report.figures import Figure
+from pipeline.report.text import Cell, Table, cells_of, paint, printable, wrap
+from pipeline.report.view import Point, View, make_view
+
+__all__ = ["render"]
+
+_NARROWEST = 40
+_WIDEST = 120  # longer lines are hard to read
+_MOST_POINTS = 40
+_MOST_LAYERS = 3
+
+
+def render(submission: Mapping[str, Any], width: int = 100, colour: bool = False) -> str:
+    """Return the report of a valid submission, without a closing line break.
+
+    Lines are at most `width` cells (40 to 120) unless a single word is longer; ANSI colours only with `colour`.
+    """
+    view = make_view(submission)
+    width = min(max(width, _NARROWEST), _WIDEST)
+    parts = (_title, _figures, _verdicts, _limits, _points, _steps, _layers, _messages, _footer)
+    blocks = [list(part(view, width, colour)) for part in parts]
+    return "\n\n".join("\n".join(lines) for lines in blocks if lines)
+
+
+def _title(view: View, width: int, colour: bool) -> Iterator[str]:
+    yield paint(printable(view.title), "strong", colour)
+    yield from wrap(printable(view.subtitle), width, "", "")
+
+
+def _figures(view: View, width: int, colour: bool) -> Iterator[str]:
+    """Lay out the table with all intervals, else with those of the models only, else without."""
+    rows = [row for row in view.figures if not row.is_detail]
+    for models, change in ((True, True), (True, False), (False, False)):
+        cells = [_figure(row, models, change) for row in rows]
+        table = Table(["", "baseline", "optimized", "change"], cells, flows=True)
+        if table.fits(width):
+            break
+    yield from table.lines(width, colour)
+    names = {row.name for row in rows}
+    for note in view.notes:
+        if note.name in names:
+            yield from _dim(wrap(printable(note.text), width, "  ", "    "), colour)
+
+
+def _figure(row: Figure, models: bool, change: bool) -> list[Cell]:
+    """Return a row's cells, with the intervals of both models and of the change, or without."""
+    values = [value.full if models else value.text for value in (row.baseline, row.optimized)]
+    is_short = row.change.text.endswith("x")  # a ratio's interval takes little room and matters most
+    changed = row.change.full if change or (models and is_short) else row.change.text
+    return [Cell(row.name), *map(Cell, values), Cell(changed, row.tone)]
+
+
+def _verdicts(view: View, width: int, colour: bool) -> Iterator[str]:
+    subjects = max((cells_of(verdict.subject) for verdict in view.verdicts), default=0)
+    for verdict in view.verdicts:
+        text = f"{verdict.word}: {verdict.figure}; {verdict.text}"
+        first, *rest = wrap(text, width, f"{verdict.subject:<{subjects}}  ", " " * (subjects + 2))
+        yield first.replace(verdict.word, paint(verdict.word, verdict.tone or "strong", colour), 1)
+        yield from rest
+
+
+def _limits(view: View, width: int, colour: bool) -> Iterator[str]:
+    """Say of each limit whether it is met; why, where it is not: of a limit that is met the interval says it."""
+    for limit in view.limits:
+        text = f"goal {limit.status}: {limit.wanted}; measured {limit.measured}"
+        first, *rest = wrap(text, width, "", "  ")
+        yield first.replace(limit.status, paint(limit.status, limit.tone, colour), 1)
+        yield from rest
+        if limit.status != "met":
+            yield from wrap(printable(limit.reason), width, "  ", "  ")
+
+
+def _points(view: View, width: int, colour: bool) -> Iterator[str]:
+    if len(view.points) < 2:
+        return
+    yield from wrap(f"{len(view.points)} points; {printable(view.reason)}", width, "", "  ")
+    header = ["point", "val.", "test", "size", "smaller", "speed-up", "verdict", "misses"]
+    rows = [_point(point) for point in _some(view.points)]
+    table = Table(header, rows, optional=(4, 7), right=(1, 2, 3, 4), flows=True)
+    yield from table.lines(width, colour)
+    if len(rows) < len(view.points):
+        yield f"  {len(view.points) - len(rows)} more points are in the report"
+    yield from _dim(wrap(f"* chosen {printable(view.rule)}", width, "  ", "    "), colour)
+
+
+def _some(points: tuple[Point, ...]) -> list[Point]:
+    """Return the first points, and the chosen one in any case."""
+    first = list(points[:_MOST_POINTS])
+    return first + [point for point in points[_MOST_POINTS:] if point.is_chosen]
+
+
+def _point(point: Point) -> list[Cell]:
+    name = f"{'*' if point.is_chosen else ' '} {printable(point.label)}"
+    verdict = f"{point.verdict}{', simulated' if point.is_simulated else ''}"
+    return [
+        Cell(name, "strong" if point.is_chosen else ""),
+        Cell(point.validation),
+        Cell(point.test, "bad" if point.accuracy_verdict == "significantly worse" else ""),
+        Cell(point.size),
+        Cell(point.compression),
+        Cell(point.speedup),
+        Cell(verdict, point.tone),
+        Cell(point.violated, "bad"),
+    ]
+
+
+def _steps(view: View, width: int, colour: bool) -> Iterator[str]:
+    rows = [
+        [
+            Cell(printable(step.name)),
+            Cell(printable(step.technique)),
+            Cell(step.size.replace("→", "to")),
+            Cell(step.macs.replace("→", "to")),
+            Cell("simulated: no speed gained" if step.is_simulated else "", "warn"),
+        ]
+        for step in view.steps
+    ]
+    if rows:
+        notes = [""] if any(row[-1].text for row in rows) else []
+        header = ["step", "technique", "stored size", "MACs", *notes]
+        yield from Table(header, [row[: len(header)] for row in rows], optional=(1,), flows=True).lines(width, colour)
+
+
+def _layers(view: View, width: int, colour: bool) -> Iterator[str]:
+    slowest = sorted(view.layers, key=lambda layer: -layer.share)[:_MOST_LAYERS]
+    if slowest:
+        shown = ", ".join(f"{printable(layer.name)} {layer.share_text} ({layer.bound})" for layer in slowest)
+        yield from wrap(f"the baseline's time goes to {shown}", width, "", "  ")
+
+
+def _messages(view: View, width: int, colour: bool) -> Iterator[str]:
+    for warning in view.warnings:
+        first, *rest = wrap(printable(warning), width, "warning: ", "  ")
+        yield paint("warning", "warn", colour) + first.removeprefix("warning")
+        yield from rest
+
+
+def _footer(view: View, width: int, colour: bool) -> Iterator[str]:
+    reused = " (reused: nothing was measured in this run)" if view.status == "reused" else ""
+    yield from _dim(wrap(printable(view.measured) + reused, width, "", "  "), colour)
+
+
+def _dim(lines: list[str], colour: bool) -> list[str]:
+    return [paint(line, "dim", colour) for line in lines]

@@ -1,0 +1,288 @@
+"""A submission as a reader needs it: every figure written out, every verdict in words, every gap with its reason.
+
+The terminal, Markdown and HTML reports lay this out and format nothing themselves, so they cannot disagree. The
+submission has to be valid (`pipeline.submission.validate`); its texts may still be hostile, and each layout escapes
+them. Pure and standard library only: a run in which nothing has to be done prints its result through this, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.report.figures import Figure, Note, course_figures, figures
+from pipeline.report.verdicts import Limit, Verdict, limits, verdicts
+from pipeline.submission.quantities import quantity, with_interval
+
+__all__ = ["Layer", "Point", "Step", "View", "make_view"]
+
+Document = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of the sweep, as texts, and as numbers for charts."""
+
+    label: str
+    is_chosen: bool
+    is_simulated: bool
+    validation: str
+    test: str
+    size: str
+    compression: str
+    latency: str
+    speedup: str
+    verdict: str
+    tone: str
+    accuracy_verdict: str
+    violated: str
+    numbers: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one optimization step did."""
+
+    name: str
+    technique: str
+    settings: str
+    size: str
+    parameters: str
+    macs: str
+    layers: int
+    is_simulated: bool
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of the baseline's profile; `share` is a number for a bar."""
+
+    name: str
+    kind: str
+    parameters: str
+    macs: str
+    weights: str
+    time: str
+    share: float
+    share_text: str
+    intensity: str
+    bound: str
+
+
+@dataclass(frozen=True)
+class View:
+    """All that a report says. Empty parts are left out by the layouts; `facts` are (name, value) pairs."""
+
+    title: str
+    subtitle: str
+    figures: tuple[Figure, ...]
+    description: str = ""
+    measured: str = ""
+    status: str = ""
+    verdicts: tuple[Verdict, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    points: tuple[Point, ...] = ()
+    rule: str = ""
+    reason: str = ""
+    steps: tuple[Step, ...] = ()
+    layers: tuple[Layer, ...] = ()
+    profile_note: str = ""
+    notes: tuple[Note, ...] = ()
+    techniques: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    machine: tuple[tuple[str, str], ...] = ()
+    provenance: tuple[tuple[str, str], ...] = ()
+    baseline: Mapping[str, Any] = field(default_factory=dict)
+
+
+def make_view(submission: Document) -> View:
+    """Return the view of a valid submission of version 1 or 2."""
+    return _view(submission) if "schema_version" in submission else _course_view(submission)
+
+
+def _course_view(submission: Document) -> View:
+    optimized = submission.get("optimized")
+    name = submission["baseline"]["model_name"]
+    return View(
+        title=submission.get("student_name") or name,
+        subtitle=f"{name} against {optimized['model_name']}" if optimized else name,
+        figures=course_figures(submission),
+        measured=f"measured {submission['timestamp']} on {submission['system_info']['platform']}",
+        warnings=("unverified: version 1 of the format has no intervals, no verdicts and no provenance",),
+        techniques=tuple(optimized["techniques_applied"]) if optimized else (),
+    )
+
+
+def _view(submission: Document) -> View:
+    experiment, selection = submission["experiment"], submission["selection"]
+    rows, notes = figures(submission)
+    profile = submission["profile"]
+    return View(
+        title=experiment["name"],
+        subtitle=_subtitle(submission),
+        figures=rows,
+        techniques=tuple(submission["optimized"]["techniques_applied"]),
+        description=" ".join(experiment["description"].split()),
+        measured=_measured(submission),
+        status=submission["measurement"]["status"],
+        verdicts=verdicts(submission),
+        limits=limits(submission),
+        points=tuple(_point(point, selection["chosen"]) for point in selection["points"]),
+        rule=selection["rule"],
+        reason=selection["reason"],
+        steps=tuple(_step(effect) for effect in submission["effects"]),
+        layers=tuple(_layer(layer) for layer in profile["layers"]) if profile else (),
+        profile_note=_profile_note(profile) if profile else "",
+        notes=notes,
+        warnings=tuple(submission["warnings"]),
+        machine=_machine(submission["machine"]),
+        provenance=_provenance(submission["provenance"]),
+        baseline={
+            "accuracy": submission["accuracy"]["baseline"]["test"]["accuracy"],
+            "interval": submission["accuracy"]["baseline"]["test"]["interval"],
+            "size_bytes": submission["size"]["baseline"]["stored_bytes"],
+            "latency_ns": submission["benchmark"]["comparisons"][0]["arms"]["baseline"]["median_ns"],
+        },
+    )
+
+
+def _subtitle(submission: Document) -> str:
+    selection, data = submission["selection"], submission["provenance"]["data"]["name"]
+    what = f"{submission['optimized']['model_name']} against {submission['baseline']['model_name']} on {data}"
+    tried = selection["tried"]
+    return what if tried == 1 else f"{what}, chosen from {tried} points on the {selection['split']} split"
+
+
+def _measured(submission: Document) -> str:
+    speed = submission["comparisons"]["speed"]
+    control = with_interval(speed["control"]["estimate"], speed["control"]["interval"], "ratio")
+    conditions = (
+        f"{speed['pairs']:,} pairs in {speed['processes']} processes",
+        speed["scenario"],
+        f"batch size {speed['batch_size']}",
+        f"{speed['threads']} thread{'s' if speed['threads'] > 1 else ''}",
+    )
+    when = submission["measurement"]["measured_at"]
+    return f"measured {when}: {', '.join(conditions)}; identical code against itself: {control}"
+
+
+def _point(point: Document, chosen: int) -> Point:
+    accuracy, speedup = point["accuracy"], point["speedup"]
+    violated = [record["metric"] for record in point["constraints"] if record["status"] == "not_met"]
+    undecided = [f"{record['metric']}?" for record in point["constraints"] if record["status"] == "inconclusive"]
+    return Point(
+        label=point["label"] or "the only point",
+        is_chosen=point["index"] == chosen,
+        is_simulated=point["simulated"],
+        validation=quantity(accuracy["validation"]["accuracy"], "share"),
+        test=quantity(accuracy["test"]["accuracy"], "share"),
+        size=quantity(point["stored_bytes"], "B"),
+        compression=quantity(point["compression_ratio"], "ratio"),
+        latency=quantity(point["latency_median_ns"], "ns"),
+        speedup=with_interval(speedup["estimate"], speedup["interval"], "ratio"),
+        verdict=point["verdict"],
+        tone={"faster": "good", "slower": "bad", "noisy": "warn", "inconclusive": "warn"}.get(point["verdict"], ""),
+        accuracy_verdict=accuracy["test"]["verdict"],
+        violated=", ".join(dict.fromkeys([*violated, *undecided])),
+        numbers={
+            "accuracy": accuracy["test"]["accuracy"],
+            "interval": accuracy["test"]["interval"],
+            "size_bytes": point["stored_bytes"],
+            "latency_ns": point["latency_median_ns"],
+            "speedup": speedup["estimate"],
+            "speedup_interval": speedup["interval"],
+        },
+    )
+
+
+def _step(effect: Document) -> Step:
+    settings = ", ".join(f"{name} {_setting(value)}" for name, value in sorted(effect["settings"].items()))
+    return Step(
+        name=effect["id"],
+        technique=effect["technique"],
+        settings=settings,
+        size=_before_after(effect, "stored_bytes", "B"),
+        parameters=_before_after(effect, "parameters", "count"),
+        macs=_before_after(effect, "macs", "count"),
+        layers=len(effect["layers"]),
+        is_simulated=effect["simulated"],
+    )
+
+
+def _setting(value: Any) -> str:
+    if isinstance(value, list):
+        return "/".join(map(_setting, value)) or "none"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {_setting(item)}" for name, item in sorted(value.items())) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _before_after(effect: Document, name: str, unit: str) -> str:
+    before, after = effect[f"{name}_before"], effect[f"{name}_after"]
+    return quantity(after, unit) if before == after else f"{quantity(before, unit)} → {quantity(after, unit)}"
+
+
+def _layer(layer: Document) -> Layer:
+    return Layer(
+        name=layer["name"],
+        kind=layer["kind"],
+        parameters=quantity(layer["parameters"], "count"),
+        macs=quantity(layer["macs"], "count"),
+        weights=quantity(layer["weight_bytes"], "B"),
+        time=quantity(layer["time_ns"], "ns"),
+        share=layer["share"],
+        share_text=quantity(layer["share"], "share"),
+        intensity=f"{layer['arithmetic_intensity']:.3g}",
+        bound=layer["bound"],
+    )
+
+
+def _profile_note(profile: Document) -> str:
+    balance, time = profile["balance"], quantity(profile["total"]["time_ns"], "ns")
+    return (
+        f"The baseline takes {time} for a call with batch size {profile['batch_size']}. This core computes at most "
+        f"{balance['peak_gflops']:.3g} GFLOP/s and reads at most {balance['peak_gbps']:.3g} GB/s from memory; "
+        "a layer far below both is bound by overhead."
+    )
+
+
+def _machine(machine: Document) -> tuple[tuple[str, str], ...]:
+    caches = ", ".join(f"{name} {quantity(size, 'B')}" for name, size in (machine["caches"] or {}).items())
+    cores = machine["cores"]
+    known = {
+        "processor": machine["cpu"],
+        "instruction sets": ", ".join(machine["flags"] or []),
+        "caches": caches,
+        "cores": f"{cores['allowed']} of {cores['online'] or '?'}",
+        "memory": quantity(machine["memory_bytes"], "B"),
+        "system": f"{machine['system']} {machine['kernel']} {machine['architecture']}",
+        "virtual machine": {True: "yes", False: "no", None: None}[machine["virtual"]],
+        "container": machine["container"],
+        "governor": machine["governor"],
+        "turbo": {True: "on", False: "off", None: None}[machine["turbo"]],
+        "Python": machine["python"],
+        "NumPy": machine["numpy"],
+        "BLAS": ", ".join(machine["blas"]),
+    }
+    return tuple((name, value or "unknown") for name, value in known.items())
+
+
+def _provenance(provenance: Document) -> tuple[tuple[str, str], ...]:
+    data, seeds = provenance["data"], provenance["seeds"]
+    counts = ", ".join(f"{data['counts'][role]:,} {role}" for role in ("train", "validation", "test"))
+    rows = [
+        ("command", provenance["command"]),
+        ("experiment", provenance["experiment"]),
+        ("data", f"{data['name']}: {counts}"),
+        *((f"{role} data", data["roles"][role]) for role in ("train", "validation", "test")),
+        *((f"{side} weights", provenance["weights"][side]) for side in ("baseline", "optimized")),
+        *((f"{side} predictions", provenance["predictions"][side]) for side in ("baseline", "optimized")),
+        ("raw samples", provenance["samples"]),
+        ("seed", f"{seeds['submitted']} (tried: {', '.join(map(str, seeds['tried']))})"),
+        ("versions", ", ".join(f"{name} {version}" for name, version in sorted(provenance["versions"].items()))),
+        *((f"code of {stage}", digest) for stage, digest in sorted((provenance["code"] or {}).items())),
+    ]
+    return tuple(rows)
