@@ -131,8 +131,6 @@ def _scan(root: Path, folder: Path) -> _Part:
     paths: list[Path] = []
     labels: list[int] = []
     for label, name in enumerate(names):
-        if not name.isprintable():
-            raise DataFileError(folder, f"a folder named {name!a}", "a class name of printable characters")
         pictures = [Path(entry.path) for entry in _entries(root, folder / name) if _is_picture(entry)]
         if not pictures:
             raise DataFileError(folder / name, "no picture", f"files with {', '.join(_SUFFIXES)}")
@@ -149,6 +147,8 @@ def _entries(root: Path, folder: Path) -> list[os.DirEntry[str]]:
     except OSError as error:
         raise DataFileError(folder, (error.strerror or type(error).__name__).lower(), "a readable folder") from error
     for entry in entries:
+        if not entry.name.isprintable():
+            raise DataFileError(folder, f"the name {entry.name!a}", "names of printable characters")
         if entry.is_symlink():
             inside(root, Path(entry.path))
     return sorted(entries, key=lambda entry: entry.name)

@@ -112,8 +112,9 @@ class Network(Sequential):
         finally:
             for layer in trained:
                 layer.training = True
-        empty = np.empty((0, *self.output_shape(self.input_shape)), dtype=np.float32)
-        return parts[0] if len(parts) == 1 else np.concatenate(parts or [empty])
+        if not parts:
+            return np.empty((0, *self.output_shape(self.input_shape)), dtype=np.float32)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def macs(self, input_shape: Shape | None = None) -> int:
         """Return the multiply-accumulates that one sample (of `input_shape` unless another is given) costs."""

@@ -193,11 +193,13 @@ def test_a_link_out_of_the_root_is_refused(tmp_path: Path, link: str) -> None:
         image_folder.files(root)
 
 
-def test_a_class_name_must_be_printable(tmp_path: Path) -> None:
-    """Names with control characters would break reports."""
+@pytest.mark.parametrize("name", ["do\ng", "d\x1b[31mog", "d\udcffog"])
+@pytest.mark.parametrize("old", ["train/dog", "test/cat/0.png"])
+def test_names_must_be_printable(tmp_path: Path, name: str, old: str) -> None:
+    """Names with control characters, or of no valid encoding, would break reports."""
     root = two_parts(tmp_path)
-    os.rename(root / "train" / "dog", root / "train" / "do\ng")
-    with pytest.raises(DataFileError, match=r"found a folder named 'do\\ng'"):
+    os.rename(root / old, (root / old).with_name(name))
+    with pytest.raises(DataFileError, match=r"found the name 'd.*, expected names of printable characters"):
         image_folder.files(root)
 
 
