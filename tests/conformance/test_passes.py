@@ -22,6 +22,11 @@ from tinytorch.passes.effect import Effect
 from tinytorch.serialization import LEAVES, clone, dumps, loads
 
 SHAPE, CLASSES = (2, 8, 8), 5
+SMALL: dict[str, dict[str, Any]] = {
+    "cnn": {"width": 6},
+    "mlp": {"hidden": [40, 24]},
+    "resnet": {"width": 4, "blocks": [1, 1]},
+}
 
 
 class Examples(NamedTuple):
@@ -66,7 +71,7 @@ def data() -> dict[str, Split]:
 
 def build(arch: str) -> Network:
     """A model after one batch in training mode, so that its batch norms have seen data."""
-    model = load_model_module(arch).build(SHAPE, CLASSES, np.random.default_rng(0))
+    model = load_model_module(arch).build(SHAPE, CLASSES, np.random.default_rng(0), **SMALL.get(arch, {}))
     model.train().forward(Tensor(images(16)))
     assert isinstance(model, Network)
     return model.eval()
