@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from conftest import Project
+from tests.project import Project, copy_project
 
 SMOKE = "experiments/smoke.yaml"
 
@@ -55,11 +57,9 @@ def test_the_cached_path_imports_nothing_heavy(project: Project) -> None:
     project.run("run", SMOKE)
     code = (
         "import sys; from pipeline.cli.main import main; code = main(['run', 'experiments/smoke.yaml', '--quiet']);"
-        "print([m for m in ('numpy', 'jsonschema', 'scipy', 'rich', 'jinja2') if m in sys.modules], code, file=sys.stderr)"
+        "heavy = ('numpy', 'jsonschema', 'scipy', 'rich', 'jinja2');"
+        "print([m for m in heavy if m in sys.modules], code, file=sys.stderr)"
     )
-    import subprocess
-    import sys
-
     done = subprocess.run([sys.executable, "-c", code], cwd=project.folder, capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[] 0"
 
@@ -97,7 +97,9 @@ def test_an_edited_number_reruns_what_depends_on_it_and_flipping_back_nothing(pr
 
 def test_a_helper_edited_without_effect_reruns_its_pass_and_stops_there(project: Project) -> None:
     """The code of what a pass imports counts; equal outputs leave everything after it cached."""
-    project.edit("tinytorch/passes/targets.py", "if not names:\n        return {}", "if len(names) == 0:\n        return {}")
+    project.edit(
+        "tinytorch/passes/targets.py", "if not names:\n        return {}", "if len(names) == 0:\n        return {}"
+    )
     counts = ran(project)
     assert counts["optimize"] >= 1
     assert counts.keys() == {"optimize"}
@@ -137,8 +139,6 @@ def test_a_deleted_result_file_is_written_again(project: Project) -> None:
 
 def test_the_same_experiment_elsewhere_gives_the_same_weights(finished: Project, tmp_path: Path) -> None:
     """Weights and predictions do not depend on folder, store or process."""
-    from conftest import copy_project
-
     other = copy_project(tmp_path)
     other.run("run", SMOKE)
     assert submission(other)["provenance"]["weights"] == submission(finished)["provenance"]["weights"]

@@ -1,4 +1,4 @@
-"""Check files: experiments (.yaml, .yml) against the experiment schema and the tables, submissions (.json) against theirs.
+"""Check experiment files (.yaml, .yml) and submissions (.json).
 
 Nothing is executed. All problems of all files are reported at once.
 """

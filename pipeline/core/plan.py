@@ -129,17 +129,13 @@ class _Draft:
         return node_id
 
 
-# A measuring stage starts this module as a process of its own, so no import statement leads to it.
-_WORKER = ("pipeline.measure.worker",)
-
-
 def _plan_run(draft: _Draft, run: Run) -> RunNodes:
     data = _plan_data(draft, run.data)
     train = _plan_train(draft, run.model, run.seed, data)
     test, baseline = Ref(data, "test"), Ref(train, "model")
     benchmark_spec = as_json(run.benchmark)
     profile_spec = {"batch_size": run.benchmark.batch_sizes[0], "threads": run.benchmark.threads[0]}
-    profile = draft.add("profile", "baseline", profile_spec, {"model": baseline, "sample": test}, _WORKER)
+    profile = draft.add("profile", "baseline", profile_spec, {"model": baseline, "sample": test})
     steps: list[str] = []
     optimized = baseline
     for step in run.steps:
@@ -149,7 +145,7 @@ def _plan_run(draft: _Draft, run: Run) -> RunNodes:
     evaluate_baseline = draft.add("evaluate", "baseline", {}, {"model": baseline, **splits})
     evaluate_optimized = draft.add("evaluate", run.label or "optimized", {}, {"model": optimized, **splits})
     arms = {"baseline": baseline, "optimized": optimized, "sample": test}
-    benchmark = draft.add("benchmark", run.label or "optimized", {**benchmark_spec, "seed": run.seed}, arms, _WORKER)
+    benchmark = draft.add("benchmark", run.label or "optimized", {**benchmark_spec, "seed": run.seed}, arms)
     return RunNodes(run, data, train, profile, tuple(steps), evaluate_baseline, evaluate_optimized, benchmark)
 
 
@@ -177,8 +173,8 @@ _TELLING = {"prune": ("method", "sparsity"), "finetune": ("epochs",), "quantize"
 
 
 def _step_title(step: Step) -> str:
-    shown = " ".join(f"{name}={step.params[name]}" for name in _TELLING.get(step.use, ()) if name in step.params)
-    return f"{step.use} {shown}".strip()
+    shown = ((name, step.params[name]) for name in _TELLING.get(step.use, ()) if name in step.params)
+    return " ".join([step.use, *(value if isinstance(value, str) else f"{name}={value}" for name, value in shown)])
 
 
 def _plan_submit(draft: _Draft, experiment: Experiment, runs: Sequence[RunNodes]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -63,9 +64,24 @@ class Oracle:
             return Decision(key, preimage, None, "a fresh measurement was asked for")
         return Decision(key, preimage, record, "")
 
+    def misses_anyway(self, node: Node) -> Decision | None:
+        """Decide for a node whose inputs are not known yet: a miss if no stored result agrees in all else, or None."""
+        info = self.stages[node.stage]
+        unknown = dict.fromkeys(node.inputs, "")
+        code = self.environment.code.digest(node)
+        preimage = Preimage(node.stage, info.version, node.spec, code, unknown, self.environment.of(info))
+        decision = self._miss("", preimage)
+        changes = tuple(change for change in decision.changes if change.component != "inputs")
+        if decision.changes and not changes:
+            return None
+        reason = self._explain(changes) if changes else decision.reason
+        return dataclasses.replace(decision, reason=reason, changes=changes)
+
     def _miss(self, key: str, preimage: Preimage) -> Decision:
         nearest: tuple[Difference, ...] | None = None
         for record in self.store.recent(preimage.stage):
+            if record.preimage.params.get("pass") != preimage.params.get("pass"):
+                continue  # another pass's result explains nothing
             changes = differences(record.preimage, preimage)
             if nearest is None or len(changes) < len(nearest):
                 nearest = changes
@@ -92,10 +108,13 @@ def forecast(plan: Plan, oracle: Oracle) -> tuple[Forecast, ...]:
     outputs: dict[str, Mapping[str, Artifact]] = {}
     result = []
     for node in plan.nodes:
-        waiting = sorted({plan.node(ref.node).label for ref in node.inputs.values() if ref.node not in outputs})
+        waiting = dict.fromkeys(plan.node(ref.node).stage for ref in node.inputs.values() if ref.node not in outputs)
         if waiting:
-            more = f" and {len(waiting) - 1} more" if len(waiting) > 1 else ""
-            result.append(Forecast(node, "may run", f"if {waiting[0]}{more} gives another result", None))
+            miss = oracle.misses_anyway(node)
+            status, reason = (
+                ("run", miss.reason) if miss else ("may run", f"if {_listed(tuple(waiting))} changes its input")
+            )
+            result.append(Forecast(node, status, reason, None))
             continue
         decision = oracle.decide(node, {role: outputs[ref.node][ref.role] for role, ref in node.inputs.items()})
         if decision.record:

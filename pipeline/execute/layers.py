@@ -1,4 +1,4 @@
-"""What each step will do to each layer, before anything is trained: the passes applied to a freshly initialised network.
+"""What each step will do to each layer, before anything is trained: the passes applied to an untrained network.
 
 Which layers a step matches and how they are set does not depend on the weights; which of a layer's units or weights are
 removed does, and is not said here.
@@ -20,6 +20,7 @@ from tinytorch.passes import load_pass, resolve
 __all__ = ["layer_settings"]
 
 _SAMPLES = 16  # enough to calibrate on; the scales are not shown
+_ASKED = ("sparsity", "bits", "weights", "activations")  # what a file sets; the rest of a setting follows from it
 _ANY_CLASSES = 10  # where only the files tell (image folders); the last layer's width changes no name
 
 
@@ -50,5 +51,8 @@ def _noise(shape: tuple[int, ...], rng: np.random.Generator) -> Split:
 
 
 def _words(settings: Mapping[str, Any]) -> str:
-    shown = ", ".join(f"{key} {value}" for key, value in settings.items() if value is not None)
-    return shown or "narrowed, as its input is"
+    if not settings:
+        return "narrowed, because its input is"
+    units = "{units_before} → {units_after} units".format_map(settings) if "units_after" in settings else ""
+    asked = (f"{key} {value}" for key, value in settings.items() if key in _ASKED)
+    return ", ".join([*asked, *([units] if units else [])])

@@ -1,0 +1,55 @@
+"""A copy of the project in a temporary folder, and the command line run in it as a user would."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Project:
+    """A checkout's packages, schemas and experiments in a folder of their own."""
+
+    folder: Path
+
+    def run(self, *arguments: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
+        """Run `python -m pipeline` in the folder; fail with its output when the exit code is another."""
+        environment = {**os.environ, "PYTHONPATH": str(self.folder), "COLUMNS": "100", "NO_COLOR": "1"}
+        environment.pop("PIPELINE_STORE", None)
+        done = subprocess.run(
+            [sys.executable, "-m", "pipeline", *arguments],
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == expect, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def json(self, *arguments: str, expect: int = 0) -> Any:
+        """Run a command with --json and return its one document."""
+        return json.loads(self.run(*arguments, "--json", expect=expect).stdout)
+
+    def edit(self, path: str, old: str, new: str) -> None:
+        """Replace text that must be there."""
+        file = self.folder / path
+        text = file.read_text()
+        assert old in text, f"{path} does not contain {old!r}"
+        file.write_text(text.replace(old, new))
+
+
+def copy_project(folder: Path) -> Project:
+    """Copy what the command line needs."""
+    for name in ("pipeline", "tinytorch", "schemas", "experiments"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", folder)  # marks it as a checkout
+    return Project(folder)
