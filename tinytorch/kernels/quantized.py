@@ -40,7 +40,7 @@ QMAX = {8: 127, 4: 7}  # symmetric: -128 and -8 are not used, so that negation n
 EXACT_LIMIT = 2**24  # above it float32 no longer holds every integer
 INT32_MAX = 2**31 - 1
 # The least range: its scale is the smallest normal float32, so that an all-zero range gives 0 / scale = 0 and not NaN.
-_LEAST = np.float32(127 * np.finfo(np.float32).tiny)
+_LEAST = 127 * float(np.finfo(np.float32).tiny)
 _INT8 = np.float32(127)
 
 
@@ -59,31 +59,37 @@ def quantize_weights(weights: Array, bits: int, per_channel: bool) -> tuple[Arra
     return to_integers(rows, scale[:, None], bits).reshape(weights.shape), scale
 
 
-def to_integers(values: Array, scale: Array, bits: int) -> Array:
+def to_integers(values: Array, scale: Array | float, bits: int) -> Array:
     """Round `values / scale` to the nearest integer (half to even) and saturate at ±QMAX[bits]."""
     limit = QMAX[bits]
     rounded: Array = np.clip(np.rint(values / scale), -limit, limit)
     return rounded.astype(np.int8)
 
 
-def activation_scale(x: Array) -> Array:
+def activation_scale(x: Array) -> Array | float:
     """Return the int8 scale of each sample of x (N, ...), shaped (N, 1, ...): max|x| / 127 over that sample alone.
 
-    One scale a sample, not one a batch, so that a prediction does not depend on what else is in its batch.
-    A NaN or an infinity gives a scale that is not finite, which makes the outputs of that sample NaN, as fp32 does.
+    One scale a sample, not one a batch, so that a prediction does not depend on what else is in its batch. A NaN or an
+    infinity gives a scale that is not finite, which makes the outputs of that sample NaN, as fp32 does. For a single
+    sample it is a float: NumPy finds two extrema of a flat array in less than half the time of a reduction over axes,
+    and a float64 quotient of float32 numbers, rounded to float32, is the float32 quotient.
     """
+    if len(x) == 1 and x.size:
+        flat = x.ravel("K")  # a view for every layout in use
+        largest: float = max(flat.item(flat.argmax()), -flat.item(flat.argmin()), _LEAST)
+        return largest / 127
     axes = 1 if x.ndim == 2 else tuple(range(1, x.ndim))
     scale: Array = np.maximum.reduce(np.abs(x), axis=axes, keepdims=True, initial=_LEAST)
     scale /= _INT8
     return scale
 
 
-def quantize_activations(x: Array, scale: Array, saturate: bool) -> Array:
+def quantize_activations(x: Array, scale: Array | float, saturate: bool) -> Array:
     """Round x / scale to integers held in float32, in a new array; a NaN stays a NaN.
 
     `saturate` clips at ±127. It is needed with a calibrated scale only: one from `activation_scale` covers all of x.
     """
-    q = x / scale
+    q: Array = x / scale
     np.rint(q, out=q)
     if saturate:
         np.minimum(q, _INT8, out=q)
@@ -138,7 +144,7 @@ def quantized_conv2d_int32(
     return dequantize_sums(sums, scale, w_scale[:, None, None], None if bias is None else bias[:, None, None])
 
 
-def dequantize_sums(sums: Array, x_scale: Array, w_scale: Array, bias: Array | None) -> Array:
+def dequantize_sums(sums: Array, x_scale: Array | float, w_scale: Array, bias: Array | None) -> Array:
     """Return sums · (x_scale · w_scale) + bias in float32, overwriting `sums`; the scales broadcast over it.
 
     `sums` are the exact integer sums, rounded to float32 where they exceed 2**24.

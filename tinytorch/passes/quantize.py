@@ -141,7 +141,10 @@ def _calibrate(model: Network, names: list[str], train: Split | None, samples: i
     for name, layer in observed.items():
         if not np.isfinite(layer.largest):
             raise TinyTorchError(f"{name}: its inputs are NaN or infinite for some of the {len(order)} training images")
-    return {name: activation_scale(np.array([[layer.largest]], np.float32))[0] for name, layer in observed.items()}
+    return {
+        name: np.array([activation_scale(np.array([[layer.largest]], np.float32))], np.float32)
+        for name, layer in observed.items()
+    }
 
 
 def _storage(layer: Layer | None) -> dict[str, Any]:
