@@ -15,10 +15,9 @@ from pipeline.config.finding import Finding
 from pipeline.config.names import Layers, data_findings, model_layers, step_findings
 from pipeline.config.overrides import override
 from pipeline.config.paths import Path, format_path, get_or_none
-from pipeline.config.rules import DOCUMENT_RULES, INERT, VALUE_RULES, Inert, point_problems, variable_findings
-from pipeline.config.schema import root, step_names
+from pipeline.config.rules import DOCUMENT_RULES, INERT, VALUE_RULES, Inert, point_problems
+from pipeline.config.schema import node_at, root, step_names
 from pipeline.config.template import SWEEPABLE, Axis, Template, axis_path, make_template, per_point, reaches, resolve
-from pipeline.config.variables import uses
 from pipeline.config.wording import in_words
 from pipeline.core.errors import Problem
 from pipeline.core.experiment import JSON
@@ -31,7 +30,7 @@ Origins = Mapping[Path, Path]
 
 def check(document: Document, set_: Sequence[str] = (), sweep: Sequence[str] = ()) -> list[Problem]:
     """Return all problems of a document under the command line's overrides, sorted by position; [] if it is valid."""
-    original, document = document.data, override(document, set_, sweep)
+    document = override(document, set_, sweep)
     report = _Report(document)
     if not isinstance(document.data, dict):
         return report.sorted()
@@ -42,8 +41,6 @@ def check(document: Document, set_: Sequence[str] = (), sweep: Sequence[str] = (
     }
     for rule in DOCUMENT_RULES:
         report.add(rule(data))
-    # An override may replace the last use of a variable, which is no mistake of the file.
-    report.add(variable_findings(data, {name for _, name in (*uses(original), *uses(data))}))
     template = make_template(_without_broken_sweep(data, report))
     _check_values(template, report)
     points: tuple[Point, ...] = (template.base,)
@@ -223,9 +220,8 @@ def _check_inert(template: Template, points: Sequence[Point], report: _Report) -
     for inert in INERT:
         for prefix in _places(template, inert.section):
             path = (*prefix, inert.key)
-            given = get_or_none(template.data, prefix)
-            is_given = isinstance(given, dict) and inert.key in given
-            if not (is_given or any(axis.path == path for axis in template.axes)):
+            given, default = get_or_none(template.data, path), (node_at(path) or {}).get("default")
+            if given in (None, default) and not any(axis.path == path for axis in template.axes):
                 continue
             if not report.is_clean(*path) or not report.is_clean(*prefix, inert.needs):
                 continue

@@ -28,7 +28,8 @@ __all__ = ["override", "permanent_yaml"]
 def override(document: Document, set_: Sequence[str] = (), sweep: Sequence[str] = ()) -> Document:
     """Return the document with overrides applied, `set_` before `sweep`, each in order.
 
-    What is set stays so: an axis of the sweep that would vary it, or whose variable is no longer used, is taken out.
+    What is set stays so: a variable that loses its last use is taken out, and so is an axis of the sweep that varies
+    that variable or the value.
     An axis given anew replaces the file's, and entries of `exclude` with a value it no longer has go with it.
     An override that cannot be applied becomes one of the document's problems.
     """
@@ -70,7 +71,12 @@ def _set(document: Document, name: str, text: str, origin: str) -> Document:
     if path[0] in ("sweep", "seeds"):
         return changed
     unused = used_before - {variable for _, variable in uses(changed.data)}
-    return _pinned(changed, path, unused)
+    changed = _pinned(changed, path, unused)
+    variables = changed.data.get("vars")
+    if unused and isinstance(variables, dict):
+        kept = {key: item for key, item in variables.items() if key not in unused}
+        changed = replace(changed, data={**changed.data, "vars": kept})
+    return changed
 
 
 def _add_axis(document: Document, name: str, text: str, origin: str) -> Document:

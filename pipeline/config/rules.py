@@ -17,14 +17,17 @@ from pipeline.config.variables import malformed, uses
 from pipeline.core.experiment import JSON
 from pipeline.core.sweep import matches
 
-__all__ = ["DOCUMENT_RULES", "INERT", "Inert", "VALUE_RULES", "point_problems", "variable_findings"]
+__all__ = ["DOCUMENT_RULES", "INERT", "Inert", "VALUE_RULES", "point_problems"]
 
 
 _MOST_ENUMERATED = 1_000_000  # points that are made only to be counted; takes about a second
 
 
 class Inert(NamedTuple):
-    """A key that does something only where another key of the same mapping has one of some values."""
+    """A key that does something only where another key of the same mapping has one of some values.
+
+    Only a value other than the default is a problem: the default is what a file without the key says.
+    """
 
     section: Path  # the path of a mapping; under `optimize` without the index
     key: str
@@ -116,8 +119,9 @@ def _plain_references(value: JSON, path: Path) -> Iterator[tuple[Path, str]]:
     yield from malformed(value, path)
 
 
-def variable_findings(data: Mapping[str, JSON], used: set[str]) -> Iterator[Finding]:
-    """Every variable is one of those `used`, and is not called like a section."""
+def _variables(data: Mapping[str, JSON]) -> Iterator[Finding]:
+    """Every variable is used, and is not called like a section."""
+    used = {name for _, name in uses(data)}
     variables = _mapping(data.get("vars"))
     for name in variables:
         if name in keys_at(()):
@@ -146,6 +150,11 @@ def _axes(data: Mapping[str, JSON]) -> Iterator[Finding]:
                 continue
             if where == ("sweep", "grid") and path in swept:
                 yield Finding("E124", (*where, name), f"this is the same as {swept[path]} above", at_key=True)
+            around = [other for other in swept if other != path and path[: len(other)] == other[: len(path)]]
+            if around and where[1] != "exclude":
+                message = f"this and {swept[around[0]]} overlap: one replaces the other"
+                yield Finding("E124", (*where, name), message, at_key=True)
+                continue
             if where[1] == "exclude" and path not in swept:
                 yield Finding(
                     "E124",
@@ -194,5 +203,5 @@ def _mapping(value: JSON) -> dict[str, JSON]:
 
 
 # Rules for the document as written, and for its values once variables are replaced.
-DOCUMENT_RULES: tuple[Callable[[Mapping[str, JSON]], Iterator[Finding]], ...] = (_axes, _references)
+DOCUMENT_RULES: tuple[Callable[[Mapping[str, JSON]], Iterator[Finding]], ...] = (_axes, _references, _variables)
 VALUE_RULES: tuple[Callable[[Mapping[str, JSON]], Iterator[Finding]], ...] = (_goals, _steps)

@@ -124,11 +124,13 @@ def _is_number(text: str) -> bool:
 
 def _not_a_choice(error: SchemaError, path: Path) -> Iterator[Finding]:
     choices = [choice for choice in error.validator_value if choice is not None]
-    if any(type(error.instance) is not type(choice) for choice in choices[:1]):
-        return  # the type is wrong and is reported as such
-    near = nearest(error.instance, choices) if isinstance(error.instance, str) else ""
+    value = error.instance
+    is_whole = isinstance(value, int | float) and not isinstance(value, bool) and value == int(value)
+    if not (is_whole if isinstance(choices[0], int) else isinstance(value, str)):
+        return  # the type is wrong, and is reported as such
+    near = nearest(value, choices) if isinstance(value, str) else ""
     expected = f"one of {', '.join(map(str, choices))}" if len(choices) > 1 else str(choices[0])
-    shown = f'"{error.instance}"' if isinstance(error.instance, str) else found(error.instance)
+    shown = f'"{value}"' if isinstance(value, str) else found(value)
     yield Finding("E115", path, f"must be {expected}, not {shown}{near}")
 
 
