@@ -92,26 +92,29 @@ def apply(
     static = [name for name, scheme in schemes.items() if scheme.activations == "static"]
     scales = _calibrate(model, static, data.get("train"), settings.calibration_samples, seed) if static else {}
     layers = dict(model.named_layers())
-    changes = {name: _quantized(layers[name], scheme, scales.get(name)) for name, scheme in schemes.items()}
+    changes = {name: _quantized(name, layers[name], scheme, scales.get(name)) for name, scheme in schemes.items()}
     result = clone(model.replaced(changes))
     matched = {name: {**want, **_storage(changes.get(name))} for name, want in wanted.items()}
     effect = measure_effect("quantize", to_params(settings), model, result, matched)
     return result, effect, None
 
 
-def _quantized(layer: Any, scheme: Scheme, activation_scale: Array | None) -> Layer:
-    """Return the quantized layer of a Linear, a Conv2d or a sparse one."""
-    is_sparse = isinstance(layer, SparseLinear | SparseConv2d)
+def _quantized(name: str, layer: Any, scheme: Scheme, activation_scale: Array | None) -> Layer:
+    """Return the quantized layer of a Linear, a Conv2d or a sparse one; raises TinyTorchError, naming it."""
+    is_linear = isinstance(layer, Linear | SparseLinear)
+    weight = np.ascontiguousarray(layer.weight.data.T) if is_linear else layer.weight.data  # outputs first
+    stored = QuantizedWeight.of(weight, scheme, isinstance(layer, SparseLinear | SparseConv2d))
     bias = None if layer.bias is None else layer.bias.data
-    weight, config = layer.weight.data, layer.config()
     quantized: Layer
-    if isinstance(layer, Linear | SparseLinear):
-        rows = np.ascontiguousarray(weight.T)  # (out, in)
-        stored = QuantizedWeight.of(rows, scheme, is_sparse)
-        quantized = QuantizedLinear(LinearGeometry.from_config(config), stored, bias, scheme, activation_scale)
-    else:
-        stored = QuantizedWeight.of(weight, scheme, is_sparse)
-        quantized = QuantizedConv2d(ConvGeometry.from_config(config), stored, bias, scheme, activation_scale)
+    try:
+        if is_linear:
+            geometry = LinearGeometry.from_config(layer.config())
+            quantized = QuantizedLinear(geometry, stored, bias, scheme, activation_scale)
+        else:
+            window = ConvGeometry.from_config(layer.config())
+            quantized = QuantizedConv2d(window, stored, bias, scheme, activation_scale)
+    except ValueError as error:
+        raise TinyTorchError(f"{name} cannot be quantized: {error}") from error
     quantized.training = layer.training
     return quantized
 

@@ -30,6 +30,7 @@ Array: TypeAlias = NDArray[Any]
 
 WEIGHTS = ("per_channel", "per_tensor")
 ACTIVATIONS = ("dynamic", "static", "none")
+_LARGEST_WINDOW = kernels.EXACT_LIMIT // 127**2  # 1,040; a sum is split by channel, not within a window
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,12 @@ class _Quantized(Layer):
             raise ValueError("static activations need a calibrated activation_scale of shape (1,), the others none.")
         if weight.values.shape != geometry.weight_shape:
             raise ValueError(f"weights of shape {weight.values.shape} do not fit {geometry}.")
+        window = math.prod(geometry.weight_shape[2:])
+        if window > _LARGEST_WINDOW and scheme.activations != "none":
+            raise ValueError(
+                f"a window of {window} values is more than the {_LARGEST_WINDOW} whose integer products can be summed "
+                "exactly in float32; use activations: none."
+            )
         self.geometry, self.weight, self.bias, self.scheme = geometry, weight, bias, scheme
         self.activation_scale = activation_scale
 

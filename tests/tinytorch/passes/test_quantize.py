@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinytorch.core.layers import Linear
+from tinytorch.core.layers import Flatten, Linear
+from tinytorch.core.spatial import Conv2d
 from tinytorch.data.split import Split
 from tinytorch.errors import NoEffectError, TargetError, TinyTorchError
 from tinytorch.models.network import Network
@@ -155,3 +156,11 @@ def test_a_layer_of_zeros_is_quantized_to_zeros(images: np.ndarray) -> None:
     layer.weight.data[:] = 0
     quantized, _ = quantize(Network({"fc1": layer}, (4,)))
     np.testing.assert_array_equal(quantized.predict(images[:, 0, 0, :4]), np.zeros((20, 3)))
+
+
+def test_a_window_too_large_for_exact_sums_names_its_layer() -> None:
+    """A kernel of more than 1,040 values cannot be summed exactly; weight-only quantization still can."""
+    model = Network({"conv1": Conv2d(1, 1, 33), "flatten": Flatten()}, (1, 33, 33))
+    with pytest.raises(TinyTorchError, match="conv1 cannot be quantized: a window of 1089 values"):
+        quantize(model)
+    assert kinds(quantize(model, activations="none")[0])["conv1"] == "QuantizedConv2d"
