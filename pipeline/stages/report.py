@@ -15,5 +15,5 @@ _RENDER = {"html": html.render, "md": markdown.render}
 
 
 def execute(spec: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
-    """Return one text for each of `spec["formats"]`; raises EnvironmentProblem when HTML is asked for without jinja2."""
+    """Return one text for each of `spec["formats"]`; raises EnvironmentProblem for HTML without jinja2."""
     return {name: _RENDER[name](inputs["submission"]) for name in spec["formats"]}

@@ -35,8 +35,8 @@ _WEIGHT_FIGURES = (
 def build(spec: Mapping[str, Any], candidates: Sequence[Candidate], versions: Mapping[str, str]) -> dict[str, Any]:
     """Choose a candidate and return its submission, with what the choice was made from.
 
-    `spec` holds the resolved experiment document (`experiment`), its `name` and `goals`; `versions` names python, numpy,
-    scipy, package and kernels.
+    `spec` holds the resolved experiment document (`experiment`), its `name` and `goals`; `versions` names python,
+    numpy, scipy, package and kernels.
     Raises ValueError if there is no candidate.
     """
     goals = list(spec["goals"])
@@ -223,7 +223,9 @@ def _warnings(chosen: Candidate) -> list[str]:
         for step, effect in zip(chosen.steps, chosen.effects, strict=True)
         for text in effect["warnings"]
     ]
-    for comparison in chosen.benchmark["comparisons"]:
-        where = f"benchmark (batch {comparison['batch_size']}, {comparison['threads']} threads)"
+    comparisons = chosen.benchmark["comparisons"]
+    for comparison in comparisons:
+        condition = f" (batch size {comparison['batch_size']}, threads {comparison['threads']})"
+        where = f"benchmark{condition if len(comparisons) > 1 else ''}"
         found += [f"{where}: {text}" for text in comparison["warnings"]]
     return list(dict.fromkeys(found))

@@ -222,13 +222,13 @@ def _profile() -> dict[str, Any]:
     }
 
 
-def make_candidate(index: int, **changes: Any) -> Candidate:
-    """Point number `index` of the sample; keyword arguments replace fields."""
-    validation, test, stored_bytes, speedup = POINTS[index]
-    sparsity, bits = (part.partition("=")[2] for part in LABELS[index].split())
+def make_candidate(number: int, /, **changes: Any) -> Candidate:
+    """Point `number` of the sample; keyword arguments replace fields."""
+    validation, test, stored_bytes, speedup = POINTS[number]
+    sparsity, bits = (part.partition("=")[2] for part in LABELS[number].split())
     fields: dict[str, Any] = {
-        "index": index,
-        "label": LABELS[index],
+        "index": number,
+        "label": LABELS[number],
         "seed": 0,
         "point": {"sparsity": float(sparsity), "bits": int(bits)},
         "arch": "mlp",
@@ -238,9 +238,9 @@ def make_candidate(index: int, **changes: Any) -> Candidate:
             {"id": "quantize", "use": "quantize", "params": {"bits": int(bits)}},
         ),
         "baseline": make_model("baseline", 352, 351, 1_204_000),
-        "optimized": make_model(f"optimized {index}", validation, test, stored_bytes),
+        "optimized": make_model(f"optimized {number}", validation, test, stored_bytes),
         "benchmark": make_benchmark(speedup),
-        "samples_digest": _digest("samples", index),
+        "samples_digest": _digest("samples", number),
         "effects": (
             _effect("structured_prune", 1_204_000, 4 * stored_bytes, (32, 32)),
             _effect("finetune", 4 * stored_bytes, 4 * stored_bytes, (32, 32)),

@@ -1,0 +1,57 @@
+"""The report as Markdown."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pipeline.report.markdown import render
+
+
+def test_every_part_is_there(submission: dict[str, Any]) -> None:
+    """In the order in which a reader asks."""
+    titles = re.findall(r"^## (.*)$", render(submission), re.MULTILINE)
+    assert titles == [
+        "Verdicts",
+        "Baseline and optimized",
+        "Goals",
+        "Points tried: 4",
+        "Steps",
+        "Where the time goes",
+        "Warnings",
+        "Machine",
+        "Provenance",
+    ]
+
+
+def test_tables_are_regular(submission: dict[str, Any]) -> None:
+    """Every row of a table has as many cells as its header."""
+    for block in render(submission).split("\n\n"):
+        rows = [line for line in block.splitlines() if line.startswith("|")]
+        assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) <= 1
+
+
+def test_hostile_text_stays_text(hostile: dict[str, Any]) -> None:
+    """No tag, link, emphasis, heading or cell comes from the submission."""
+    text = render(hostile)
+    assert "<" not in text
+    assert not re.search(r"(?<!\\)\]\(", text)
+    assert "**bold**" not in text
+    assert not re.search(r"^# h", text, re.MULTILINE)
+    assert len(re.findall(r"^#+ ", text, re.MULTILINE)) == 10
+    test_tables_are_regular(hostile)
+
+
+def test_a_paragraph_cannot_start_a_list_or_a_code_block(submission: dict[str, Any]) -> None:
+    """What a line starts with has a meaning, too."""
+    submission["experiment"]["description"] = "1. first"
+    assert "\n1\\. first\n" in render(submission)
+    submission["experiment"]["description"] = "- item"
+    assert "\n\\- item\n" in render(submission)
+
+
+def test_the_courses_format_is_rendered(course: dict[str, Any]) -> None:
+    """Marked as unverified."""
+    text = render(course)
+    assert "unverified" in text
+    assert "## Verdicts" not in text

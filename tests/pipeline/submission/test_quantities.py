@@ -1,0 +1,52 @@
+"""Figures as text."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline.submission.quantities import p_value_text, quantity, with_interval
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (0.97777, "share", "97.8 %"),
+        (1.0, "share", "100.0 %"),
+        (1023, "B", "1,023 B"),
+        (1024, "B", "1.00 KiB"),
+        (85_402, "B", "83.4 KiB"),
+        (1_204_000, "B", "1.15 MiB"),
+        (61_234, "ns", "61.2 µs"),
+        (0.0312, "ms", "31.2 µs"),
+        (1_500_000_000, "ns", "1.50 s"),
+        (1.526, "ratio", "1.53x"),
+        (14.37, "ratio", "14.4x"),
+        (9.996, "ratio", "10.0x"),
+        (120.4, "ratio", "120x"),
+        (0.5, "ratio", "0.50x"),
+        (0.9992, "ratio", "0.999x"),
+        (-0.00277, "points", "-0.28 points"),
+        (0.0031, "points", "+0.31 points"),
+        (-1e-9, "points", "0.00 points"),
+        (16_321.4, "per_s", "16,321/s"),
+        (301_066, "count", "301,066"),
+        (None, "B", "–"),
+        (1e300, "B", "9.09e+287 TiB"),
+    ],
+)
+def test_a_quantity_has_a_sensible_unit_and_three_digits(value: float | None, unit: str, text: str) -> None:
+    """And never a negative zero, nor a line of digits."""
+    assert quantity(value, unit) == text
+
+
+def test_an_interval_has_the_scale_of_its_figure() -> None:
+    """One unit for three numbers."""
+    assert with_interval(61_234, [60_900, 61_500], "ns") == "61.2 µs [60.9, 61.5]"
+    assert with_interval(0.9777, [0.957, 0.989], "share") == "97.8 % [95.7, 98.9]"
+    assert with_interval(1.92, None, "ratio") == "1.92x"
+
+
+@pytest.mark.parametrize(("p", "text"), [(1.0, "p = 1.00"), (0.05, "p = 0.050"), (0.0004, "p < 0.001")])
+def test_a_p_value_shows_what_matters(p: float, text: str) -> None:
+    """Near the level it has a third decimal."""
+    assert p_value_text(p) == text
