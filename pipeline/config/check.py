@@ -155,7 +155,7 @@ def _check_names(template: Template, points: Sequence[Point], report: _Report) -
     data_at = per_point(template, ("data",), _same)
     model_at = per_point(template, ("model",), _same)
     steps_at = [per_point(template, ("optimize", index), _same) for index in indexes]
-    has_model = report.is_clean("model")
+    has_model = report.is_clean("model", "arch") and report.is_clean("model", "args")
     bad_data: dict[int, bool] = {}
     layers: dict[tuple[int, int], Layers | None] = {}
     seen: set[tuple[int, ...]] = set()

@@ -84,7 +84,8 @@ def explain_syntax(error: yaml.MarkedYAMLError, lines: Sequence[str]) -> tuple[s
         if re.search(pattern, text):
             mark = error.context_mark if points_at_context and error.context_mark is not None else problem_mark
             place = _place(mark, lines)
-            return message, place, _reference_hint(lines[place.line - 1]) or hint
+            own = _reference_hint(lines[place.line - 1]) or (_colon_hint(lines, place.line) if "':'" in message else "")
+            return message, place, own or hint
     return f"this is not YAML: {error.problem}", _place(problem_mark, lines), ""
 
 
@@ -92,6 +93,13 @@ def _reference_hint(line: str) -> str:
     """Return a hint if the line has a reference to a variable without quotes, whose brackets YAML takes for its own."""
     bare = re.search(r"[\[{,:]\s*(\$\{\w+\})", line)
     return f'put it in quotes: "{bare[1]}"' if bare else ""
+
+
+def _colon_hint(lines: Sequence[str], line: int) -> str:
+    """Return a hint if the line above has no colon, and so runs on into this one."""
+    above = next((number for number in range(line - 1, 0, -1) if lines[number - 1].strip()), 0)
+    has_none = above and re.fullmatch(r"[^:#\[\]{}]+", lines[above - 1])
+    return f"is a ':' missing in line {above}?" if has_none else ""
 
 
 def _char_at(lines: Sequence[str], line: int, column: int) -> str:

@@ -91,7 +91,8 @@ def _missing_keys(error: SchemaError, path: Path) -> Iterator[Finding]:
         if getattr(error, "message", "").startswith(repr(key)):
             node = error.schema["properties"][key]
             example = dump({key: node["examples"][0]}, flow=True)[1:-1]
-            yield Finding("E112", path, f'the key "{key}" is missing{_meaning(node)}', f"for example {example}")
+            message = f'the key "{key}" is missing{_meaning(node)}'
+            yield Finding("E112", path, message, f"for example {example}", at_key=True)
 
 
 def _wrong_type(error: SchemaError, path: Path) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["EXPLANATIONS"]
 
 # E1xx an experiment file, E2xx other input, E3xx a stage, E4xx a goal, E5xx a submission, E6xx noise, E7xx the
-# environment, E9xx a bug of ours: the hundreds follow the branches of pipeline.core.errors.
+# environment, E9xx a bug of ours: the hundreds follow the branches of pipeline.core.errors. E130 is an interruption.
 EXPLANATIONS: dict[str, str] = {
     "E100": "An experiment file has several problems. Each is listed with its own code; explain those.",
     "E101": (
@@ -81,6 +81,7 @@ EXPLANATIONS: dict[str, str] = {
     ),
     "E126": "An entry of `sweep.exclude` excludes nothing, or all entries together exclude every point.",
     "E127": "Two steps have the same id. Ids name steps in results and must differ.",
+    "E130": "The command was interrupted. What was finished is kept; the next run goes on from there.",
     "E131": "The dataset's name, root or arguments are wrong. `pipeline list data` shows the datasets and theirs.",
     "E132": "The model's name or arguments are wrong. `pipeline list models` shows the models and theirs.",
     "E133": (
@@ -88,7 +89,6 @@ EXPLANATIONS: dict[str, str] = {
         "is worse than an error; the message lists the layers."
     ),
     "E134": "Steps are in an order that cannot work. Weights that are integers already cannot be pruned or trained.",
-    "E130": "The command was interrupted. What was finished is kept; the next run goes on from there.",
     "E200": "An argument or another input is wrong. The message says which, and the hint what to do.",
     "E201": "The command line is wrong. `pipeline --help` lists the commands, `pipeline COMMAND --help` its options.",
     "E300": "A stage could not do its work. The message names the stage; the run's record has the whole traceback.",
