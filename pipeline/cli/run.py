@@ -16,11 +16,11 @@ from typing import Any
 from pipeline.cli.answer import Answer
 from pipeline.cli.experiment import add_experiment_arguments, open_experiment, open_store
 from pipeline.cli.progress import Progress
-from pipeline.core.errors import PipelineError, StageFailed
+from pipeline.core.errors import EnvironmentProblem, PipelineError, StageFailed, UserError
 from pipeline.core.event import Outcome
 from pipeline.report.terminal import render
 from pipeline.run import RunResult, run_experiment
-from tinytorch.errors import TinyTorchError
+from tinytorch.errors import DataFileError, TinyTorchError
 
 __all__ = ["configure", "run"]
 
@@ -96,9 +96,13 @@ def _failure(result: RunResult, folder: Path) -> PipelineError:
     )
     if isinstance(first.error, PipelineError):
         return type(first.error)("\n".join(lines), code=first.error.code, hint=first.error.hint or hint)
+    if isinstance(first.error, ImportError):  # a stage that needs an extra says which pip command brings it
+        return EnvironmentProblem("\n".join(lines), hint=hint)
+    if isinstance(first.error, DataFileError):
+        return UserError("\n".join(lines), hint=hint)
     return StageFailed("\n".join(lines), hint=hint)
 
 
 def _message(error: Exception | None) -> str:
-    known = isinstance(error, PipelineError | TinyTorchError)
+    known = isinstance(error, PipelineError | TinyTorchError | ImportError)
     return str(error) if known else f"{type(error).__name__}: {error}"

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["FORMAT", "Difference", "Preimage", "action_key", "canonical", "differences", "digest_bytes", "digest_value"]
+__all__ = ["Difference", "FORMAT", "Preimage", "action_key", "canonical", "differences", "digest_bytes", "digest_value"]
 
 FORMAT = 1  # raise it when the meaning of a key or the layout of an artifact changes: every older result is then stale
 

@@ -91,7 +91,7 @@ class Catalog:
     resolve_step: Callable[[str, Mapping[str, Any]], tuple[str, Mapping[str, Any]]]
     pass_module: Callable[[str], str]
     pass_needs: Callable[[str, Mapping[str, Any]], frozenset[str]]
-    data_files: Callable[[DataSpec], Sequence[str]]
+    data_files: Callable[[DataSpec], Sequence[Sequence[str]]]
 
 
 def make_plan(experiment: Experiment, catalog: Catalog) -> Plan:
@@ -150,7 +150,11 @@ def _plan_run(draft: _Draft, run: Run) -> RunNodes:
 
 
 def _plan_data(draft: _Draft, data: DataSpec) -> str:
-    spec = {"name": data.name, "args": dict(data.args), "files": list(draft.catalog.data_files(data))}
+    spec = {
+        "name": data.name,
+        "args": dict(data.args),
+        "files": [list(pair) for pair in draft.catalog.data_files(data)],
+    }
     module = draft.catalog.dataset_module(data.name)
     return draft.add("data", data.name, spec, {}, (module,), local={"root": data.root})
 

@@ -83,7 +83,7 @@ class Oracle:
             if record.preimage.params.get("pass") != preimage.params.get("pass"):
                 continue  # another pass's result explains nothing
             changes = differences(record.preimage, preimage)
-            if nearest is None or len(changes) < len(nearest):
+            if nearest is None or _distance(changes) < _distance(nearest):
                 nearest = changes
         if nearest is None:
             return Decision(key, preimage, None, "never run here")
@@ -122,6 +122,11 @@ def forecast(plan: Plan, oracle: Oracle) -> tuple[Forecast, ...]:
         status = Outcome.CACHED.value if decision.record else "run"
         result.append(Forecast(node, status, decision.reason, decision))
     return tuple(result)
+
+
+def _distance(changes: tuple[Difference, ...]) -> tuple[int, int]:
+    """Order candidates for an explanation: a person calls steps with the same parameters the same."""
+    return sum(change.component == "params" for change in changes), len(changes)
 
 
 def _last(name: str) -> str:

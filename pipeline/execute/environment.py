@@ -31,10 +31,11 @@ class Environment:
     def __init__(self, store: LocalStore) -> None:
         self.code = CodeDigests(store)
         self._numeric = numeric_environment()
+        self._measuring = {**self._numeric, "machine": machine.fingerprint()}
 
     def of(self, info: StageInfo) -> dict[str, str]:
         """Return the named facts that enter the key of a node of this stage."""
-        return {**self._numeric, "machine": machine.fingerprint()} if info.measures else self._numeric
+        return self._measuring if info.measures else self._numeric
 
 
 class CodeDigests:
@@ -42,10 +43,10 @@ class CodeDigests:
 
     def __init__(self, store: LocalStore) -> None:
         self._store = store
-        self._known = store.recall_all("code")
         self._new: dict[str, list[object]] = {}
         self._modules: dict[str, ModuleFacts | None] = {}
         self._closures: dict[tuple[str, ...], dict[str, str]] = {}
+        self._digests: dict[tuple[str, ...], str] = {}
 
     def modules(self, node: Node) -> dict[str, str]:
         """Return module -> syntax-tree digest for all first-party code behind a node."""
@@ -57,11 +58,13 @@ class CodeDigests:
 
     def digest(self, node: Node) -> str:
         """Return the digest of `modules(node)`; the modules are remembered under it, for `changed`."""
-        modules = self.modules(node)
-        digest = closure_digest(modules)
-        if self._store.recall("closure", digest) is None:
-            self._store.remember("closure", {digest: modules})
-        return digest
+        roots = node.code_roots
+        if roots not in self._digests:
+            modules = self.modules(node)
+            self._digests[roots] = digest = closure_digest(modules)
+            if self._store.recall("closure", digest) is None:
+                self._store.remember("closure", {digest: modules})
+        return self._digests[roots]
 
     def changed(self, before: str, after: str) -> tuple[str, ...]:
         """Name the modules in which two code digests differ; empty when the older one is no longer known."""
@@ -86,10 +89,12 @@ class CodeDigests:
     def _parse(self, source: Source) -> ModuleFacts:
         # The name is part of it because relative imports are resolved against it.
         name = digest_value([source.module, source.is_package, source.data])
-        if name not in self._known:
+        known = self._store.recall("code", name)
+        if known is None:
             facts = module_facts(source)
-            self._known[name] = self._new[name] = [facts.digest, list(facts.imports)]
-        digest, imports = self._known[name]
+            self._new[name] = [facts.digest, list(facts.imports)]
+            return facts
+        digest, imports = known
         return ModuleFacts(digest, tuple(imports))
 
 

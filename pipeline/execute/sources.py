@@ -31,28 +31,40 @@ class DataFiles:
         self._store = store
         self._code_digest = code_digest
 
-    def digests(self, data: DataSpec) -> Sequence[str]:
-        """Return the SHA-256 of each file's content, in the order in which the dataset names its files.
+    def digests(self, data: DataSpec) -> Sequence[Sequence[str]]:
+        """Return [path within the dataset's folder, SHA-256 of the content] of each file, in the dataset's order.
 
-        Raises what the dataset raises when a file is missing or its folder is not one.
+        The path belongs to the content: a class is named by its folder. Raises what the dataset raises when a file is
+        missing or its folder is not one.
         """
         root = None if data.root is None else os.path.abspath(data.root)
-        name = digest_value([data.name, root, as_json(data.args), self._code_digest(DATASETS[data.name])])
+        here = root or os.path.dirname(__file__)
+        name = digest_value([data.name, here, as_json(data.args), self._code_digest(DATASETS[data.name])])
         known = self._store.recall("data", name)
         if known and all(_stamp(path) == stamp for path, stamp in known["stamps"].items()):
-            return list(known["digests"])
+            return [list(pair) for pair in known["digests"]]
         module = importlib.import_module(DATASETS[data.name])
-        files = [Path(path) for path in module.files(Path(root) if root else None, **data.args)]
-        return self._read(name, files)
+        base = Path(root).resolve() if root else None
+        files = [Path(path) for path in module.files(base, **data.args)]
+        return self._read(name, base, files)
 
-    def _read(self, name: str, files: Sequence[Path]) -> list[str]:
-        watched = [*files, *sorted({path.parent for path in files})]
-        stamps = {str(path): _stamp(str(path)) for path in watched}
+    def _read(self, name: str, root: Path | None, files: Sequence[Path]) -> list[list[str]]:
+        stamps = {path: _stamp(path) for path in _watched(root, files)}
         looked_at = time.time_ns()
-        digests = [_file_digest(path) for path in files]
+        digests = [[_within(root, path), _file_digest(path)] for path in files]
         if all(_is_settled(stamp, looked_at) for stamp in stamps.values()):
             self._store.remember("data", {name: {"stamps": stamps, "digests": digests}})
         return digests
+
+
+def _watched(root: Path | None, files: Sequence[Path]) -> list[str]:
+    """Return the files and every folder between them and the root: a new file changes its folder's time."""
+    folders = {folder for path in files for folder in path.parents if root and folder.is_relative_to(root)}
+    return [str(path) for path in (*files, *sorted(folders))]
+
+
+def _within(root: Path | None, path: Path) -> str:
+    return path.relative_to(root).as_posix() if root else path.name
 
 
 def _stamp(path: str) -> list[int] | None:

@@ -17,7 +17,7 @@ from scipy import special
 
 from pipeline.stats.interval import hierarchical_median_interval, t_interval
 
-__all__ = ["VERDICTS", "Ratio", "claim_p_value", "holm", "ratio", "verdict"]
+__all__ = ["Ratio", "VERDICTS", "claim_p_value", "holm", "ratio", "verdict"]
 
 Floats = NDArray[np.float64]
 

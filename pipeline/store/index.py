@@ -72,11 +72,6 @@ class Index:
         row = self._db.execute("select value from facts where kind = ? and name = ?", (kind, name)).fetchone()
         return json.loads(row[0]) if row else None
 
-    def recall_all(self, kind: str) -> dict[str, Any]:
-        """Return every answer of one kind."""
-        rows = self._db.execute("select name, value from facts where kind = ?", (kind,))
-        return {name: json.loads(value) for name, value in rows}
-
     def _insert(self, record: Record) -> None:
         values = (record.key, record.preimage.stage, record.finished_at, json.dumps(record.to_json()))
         self._db.execute("insert or replace into actions values (?, ?, ?, ?)", values)

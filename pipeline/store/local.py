@@ -99,10 +99,6 @@ class LocalStore:
         """Return a remembered answer, or None."""
         return self._index.recall(kind, name)
 
-    def recall_all(self, kind: str) -> dict[str, Any]:
-        """Return all remembered answers of a kind."""
-        return self._index.recall_all(kind)
-
     def _prepare(self) -> None:
         if (self.root / "CACHEDIR.TAG").exists():
             return

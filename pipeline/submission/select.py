@@ -24,7 +24,7 @@ from pipeline.submission.compare import compare_accuracy
 from pipeline.submission.goals import decide, limits_of
 from pipeline.submission.metrics import METRICS
 
-__all__ = ["SPLIT", "Choice", "choose"]
+__all__ = ["Choice", "SPLIT", "choose"]
 
 SPLIT = "validation"
 Goals = list[Mapping[str, Any]]

@@ -1,0 +1,70 @@
+"""Digests of data files: what is noticed, what is remembered, and what is never taken on trust."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline.core.experiment import DataSpec
+from pipeline.execute import sources
+from pipeline.execute.sources import DataFiles
+from pipeline.store.local import LocalStore
+
+LONG_AGO = time.time() - 3600
+
+
+def make_folder(root: Path) -> DataSpec:
+    for part in ("train", "test"):
+        for name in ("cat", "dog"):
+            folder = root / part / name
+            folder.mkdir(parents=True)
+            (folder / "1.png").write_bytes(f"{part} {name}".encode())
+    return DataSpec("image_folder", str(root))
+
+
+def files_of(tmp_path: Path) -> DataFiles:
+    return DataFiles(LocalStore(tmp_path / "store"), lambda module: "code")
+
+
+def test_each_file_is_listed_with_its_place_and_content(tmp_path: Path) -> None:
+    """The path within the folder and the SHA-256 of the bytes, nothing of the machine."""
+    data = make_folder(tmp_path / "root")
+    first = files_of(tmp_path).digests(data)[0]
+    assert list(first) == ["train/cat/1.png", hashlib.sha256(b"train cat").hexdigest()]
+
+
+def test_another_place_gives_the_same_digests(tmp_path: Path) -> None:
+    """Where a dataset lies is not part of its content."""
+    here, there = make_folder(tmp_path / "here"), make_folder(tmp_path / "there")
+    assert files_of(tmp_path).digests(here) == files_of(tmp_path).digests(there)
+
+
+@pytest.mark.parametrize("change", ["content", "name", "new"])
+def test_a_change_is_noticed(tmp_path: Path, change: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Edited bytes, a renamed class folder and an added picture give other digests, remembered or not."""
+    monkeypatch.setattr(sources, "_SETTLED_NS", -(10**18))  # remember at once
+    root = tmp_path / "root"
+    data, files = make_folder(root), files_of(tmp_path)
+    before = files.digests(data)
+    assert files.digests(data) == before
+    if change == "content":
+        (root / "train/cat/1.png").write_bytes(b"TRAIN CAT")
+        os.utime(root / "train/cat/1.png", (LONG_AGO, LONG_AGO))
+    elif change == "name":
+        for part in ("train", "test"):
+            (root / part / "cat").rename(root / part / "bird")
+    else:
+        (root / "train/dog/2.png").write_bytes(b"")
+    assert files.digests(data) != before
+
+
+def test_a_file_that_was_just_written_is_not_remembered(tmp_path: Path) -> None:
+    """Within the clock's granularity, a second write could leave size and time the same."""
+    store = LocalStore(tmp_path / "store")
+    DataFiles(store, lambda module: "code").digests(make_folder(tmp_path / "root"))
+    names = [row[0] for row in store._index._db.execute("select name from facts where kind = 'data'")]
+    assert names == []
