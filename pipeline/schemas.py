@@ -54,13 +54,12 @@ def read_experiment(name: str) -> str:
 
 @cache
 def _folder(name: str) -> Path:
-    """Return the checkout's folder, or the copy inside an installed package."""
-    checkout = _PACKAGE.parent / name
-    if (_PACKAGE.parent / "pyproject.toml").is_file() and checkout.is_dir():
-        return checkout
-    packaged = _PACKAGE / f"_{name}"
-    if packaged.is_dir():
-        return packaged
+    """Return the copy inside an installed package, or else the checkout's folder beside the package."""
+    candidates = (_PACKAGE / f"_{name}", _PACKAGE.parent / name)
+    for folder in candidates:
+        if folder.is_dir():
+            return folder
     raise EnvironmentProblem(
-        f"the package's {name} are missing: neither {checkout} nor {packaged} exists", hint="install the package again"
+        f"the package's {name} are missing: neither {candidates[0]} nor {candidates[1]} exists",
+        hint="install tinytorch-pipeline again",
     )
