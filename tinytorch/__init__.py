@@ -38,6 +38,15 @@ if TYPE_CHECKING:
     from tinytorch.core.training import CosineSchedule as CosineSchedule
     from tinytorch.core.training import Trainer as Trainer
     from tinytorch.core.training import clip_grad_norm as clip_grad_norm
+    from tinytorch.perf.compression import Compressor as Compressor
+    from tinytorch.perf.compression import low_rank_approximate as low_rank_approximate
+    from tinytorch.perf.compression import magnitude_prune as magnitude_prune
+    from tinytorch.perf.compression import structured_prune as structured_prune
+    from tinytorch.perf.profiling import Profiler as Profiler
+    from tinytorch.perf.profiling import quick_profile as quick_profile
+    from tinytorch.perf.quantization import Quantizer as Quantizer
+    from tinytorch.perf.quantization import dequantize_int8 as dequantize_int8
+    from tinytorch.perf.quantization import quantize_int8 as quantize_int8
 
 __version__ = "0.1.0"
 
@@ -85,7 +94,23 @@ MODULES = {
         "Trainer",
         "clip_grad_norm",
     ),
+    "tinytorch.perf.compression": (
+        "Compressor",
+        "low_rank_approximate",
+        "magnitude_prune",
+        "structured_prune",
+    ),
+    "tinytorch.perf.profiling": (
+        "Profiler",
+        "quick_profile",
+    ),
+    "tinytorch.perf.quantization": (
+        "Quantizer",
+        "dequantize_int8",
+        "quantize_int8",
+    ),
 }
+SUBMODULES = ("benchmarking", "capstone", "core", "olympics", "perf")
 _HOME = {name: module for module, names in MODULES.items() for name in names}
 
 __all__ = [
@@ -95,6 +120,7 @@ __all__ = [
     "BatchNorm2d",
     "BinaryCrossEntropyLoss",
     "Compose",
+    "Compressor",
     "Conv2d",
     "CosineSchedule",
     "CrossEntropyLoss",
@@ -106,6 +132,8 @@ __all__ = [
     "Linear",
     "MSELoss",
     "MaxPool2d",
+    "Profiler",
+    "Quantizer",
     "RandomCrop",
     "RandomHorizontalFlip",
     "ReLU",
@@ -118,11 +146,24 @@ __all__ = [
     "TensorDataset",
     "Trainer",
     "__version__",
+    "benchmarking",
+    "capstone",
     "clip_grad_norm",
+    "core",
+    "dequantize_int8",
+    "low_rank_approximate",
+    "magnitude_prune",
+    "olympics",
+    "perf",
+    "quantize_int8",
+    "quick_profile",
+    "structured_prune",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name in SUBMODULES:
+        return import_module(f"tinytorch.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'tinytorch' has no attribute {name!r}")
     value = getattr(import_module(_HOME[name]), name)

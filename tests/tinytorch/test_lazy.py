@@ -28,7 +28,7 @@ def test_names_are_sorted_and_unknown_ones_refused():
     """dir() lists them; a misspelt one is an AttributeError."""
     assert tinytorch.__all__ == sorted(set(tinytorch.__all__)) == dir(tinytorch)
     lazy = {name for names in tinytorch.MODULES.values() for name in names}
-    assert set(tinytorch.__all__) == {*lazy, "__version__"}
+    assert set(tinytorch.__all__) == {*lazy, *tinytorch.SUBMODULES, "__version__"}
     with pytest.raises(AttributeError, match="Tensorr"):
         tinytorch.Tensorr  # noqa: B018
 
