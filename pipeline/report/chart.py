@@ -1,6 +1,7 @@
 """Where the marks of the report's charts go: scales, ticks and coordinates, for a template that only draws them.
 
-Two trade-offs (test accuracy against stored size, and against latency) and one row of intervals for each speed-up.
+Two trade-offs (test accuracy against stored size, and against speed-up) and one row of intervals for each speed-up.
+Speed is shown as the ratio to the baseline of the same measurement: latencies of two measurements do not compare.
 Pure geometry in SVG units; whatever the figures are, every coordinate is finite and inside the frame.
 """
 
@@ -21,7 +22,7 @@ LEFT, RIGHT, TOP, BOTTOM = 58, 14, 26, 44
 _LOG_FROM = 8.0  # a range that spans more than this factor gets a logarithmic scale
 _FOREST_LEFT, _FOREST_WIDTH, _ROW = 210, 720, 22
 _MOST_ROWS = 60
-_LABEL = 32  # characters
+_LABEL = 28  # characters
 _ZEROS = re.compile(r"\.0+(?!\d)")  # of round values: 95.0 % is 95 %
 
 
@@ -35,10 +36,12 @@ class Tick:
 
 @dataclass(frozen=True)
 class Mark:
-    """A point: `kind` is baseline, chosen or other; `low` and `high` are the ends of its interval's line."""
+    """A point: `kind` is baseline, chosen or other; the others are the ends of its intervals' lines."""
 
     x: float
     y: float
+    left: float
+    right: float
     low: float
     high: float
     kind: str
@@ -109,19 +112,22 @@ class _Axis:
 
 
 def scatter(name: str, key: str, unit: str, points: Sequence[tuple[Mapping[str, Any], str, str]]) -> Scatter:
-    """Return the chart of test accuracy against `key`; points are (numbers, kind, label), drawn in this order."""
-    xs = [numbers[key] for numbers, _, _ in points]
-    x_axis = _axis(xs, LEFT, WIDTH - RIGHT, from_zero=True)
+    """Return the chart of test accuracy against `key`; points are (numbers, kind, label), drawn in this order.
+
+    A figure `key` may have an interval, `key`_interval.
+    """
+    x_ends = [numbers.get(f"{key}_interval", (numbers[key], numbers[key])) for numbers, _, _ in points]
+    x_axis = _axis([end for ends in x_ends for end in ends], LEFT, WIDTH - RIGHT, from_zero=unit == "B")
     bounds = [bound for numbers, _, _ in points for bound in numbers["interval"]]
     y_axis = _axis([min(max(bound, 0.0), 1.0) for bound in bounds], HEIGHT - BOTTOM, TOP, from_zero=False)
     marks = []
-    for numbers, kind, label in points:
-        x = x_axis.at(numbers[key])
+    for (numbers, kind, label), ends in zip(points, x_ends, strict=True):
+        x, (left, right) = x_axis.at(numbers[key]), (x_axis.at(end) for end in ends)
         low, high = (y_axis.at(bound) for bound in numbers["interval"])
         title = f"{label}: {quantity(numbers['accuracy'], 'share')}, {quantity(numbers[key], unit)}"
         shown = label if kind != "other" else ""
         anchor = "end" if x > WIDTH * 0.85 else "start" if x < WIDTH * 0.25 else "middle"
-        marks.append(Mark(x, y_axis.at(numbers["accuracy"]), low, high, kind, shown, title, anchor))
+        marks.append(Mark(x, y_axis.at(numbers["accuracy"]), left, right, low, high, kind, shown, title, anchor))
     return Scatter(
         name=name,
         width=WIDTH,

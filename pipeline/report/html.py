@@ -40,7 +40,7 @@ def _charts(view: View) -> dict[str, Any]:
     )
     scatters = (
         scatter("stored size", "size_bytes", "B", ordered),
-        scatter("median latency", "latency_ns", "ns", ordered),
+        scatter("speed-up", "speedup", "ratio", ordered),
     )
     return {"scatters": scatters, "forest": forest(others) if len(others) > 1 else None}
 

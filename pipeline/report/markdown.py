@@ -63,7 +63,7 @@ def _points(view: View) -> Iterator[str]:
         return
     yield f"## Points tried: {len(view.points)}\n"
     yield f"Submitted: {_escape(view.reason)}. Chosen {_escape(view.rule)}.\n"
-    header = ("", "point", "validation", "test", "size", "smaller", "latency", "speed-up", "verdict", "misses")
+    header = ("", "point", "validation", "test", "size", "smaller", "speed-up", "verdict", "misses")
     rows = [
         (
             "**→**" if point.is_chosen else "",
@@ -72,7 +72,6 @@ def _points(view: View) -> Iterator[str]:
             point.test,
             point.size,
             point.compression,
-            point.latency,
             point.speedup,
             f"{point.verdict}, simulated" if point.is_simulated else point.verdict,
             _escape(point.violated),

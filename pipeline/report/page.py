@@ -34,6 +34,7 @@ _MACROS = """
 {% for mark in chart.marks %}
 <g class="{{ mark.kind }}"><title>{{ mark.title }}</title>
 <line class="whisker" x1="{{ mark.x }}" x2="{{ mark.x }}" y1="{{ mark.low }}" y2="{{ mark.high }}"/>
+<line class="whisker" x1="{{ mark.left }}" x2="{{ mark.right }}" y1="{{ mark.y }}" y2="{{ mark.y }}"/>
 {% if mark.kind == "baseline" %}
 <rect x="{{ mark.x - 5 }}" y="{{ mark.y - 5 }}" width="10" height="10" stroke-width="2"/>
 {% else %}
@@ -41,7 +42,8 @@ _MACROS = """
 {% endif %}
 </g>
 {% if mark.label %}
-<text class="label" x="{{ mark.x }}" y="{{ mark.high - 7 }}" text-anchor="{{ mark.anchor }}">{{ mark.label }}</text>
+{% set label_y = mark.low + 16 if mark.kind == "baseline" else mark.high - 7 %}
+<text class="label" x="{{ mark.x }}" y="{{ label_y }}" text-anchor="{{ mark.anchor }}">{{ mark.label }}</text>
 {% endif %}
 {% endfor %}
 </svg>
@@ -150,8 +152,8 @@ _RESULTS = """
 <p>Submitted: {{ view.reason }}. Chosen {{ view.rule }}.</p>
 {{ forest_plot(forest) }}
 <div class="scroll below" tabindex="0"><table>
-{{ head(["point", "validation", "test", "size", "smaller", "latency", "speed-up", "verdict", "misses"],
-        right=["validation", "test", "size", "smaller", "latency"]) }}
+{{ head(["point", "validation", "test", "size", "smaller", "speed-up", "verdict", "misses"],
+        right=["validation", "test", "size", "smaller"]) }}
 <tbody>
 {% for point in view.points %}
 <tr{% if point.is_chosen %} class="chosen"{% endif %}>
@@ -161,7 +163,6 @@ _RESULTS = """
 <td class="number {{ worse }}" title="{{ point.accuracy_verdict }}">{{ point.test }}</td>
 <td class="number">{{ point.size }}</td>
 <td class="number">{{ point.compression }}</td>
-<td class="number">{{ point.latency }}</td>
 <td class="figure">{{ point.speedup }}</td>
 <td>{{ tag(point.verdict, point.tone) }} {% if point.is_simulated %}{{ tag("simulated", "warn") }}{% endif %}</td>
 <td>{{ point.violated }}</td></tr>

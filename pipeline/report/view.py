@@ -31,7 +31,6 @@ class Point:
     test: str
     size: str
     compression: str
-    latency: str
     speedup: str
     verdict: str
     tone: str
@@ -142,7 +141,7 @@ def _view(submission: Document) -> View:
             "accuracy": submission["accuracy"]["baseline"]["test"]["accuracy"],
             "interval": submission["accuracy"]["baseline"]["test"]["interval"],
             "size_bytes": submission["size"]["baseline"]["stored_bytes"],
-            "latency_ns": submission["benchmark"]["comparisons"][0]["arms"]["baseline"]["median_ns"],
+            "speedup": 1.0,
         },
     )
 
@@ -179,7 +178,6 @@ def _point(point: Document, chosen: int) -> Point:
         test=quantity(accuracy["test"]["accuracy"], "share"),
         size=quantity(point["stored_bytes"], "B"),
         compression=quantity(point["compression_ratio"], "ratio"),
-        latency=quantity(point["latency_median_ns"], "ns"),
         speedup=with_interval(speedup["estimate"], speedup["interval"], "ratio"),
         verdict=point["verdict"],
         tone={"faster": "good", "slower": "bad", "noisy": "warn", "inconclusive": "warn"}.get(point["verdict"], ""),
@@ -189,7 +187,6 @@ def _point(point: Document, chosen: int) -> Point:
             "accuracy": accuracy["test"]["accuracy"],
             "interval": accuracy["test"]["interval"],
             "size_bytes": point["stored_bytes"],
-            "latency_ns": point["latency_median_ns"],
             "speedup": speedup["estimate"],
             "speedup_interval": speedup["interval"],
         },
@@ -197,7 +194,9 @@ def _point(point: Document, chosen: int) -> Point:
 
 
 def _step(effect: Document) -> Step:
-    settings = ", ".join(f"{name} {_setting(value)}" for name, value in sorted(effect["settings"].items()))
+    # What is off, empty or absent is the default of most settings and says nothing.
+    telling = sorted(name for name, value in effect["settings"].items() if value or (value == 0 and value is not False))
+    settings = ", ".join(f"{name} {_setting(effect['settings'][name])}" for name in telling)
     return Step(
         name=effect["id"],
         technique=effect["technique"],
@@ -212,12 +211,12 @@ def _step(effect: Document) -> Step:
 
 def _setting(value: Any) -> str:
     if isinstance(value, list):
-        return "/".join(map(_setting, value)) or "none"
+        return "/".join(map(_setting, value))
     if isinstance(value, Mapping):
-        return ", ".join(f"{name}: {_setting(item)}" for name, item in sorted(value.items())) or "none"
+        return ", ".join(f"{name}: {_setting(item)}" for name, item in sorted(value.items()))
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _before_after(effect: Document, name: str, unit: str) -> str:

@@ -44,7 +44,7 @@ def make_hostile(value: Any, free: bool = False) -> Any:
 
 def _hostile_item(key: str, item: Any) -> Any:
     if key in FREE_KEYS:
-        return {HOSTILE: next(iter(item.values()))}
+        return dict(zip([HOSTILE], item.values(), strict=False))
     return make_hostile(item, key in FREE)
 
 

@@ -132,7 +132,7 @@ def test_charts_stay_inside_their_frames_whatever_the_figures(count: int) -> Non
     points = [(numbers, "other", "p") for numbers in EXTREMES[:count]]
     chart = scatter("stored size", "size_bytes", "B", points)
     for mark in chart.marks:
-        assert all(0 <= x <= chart.width for x in (mark.x,))
+        assert all(0 <= x <= chart.width for x in (mark.x, mark.left, mark.right))
         assert all(math.isfinite(y) and 0 <= y <= chart.height for y in (mark.y, mark.low, mark.high))
     rows = forest(points)
     assert all(0 <= x <= rows.width for row in rows.rows for x in (row.x, row.low, row.high))

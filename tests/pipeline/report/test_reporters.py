@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import random
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,3 +55,29 @@ def test_the_code_of_every_stored_report_is_part_of_the_stages_code() -> None:
 def test_the_hostile_sample_is_valid(hostile: dict[str, Any]) -> None:
     """A stranger's submission can look like this and pass the schema."""
     assert find_problems(hostile) == []
+
+
+def test_extreme_but_valid_figures_are_rendered(submission: dict[str, Any]) -> None:
+    """Whatever number the schema allows, no report fails on it."""
+    rng, rendered = random.Random(0), 0
+    for _ in range(150):
+        document = json.loads(json.dumps(submission))
+        for _ in range(3):
+            *parents, last = rng.choice(list(places(document)))
+            node = document
+            for part in parents:
+                node = node[part]
+            node[last] = rng.choice([0, 1, -1, 10**17, 1e308, -1e308, 5e-324, None, ""])
+        if not find_problems(document):
+            rendered += 1
+            assert all(load_reporter(name)(document) for name in REPORTERS)
+    assert rendered > 10
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the path of every leaf."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        yield from places(item, (*path, key))
+    if path and not isinstance(value, dict | list):
+        yield path
