@@ -60,9 +60,9 @@ def test_the_hostile_sample_is_valid(hostile: dict[str, Any]) -> None:
 def test_extreme_but_valid_figures_are_rendered(submission: dict[str, Any]) -> None:
     """Whatever number the schema allows, no report fails on it."""
     rng, rendered = random.Random(0), 0
-    for _ in range(150):
+    for _ in range(80):
         document = json.loads(json.dumps(submission))
-        for _ in range(3):
+        for _ in range(2):
             *parents, last = rng.choice(list(places(document)))
             node = document
             for part in parents:
