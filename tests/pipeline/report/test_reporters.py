@@ -60,24 +60,24 @@ def test_the_hostile_sample_is_valid(hostile: dict[str, Any]) -> None:
 def test_extreme_but_valid_figures_are_rendered(submission: dict[str, Any]) -> None:
     """Whatever number the schema allows, no report fails on it."""
     rng, rendered = random.Random(0), 0
-    for _ in range(80):
+    figures = list(numbers(submission))
+    for _ in range(60):
         document = json.loads(json.dumps(submission))
-        for _ in range(2):
-            *parents, last = rng.choice(list(places(document)))
+        for *parents, last in rng.sample(figures, 3):
             node = document
             for part in parents:
                 node = node[part]
-            node[last] = rng.choice([0, 1, -1, 10**17, 1e308, -1e308, 5e-324, None, ""])
+            node[last] = rng.choice([0, 1, 10**17, 1e308, -1e308, 5e-324])
         if not find_problems(document):
             rendered += 1
             assert all(load_reporter(name)(document) for name in REPORTERS)
     assert rendered > 10
 
 
-def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Yield the path of every leaf."""
+def numbers(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the path of every number."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, item in items:
-        yield from places(item, (*path, key))
-    if path and not isinstance(value, dict | list):
+        yield from numbers(item, (*path, key))
+    if isinstance(value, int | float) and not isinstance(value, bool):
         yield path
