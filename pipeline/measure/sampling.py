@@ -16,7 +16,7 @@ from pipeline.measure.job import ARMS, Job, Phases
 from pipeline.measure.launch import run_worker
 from pipeline.measure.summary import Question, speedup_and_control, unsettled
 
-__all__ = ["Collected", "Material", "collect"]
+__all__ = ["Collected", "Material", "collect", "wants_more"]
 
 _PHASES = Phases()
 _LEAST = 3  # processes, even beyond the budget: fewer give no interval worth reading
@@ -59,14 +59,18 @@ def collect(question: Question, material: Material, phases: Phases = _PHASES) ->
         result, share = _run(question, material, "compare", ARMS, len(processes), loops, phases)
         processes.append(result)
         busy.append(share)
-        if not _wants_more(question, processes, time.monotonic() - began):
+        if not wants_more(question, processes, time.monotonic() - began):
             return Collected(tuple(processes), tuple(busy), memory)
 
 
-def _wants_more(question: Question, processes: Sequence[Mapping[str, Any]], elapsed_s: float) -> bool:
-    """Say whether another process is wanted: the first few in any case, then until precise, within the budget."""
+def wants_more(question: Question, processes: Sequence[Mapping[str, Any]], elapsed_s: float) -> bool:
+    """Say whether another process is wanted: the first few in any case, the others only if the budget allows them.
+
+    Three come first (fewer if fewer are asked for, but two); then as many as asked for; then more until the interval is
+    at most the target and the control is settled.
+    """
     count = len(processes)
-    if count < min(_LEAST, question.processes):
+    if count < max(2, min(_LEAST, question.processes)):
         return True
     if elapsed_s * (count + 1) / count > question.budget_s:
         return False

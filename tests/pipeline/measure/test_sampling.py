@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.measure.job import Phases
-from pipeline.measure.sampling import Material, collect
+from pipeline.measure.sampling import Material, collect, wants_more
 from pipeline.measure.summary import Question, comparison, raw_arrays
 from tinytorch.models import mlp
 from tinytorch.serialization import save
@@ -34,19 +34,41 @@ def test_stops_when_precise_enough(material):
     assert found.memory.keys() == {"baseline", "optimized"}
 
 
-def test_adds_processes_until_the_budget_is_spent(material):
-    """A target that no interval meets adds processes beyond those asked for, then gives up and says so."""
-    question = dataclasses.replace(QUESTION, target_ci=1e-9, budget_s=3.0)
-    found = collect(question, material, PHASES)
-    assert len(found.processes) > 2
-    warnings = comparison(question, found.processes, found.busy, found.memory)["warnings"]
-    assert any("the budget of 3 s is spent" in text for text in warnings)
+def process(number, control=1.0, spread=0.0):
+    """Return what `wants_more` looks at: 60 rows of three arms, the control faster by a factor."""
+    wall = np.exp(np.random.default_rng(number).normal(0, 0.002, (60, 3))) * 300_000
+    wall[:, 1] *= 1 + spread * number
+    wall[:, 2] /= control
+    samples = wall.astype(int).tolist()
+    shared = {"loops": 3, "empty_ns": 300, "is_cpu_time_fine": True, "cold_ns": [1, 1, 1], "tail_ns": [[1], [1], [1]]}
+    return {**shared, "wall_ns": samples, "cpu_ns": samples}
 
 
-def test_a_tiny_budget_still_gives_an_interval(material):
-    """However small the budget, three processes run: fewer give no interval worth reading."""
-    found = collect(dataclasses.replace(QUESTION, processes=6, budget_s=0.01), material, PHASES)
-    assert len(found.processes) == 3
+ASKED = dataclasses.replace(QUESTION, processes=4, target_ci=0.01, budget_s=10.0)
+
+
+@pytest.mark.parametrize(
+    ("count", "elapsed_s", "changes", "expected"),
+    [
+        (2, 99.0, {}, True),  # two are too few for an interval, whatever the budget
+        (3, 99.0, {}, False),  # three are enough when the budget is spent
+        (3, 3.0, {}, True),  # four were asked for
+        (4, 4.0, {}, False),  # precise enough
+        (4, 4.0, {"spread": 0.05}, True),  # processes disagree
+        (4, 9.0, {"spread": 0.05}, False),  # but there is no time for another one
+        (4, 4.0, {"control": 1.1}, True),  # identical code differs
+    ],
+)
+def test_processes_are_added_for_precision_within_the_budget(count, elapsed_s, changes, expected):
+    """Processes are added until the interval and the control are good enough, while the budget allows one more."""
+    assert wants_more(ASKED, [process(number, **changes) for number in range(count)], elapsed_s) is expected
+
+
+def test_two_processes_run_even_if_one_is_asked_for():
+    """One process has no interval."""
+    question = dataclasses.replace(ASKED, processes=1)
+    assert wants_more(question, [process(0)], 99.0)
+    assert not wants_more(question, [process(0), process(1)], 99.0)
 
 
 def test_a_model_against_itself_is_never_different(material):
