@@ -5,7 +5,7 @@ The course imports it from spatial.py, which passes it on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from tinytorch.core.function import Array, Function, is_grad_enabled
 from tinytorch.core.layer import JSON, Layer, checked_config, checked_state
 from tinytorch.core.tensor import Tensor
+from tinytorch.kernels.reference import as_rows, channel_sums, from_rows, tiled
 
 __all__ = ["BatchNorm2d", "BatchNorm2dBackward"]
 
@@ -20,44 +21,50 @@ __all__ = ["BatchNorm2d", "BatchNorm2dBackward"]
 class BatchNorm2dBackward(Function):
     """(x - mean)/√(var + eps)·gamma + beta for each channel, with the batch's statistics or with fixed ones.
 
-    `mean` and `var` None: the batch's own, through which the gradient flows [Ioffe & Szegedy, 2015]. After `forward`,
-    `batch_mean` and `batch_var` (biased) hold what was used.
+    `mean` and `var` None: the batch's own, through which the gradient flows [Ioffe & Szegedy, 2015]; `track`, if given,
+    is told them (var biased, divisor n).
     """
 
     eps: float
     mean: Array | None
     var: Array | None
+    track: Callable[[Array, Array, int], None] | None = None
 
     def forward(self, x: Array, gamma: Array, beta: Array) -> Array:
         """Normalize, scale and shift."""
+        rows, self.channels, width = as_rows(x), x.shape[1], x.shape[3]
+        self.shape, self.count = x.shape, x.size // x.shape[1]
         if self.mean is None or self.var is None:
-            self.batch_mean: Array = x.mean(axis=(0, 2, 3))
-            centered = x - self.batch_mean[:, None, None]
-            self.batch_var: Array = np.mean(centered * centered, axis=(0, 2, 3))
+            mean = channel_sums(rows, self.channels) / self.count
+            centered = rows - tiled(mean, width)
+            var = channel_sums(centered * centered, self.channels) / self.count
+            if self.track is not None:
+                self.track(mean, var, self.count)
         else:
-            self.batch_mean, self.batch_var = self.mean.astype(x.dtype), self.var.astype(x.dtype)
-            centered = x - self.batch_mean[:, None, None]
-        self.inverse_std = 1 / np.sqrt(self.batch_var + x.dtype.type(self.eps))
-        self.gamma = gamma
-        centered *= self.inverse_std[:, None, None]
+            var = self.var.astype(x.dtype)
+            centered = rows - tiled(self.mean.astype(x.dtype), width)
+        self.inverse_std, self.gamma = 1 / np.sqrt(var + x.dtype.type(self.eps)), gamma
+        centered *= tiled(self.inverse_std, width)
         self.normalized = centered
-        out: Array = centered * gamma[:, None, None]
-        out += beta[:, None, None]
-        return out
+        out = centered * tiled(gamma, width)
+        out += tiled(beta, width)
+        return from_rows(out, x.shape)
 
     def backward(self, grad: Array) -> tuple[Array | None, ...]:
         """d/dx = γ/σ·(g - mean(g) - x̂·mean(g·x̂)); the two means vanish for fixed statistics."""
-        weighted = grad * self.normalized
-        grad_beta, grad_gamma = grad.sum(axis=(0, 2, 3)), weighted.sum(axis=(0, 2, 3))
-        grad_x = None
-        if self.needs[0]:
-            grad_x = grad
-            if self.mean is None:
-                count = grad.dtype.type(grad.size // grad.shape[1])
-                grad_x = grad - (grad_beta / count)[:, None, None]
-                grad_x -= self.normalized * (grad_gamma / count)[:, None, None]
-            grad_x = grad_x * (self.gamma * self.inverse_std)[:, None, None]
-        return grad_x, grad_gamma, grad_beta
+        rows, width = as_rows(grad), self.shape[3]
+        grad_beta = channel_sums(rows, self.channels)
+        grad_gamma = channel_sums(rows * self.normalized, self.channels)
+        if not self.needs[0]:
+            return None, grad_gamma, grad_beta
+        scale = tiled(self.gamma * self.inverse_std, width)
+        if self.mean is not None:
+            return from_rows(rows * scale, self.shape), grad_gamma, grad_beta
+        grad_x = self.normalized * tiled(-grad_gamma / self.count, width)
+        grad_x += rows
+        grad_x -= tiled(grad_beta / self.count, width)
+        grad_x *= scale
+        return from_rows(grad_x, self.shape), grad_gamma, grad_beta
 
 
 class BatchNorm2d(Layer):
@@ -87,22 +94,25 @@ class BatchNorm2d(Layer):
                 f"(batch, {self.num_features}, height, width)."
             )
         if self.training:
-            self._track(x.data)
-            return BatchNorm2dBackward.run(x, self.gamma, self.beta, eps=self.eps, mean=None, var=None)
+            own = {"mean": None, "var": None, "track": self._track}
+            return BatchNorm2dBackward.run(x, self.gamma, self.beta, eps=self.eps, **own)
         if is_grad_enabled():
             fixed = {"mean": self.running_mean, "var": self.running_var}
             return BatchNorm2dBackward.run(x, self.gamma, self.beta, eps=self.eps, **fixed)
         scale = self.gamma.data / np.sqrt(self.running_var + np.float32(self.eps))
-        out = x.data * scale[:, None, None]
-        out += (self.beta.data - self.running_mean * scale)[:, None, None]
-        return Tensor._wrap(out)
+        shift = self.beta.data - self.running_mean * scale
+        if len(x.data) == 1:  # arranging rows costs more than they save: 13 µs, not 9, for 8x8 with 16 channels
+            out = x.data * scale[:, None, None]
+            out += shift[:, None, None]
+            return Tensor._wrap(out)
+        out = as_rows(x.data) * tiled(scale, x.shape[3])
+        out += tiled(shift, x.shape[3])
+        return Tensor._wrap(from_rows(out, x.shape))
 
-    def _track(self, x: Array) -> None:
-        count = x.size // self.num_features
+    def _track(self, mean: Array, var: Array, count: int) -> None:
         keep, new = np.float32(1 - self.momentum), np.float32(self.momentum)
-        unbiased = x.var(axis=(0, 2, 3)) * np.float32(count / max(count - 1, 1))
-        self.running_mean = keep * self.running_mean + new * x.mean(axis=(0, 2, 3))
-        self.running_var = keep * self.running_var + new * unbiased
+        self.running_mean = keep * self.running_mean + new * mean
+        self.running_var = keep * self.running_var + new * np.float32(count / max(count - 1, 1)) * var
 
     def parameters(self) -> list[Tensor]:
         """Return [gamma, beta]."""

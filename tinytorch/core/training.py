@@ -185,7 +185,7 @@ class Trainer:
         if unknown := set(stored) - set(self._arrays()):
             raise ValueError(f"{path}: found {sorted(unknown)}, which this model and optimizer do not have.")
         for i, p in enumerate(self.model.parameters()):
-            p.data = stored[f"parameter.{i}"]
+            p.data[...] = stored[f"parameter.{i}"]  # in place: convolution weights keep their memory layout
         for i, name, array in _running_statistics(self.model):
             array[...] = stored[f"running.{i}.{name}"]
         for kind, buffers in _optimizer_buffers(self.optimizer).items():
@@ -281,7 +281,7 @@ def fit(
 ) -> list[dict[str, float | int | None]]:
     """Train `model` in place for classification and leave it in eval mode; return one record for each epoch.
 
-    A record is {epoch (from 1), train_loss, validation_accuracy (None without validation), lr}. Order of samples and
+    A record is {epoch (from 1), train_loss, validation_accuracy (None without validation images), lr}. Order of samples and
     dropout follow from `seed` alone, so the same call gives the same bits on the same machine. Raises ValueError if
     there is nothing to train on and TinyTorchError if the loss stops being a number.
     """
@@ -305,7 +305,7 @@ def fit(
             loss = trainer.train_epoch(_batches(train, settings.batch_size, rng))
             if not math.isfinite(loss):
                 raise TinyTorchError(f"Training diverged in epoch {epoch}: the loss is {loss}. Lower lr={settings.lr}.")
-            accuracy = None if validation is None else _accuracy(model, validation)
+            accuracy = _accuracy(model, validation) if validation is not None and len(validation) else None
             lr = trainer.history["learning_rates"][-1]
             history.append({"epoch": epoch, "train_loss": loss, "validation_accuracy": accuracy, "lr": lr})
     finally:

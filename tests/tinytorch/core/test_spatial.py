@@ -82,10 +82,12 @@ def test_batch_norm_evaluation_uses_the_running_values():
     with_graph = layer(x)
     with no_grad():
         without = layer(x)
+        alone = np.concatenate([layer(x[i : i + 1]).data for i in range(3)])
     mean, std = np.array([1.0, -1.0]), np.sqrt(np.array([4.0, 0.25]) + 1e-5)
     expected = (x.data - mean[:, None, None]) / std[:, None, None]
     np.testing.assert_allclose(with_graph.data, expected, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(without.data, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(alone, without.data)
     np.testing.assert_array_equal(layer.running_mean, [1.0, -1.0])
     assert layer.train() is layer
 
