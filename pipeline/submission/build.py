@@ -6,10 +6,11 @@ submitted run was measured. Every field of version 1, the course's own format, k
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.core.keys import digest_value
+from pipeline.core.keys import digest_bytes
 from pipeline.submission.candidate import Candidate, ModelResult
 from pipeline.submission.compare import compare_accuracy, compare_size, speed_verdicts
 from pipeline.submission.goals import decide, limits_of
@@ -125,9 +126,14 @@ def _experiment(spec: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "name": spec["name"],
         "description": document.get("description") or "",
-        "digest": digest_value(document),
+        "digest": _document_digest(document),
         "document": document,
     }
+
+
+def _document_digest(document: Mapping[str, Any]) -> str:
+    """Return the digest that the experiment itself has: anyone can compute it again from the embedded document."""
+    return digest_bytes(json.dumps(document, sort_keys=True).encode())
 
 
 def _measurement(chosen: Candidate) -> dict[str, Any]:
@@ -199,7 +205,7 @@ def _provenance(
 ) -> dict[str, Any]:
     return {
         "command": f"python -m pipeline run {spec['name']}.yaml",
-        "experiment": digest_value(spec["experiment"]),
+        "experiment": _document_digest(spec["experiment"]),
         "code": None,  # as the command, the run's own business: see `stamp`
         "data": {
             "name": chosen.info["name"],

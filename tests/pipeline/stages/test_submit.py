@@ -131,3 +131,16 @@ def test_a_run_without_profile_has_none() -> None:
     values = handed_over()
     del values["profile.0"]
     assert submit.execute(SPEC, as_inputs(values))["submission"]["profile"] is None
+
+
+@pytest.mark.parametrize(
+    ("written", "point", "name"),
+    [("mlp", {}, "mlp"), ("${net}", {"net": "cnn"}, "cnn"), ("mlp", {"model.arch": "resnet"}, "resnet")],
+)
+def test_the_model_is_named_by_its_architecture(written: str, point: dict[str, Any], name: str) -> None:
+    """Also where the sweep varies it."""
+    spec = json.loads(json.dumps(SPEC))
+    spec["experiment"]["model"]["arch"] = written
+    spec["runs"][0]["point"] = point
+    submission = submit.execute(spec, as_inputs(handed_over()))["submission"]
+    assert submission["baseline"]["model_name"] == name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -90,3 +91,10 @@ def test_the_sample_of_the_report_tests_is_what_is_built_today(submission: dict[
     """tests/pipeline/report/submission.json stands for a built submission; this test says when to write it anew."""
     path = Path(__file__).parents[1] / "report" / "submission.json"
     assert json.loads(path.read_text(encoding="utf-8")) == json.loads(dump_submission(submission))
+
+
+def test_the_experiments_digest_can_be_computed_from_the_embedded_document(submission: dict[str, Any]) -> None:
+    """By anyone, with a JSON library."""
+    text = json.dumps(submission["experiment"]["document"], sort_keys=True)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    assert submission["experiment"]["digest"] == submission["provenance"]["experiment"] == digest
