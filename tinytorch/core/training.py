@@ -281,8 +281,8 @@ def fit(
 ) -> list[dict[str, float | int | None]]:
     """Train `model` in place for classification and leave it in eval mode; return one record for each epoch.
 
-    A record is {epoch (from 1), train_loss, validation_accuracy (None without validation images), lr}. Order of samples and
-    dropout follow from `seed` alone, so the same call gives the same bits on the same machine. Raises ValueError if
+    A record is {epoch (from 1), train_loss, validation_accuracy (None without validation images), lr}. Order of samples
+    and dropout follow from `seed` alone, so the same call gives the same bits on the same machine. Raises ValueError if
     there is nothing to train on and TinyTorchError if the loss stops being a number.
     """
     if not len(train):
