@@ -3,44 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-__all__ = ["Accuracy", "McNemar", "accuracy", "mcnemar", "wilson_interval"]
+__all__ = ["McNemar", "mcnemar", "wilson_interval"]
 
 # Below this many discordant pairs the chi-square approximation is poor, and the exact test is used
 # (McNemar 1947; the limit of 25 is Fagerland, Lydersen & Laake 2013, BMC Med. Res. Methodol. 13:91).
 _EXACT_BELOW = 25
-
-
-@dataclass(frozen=True)
-class Accuracy:
-    """Items answered correctly out of those evaluated, with the interval of the true rate."""
-
-    correct: int
-    evaluated: int
-    interval: tuple[float, float]
-    confidence: float
-    method: str = "wilson"
-
-    @property
-    def accuracy(self) -> float:
-        """The share answered correctly, 0 to 1."""
-        return self.correct / self.evaluated
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the record that metrics and submissions hold."""
-        return {
-            "accuracy": self.accuracy,
-            "correct": self.correct,
-            "evaluated": self.evaluated,
-            "interval": list(self.interval),
-            "confidence": self.confidence,
-            "method": self.method,
-        }
 
 
 @dataclass(frozen=True)
@@ -51,14 +23,6 @@ class McNemar:
     only_candidate: int
     p_value: float
     method: str
-
-
-def accuracy(predictions: NDArray[np.int64], labels: NDArray[np.int64], confidence: float = 0.95) -> Accuracy:
-    """Count the predictions (N,) that equal the labels (N,); raises ValueError for other shapes or no items."""
-    if predictions.shape != labels.shape or predictions.ndim != 1:
-        raise ValueError(f"predictions {predictions.shape} and labels {labels.shape} must both be (N,)")
-    correct = int(np.count_nonzero(predictions == labels))
-    return Accuracy(correct, len(labels), wilson_interval(correct, len(labels), confidence), confidence)
 
 
 def wilson_interval(correct: int, evaluated: int, confidence: float = 0.95) -> tuple[float, float]:

@@ -1,10 +1,10 @@
-"""Accuracy with Wilson's interval, and McNemar's test, against scipy.stats and by simulation."""
+"""Wilson's interval of an accuracy, and McNemar's test, against scipy.stats and by simulation."""
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from pipeline.stats.accuracy import accuracy, mcnemar, wilson_interval
+from pipeline.stats.accuracy import mcnemar, wilson_interval
 
 
 @pytest.mark.parametrize(("correct", "evaluated"), [(0, 1), (0, 50), (350, 360), (7, 9), (360, 360)])
@@ -28,15 +28,6 @@ def test_wilson_refuses_what_is_not_a_rate(correct, evaluated):
     """More correct than evaluated, or nothing evaluated, is an error, not a number."""
     with pytest.raises(ValueError, match="is not a rate"):
         wilson_interval(correct, evaluated)
-
-
-def test_accuracy_counts_equal_labels():
-    """The record holds the share, the counts and the interval."""
-    record = accuracy(np.array([1, 2, 3, 3]), np.array([1, 2, 3, 4])).to_json()
-    assert (record["accuracy"], record["correct"], record["evaluated"]) == (0.75, 3, 4)
-    assert record["interval"] == list(wilson_interval(3, 4))
-    with pytest.raises(ValueError, match="must both be"):
-        accuracy(np.array([1, 2]), np.array([1, 2, 3]))
 
 
 def answers(both, only_a, only_b, neither):
