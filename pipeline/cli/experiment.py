@@ -6,10 +6,9 @@ import argparse
 import os
 from pathlib import Path
 
-from pipeline.config.build import build, checked_digest
-from pipeline.config.load import load
-from pipeline.core.errors import ConfigError
-from pipeline.core.experiment import Experiment
+from pipeline.config.identity import checked_digest
+from pipeline.config.read import read_text
+from pipeline.core.experiment import Experiment, as_json, experiment_from_json
 from pipeline.store.local import LocalStore
 
 __all__ = ["add_experiment_arguments", "add_store_argument", "open_experiment", "open_store"]
@@ -44,13 +43,18 @@ def open_store(args: argparse.Namespace) -> LocalStore:
 
 
 def open_experiment(args: argparse.Namespace, store: LocalStore) -> Experiment:
-    """Read, check and expand the file. That a file was found valid is remembered by its content; raises ConfigError."""
-    document = load(Path(args.file))
-    digest = checked_digest(document, args.set, args.sweep)
-    if store.recall("checked", digest) is None:
-        from pipeline.config.check import check
+    """Read, check and expand the file; raises ConfigError with all problems.
 
-        if problems := check(document, args.set, args.sweep):
-            raise ConfigError(problems)
-        store.remember("checked", {digest: True})
-    return build(document, args.set, args.sweep, checked=True)
+    What a valid text described is remembered, so that a run with nothing to do parses no YAML.
+    """
+    text = read_text(args.file)
+    digest = checked_digest(text, args.set, args.sweep)
+    known = store.recall("experiment", digest)
+    if known is not None:
+        return experiment_from_json(known, args.file)
+    from pipeline.config.build import build
+    from pipeline.config.load import loads
+
+    experiment = build(loads(text, args.file), args.set, args.sweep)
+    store.remember("experiment", {digest: as_json(experiment)})
+    return experiment

@@ -18,8 +18,10 @@ from pipeline.cli.experiment import add_experiment_arguments, open_experiment, o
 from pipeline.cli.progress import Progress
 from pipeline.core.errors import EnvironmentProblem, PipelineError, StageFailed, UserError
 from pipeline.core.event import Outcome
-from pipeline.report.terminal import render
+from pipeline.core.keys import digest_value
+from pipeline.execute.environment import CodeDigests
 from pipeline.run import RunResult, run_experiment
+from pipeline.store.local import LocalStore
 from tinytorch.errors import DataFileError, TinyTorchError
 
 __all__ = ["configure", "run"]
@@ -44,7 +46,7 @@ def run(args: argparse.Namespace) -> Answer:
     result = run_experiment(experiment, store, folder, progress, command=_command(args), fresh=args.fresh)
     if result.failures:
         raise _failure(result, folder)
-    return _answer(result)
+    return _answer(result, store)
 
 
 def _command(args: argparse.Namespace) -> str:
@@ -56,13 +58,11 @@ def _command(args: argparse.Namespace) -> str:
     return shlex.join(["python", "-m", "pipeline", "run", file, *overrides])
 
 
-def _answer(result: RunResult) -> Answer:
+def _answer(result: RunResult, store: LocalStore) -> Answer:
     submission = result.submission
     lines = [_count_line(result)]
     if submission is not None:
-        width = shutil.get_terminal_size((100, 24)).columns
-        colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-        lines += ["", render(submission, width=width, colour=colour)]
+        lines += ["", _rendered(submission, store)]
     lines += ["", *(f"{name:<11} {path}" for name, path in result.files.items())]
     document = {
         "nodes": {outcome.value: result.count(outcome) for outcome in Outcome},
@@ -70,6 +70,21 @@ def _answer(result: RunResult) -> Answer:
         "files": {name: str(path) for name, path in result.files.items()},
     }
     return Answer("\n".join(lines), document, _exit_code(submission))
+
+
+def _rendered(submission: dict[str, Any], store: LocalStore) -> str:
+    """Return the result table; it is remembered, because rendering takes as long as finding that nothing is to do."""
+    width = shutil.get_terminal_size((100, 24)).columns
+    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    code = CodeDigests(store).module_digest("pipeline.report.terminal")
+    name = digest_value([submission, width, colour, code])
+    known = store.recall("rendered", name)
+    if known is None:
+        from pipeline.report.terminal import render
+
+        known = render(submission, width=width, colour=colour)
+        store.remember("rendered", {name: known})
+    return str(known)
 
 
 def _count_line(result: RunResult) -> str:

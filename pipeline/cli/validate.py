@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.cli.answer import Answer
-from pipeline.config.check import check
-from pipeline.config.load import load
 from pipeline.core.errors import ConfigError, PipelineError, Problem, render_problems
 
 __all__ = ["configure", "run"]
@@ -44,6 +42,9 @@ def _check(path: Path) -> dict[str, Any]:
 
 
 def _experiment(path: Path) -> tuple[str, list[Problem]]:
+    from pipeline.config.check import check
+    from pipeline.config.load import load
+
     return "experiment", check(load(path))
 
 

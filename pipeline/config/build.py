@@ -11,12 +11,10 @@ import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
-from pathlib import Path as FilePath
 
 from pipeline.config.document import Document
 from pipeline.config.overrides import override
-from pipeline.config.schema import SCHEMA_NAME, fill, step_names
+from pipeline.config.schema import fill, step_names
 from pipeline.config.template import Template, make_template, per_point, resolve
 from pipeline.core.errors import ConfigError
 from pipeline.core.experiment import (
@@ -33,28 +31,15 @@ from pipeline.core.experiment import (
     TrainSpec,
 )
 from pipeline.core.sweep import Point, canonical, label, short_names
-from pipeline.schemas import schema_path
 
-__all__ = ["build", "checked_digest"]
-
-_REPOSITORY = FilePath(__file__).resolve().parents[2]
-# What decides whether a file is valid; a change to any of these makes every file be checked again.
-_CHECKER = (
-    "pipeline/config/*.py",
-    "pipeline/core/experiment.py",
-    "pipeline/core/sweep.py",
-    "tinytorch/arguments.py",
-    "tinytorch/data/*.py",
-    "tinytorch/models/*.py",
-    "tinytorch/passes/*.py",
-)
+__all__ = ["build"]
 
 
 def build(document: Document, set_: Sequence[str] = (), sweep: Sequence[str] = (), checked: bool = False) -> Experiment:
     """Return the experiment that a document describes, under the command line's overrides.
 
-    `checked` says that `check` found no problem in the document with these overrides, now or when its `checked_digest`
-    was remembered; otherwise it is checked here. Raises ConfigError with all problems.
+    `checked` says that `check` found no problem in the document with these overrides; otherwise it is checked here.
+    Raises ConfigError with all problems.
     """
     if not checked:
         # By name: the checker imports jsonschema and builds models, and needs this package itself.
@@ -77,14 +62,6 @@ def build(document: Document, set_: Sequence[str] = (), sweep: Sequence[str] = (
         source=SourceInfo(document.path, _digest(json.dumps(resolved_document, sort_keys=True))),
         document=resolved_document,
     )
-
-
-def checked_digest(document: Document, set_: Sequence[str] = (), sweep: Sequence[str] = ()) -> str:
-    """Return the sha256 under which to remember that a document with these overrides was found valid.
-
-    It changes with the text, the overrides, the schema, the code that checks and the names it checks against.
-    """
-    return _digest(json.dumps([document.text, list(set_), list(sweep), _checker_digest()]))
 
 
 def _runs(template: Template, seeds: Sequence[int]) -> tuple[Run, ...]:
@@ -163,12 +140,6 @@ def _normalized(data: Mapping[str, JSON]) -> JSON:
     """Return a document that says the same as `data` in the one way that layout and notation cannot change."""
     filled = fill(data)
     return {key: canonical(value) if key in ("sweep", "vars") else value for key, value in filled.items()}
-
-
-@cache
-def _checker_digest() -> str:
-    files = [schema_path(SCHEMA_NAME), *(path for pattern in _CHECKER for path in sorted(_REPOSITORY.glob(pattern)))]
-    return _digest("".join(_digest(path.read_bytes()) for path in files))
 
 
 def _digest(content: str | bytes) -> str:

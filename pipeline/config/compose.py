@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from pipeline.config.document import Document, Mark, Position, split_lines
+from pipeline.config.document import Document, Mark, Position
 from pipeline.config.paths import Path
+from pipeline.config.read import split_lines
 from pipeline.config.scalars import ScalarError, refused_tag, resolve_plain, resolve_tagged
 from pipeline.config.syntax import explain_syntax
 from pipeline.core.errors import ConfigError, InternalError, Problem

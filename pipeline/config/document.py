@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
 from pipeline.config.paths import Path, format_path
+from pipeline.config.read import split_lines
 from pipeline.core.errors import Problem
 from pipeline.core.experiment import JSON
 
-__all__ = ["Document", "Mark", "Position", "split_lines"]
-
-_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # what libyaml counts as the end of a line
+__all__ = ["Document", "Mark", "Position"]
 
 
 class Mark(NamedTuple):
@@ -76,8 +74,3 @@ class Document:
             hint=hint,
             line=line,
         )
-
-
-def split_lines(text: str) -> list[str]:
-    """Return the lines of a text without their ends."""
-    return _BREAK.split(text)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
-import stat
-from pathlib import Path
 
 from pipeline.config.compose import compose
-from pipeline.config.document import Document, split_lines
-from pipeline.core.errors import ConfigError, Problem
+from pipeline.config.document import Document
+from pipeline.config.read import read_text, split_lines, unreadable
+from pipeline.core.errors import ConfigError
 
-__all__ = ["MAX_BYTES", "load", "loads"]
+__all__ = ["load", "loads"]
 
-MAX_BYTES = 1 << 20  # a large sweep takes some 20 KB
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # YAML 1.2.2, 5.1
 _HINT = "`pipeline init` writes a commented file to start from"
 
@@ -26,7 +23,7 @@ def load(path: str | os.PathLike[str]) -> Document:
     others. Raises ConfigError if the file cannot be read as YAML at all.
     """
     name = os.fspath(path)
-    return loads(_decode(_read(name), name), name)
+    return loads(read_text(name), name)
 
 
 def loads(text: str, name: str = "<text>") -> Document:
@@ -35,14 +32,14 @@ def loads(text: str, name: str = "<text>") -> Document:
     bad = _UNPRINTABLE.search(text)
     if bad is not None:
         lines = split_lines(text[: bad.start()])
-        raise _unreadable(
+        raise unreadable(
             name,
             f"there is a control character (U+{ord(bad[0]):04X}) here; an experiment file is plain text",
             place=(len(lines), len(lines[-1]) + 1),
         )
     document = compose(text, name)
     if document.data is None:
-        raise _unreadable(name, "the file is empty; an experiment has name, data, model and optimize", hint=_HINT)
+        raise unreadable(name, "the file is empty; an experiment has name, data, model and optimize", hint=_HINT)
     if not isinstance(document.data, dict):
         found = "a list" if isinstance(document.data, list) else "a single value"
         problem = document.problem(
@@ -50,62 +47,3 @@ def loads(text: str, name: str = "<text>") -> Document:
         )
         raise ConfigError([problem])
     return document
-
-
-def _read(name: str) -> bytes:
-    """Return a regular file's bytes, refusing what is no file or too large before reading it."""
-    try:
-        mode = os.stat(name).st_mode
-        if stat.S_ISDIR(mode):
-            raise _unreadable(name, "this is a folder, not an experiment file", hint=_yaml_files(name))
-        if not stat.S_ISREG(mode):
-            raise _unreadable(name, "this is not a regular file")
-        with open(name, "rb") as file:
-            raw = file.read(MAX_BYTES + 1)
-    except FileNotFoundError as error:
-        raise _unreadable(name, "there is no such file", hint=_similar_files(name)) from error
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        reason = getattr(error, "strerror", None) or str(error)
-        raise _unreadable(name, f"the file cannot be read: {reason}") from error
-    if len(raw) > MAX_BYTES:
-        raise _unreadable(name, f"the file is larger than {MAX_BYTES >> 20} MiB", code="E103")
-    return raw
-
-
-def _decode(raw: bytes, name: str) -> str:
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        before = raw[: error.start].decode("utf-8", "replace")
-        lines = split_lines(before)
-        if b"\0" in raw[:4096]:
-            raise _unreadable(name, "this is a binary file, not an experiment file") from error
-        message = f"this is not UTF-8 text: byte 0x{raw[error.start]:02x} is not valid here"
-        raise _unreadable(name, message, place=(len(lines), len(lines[-1]) + 1)) from error
-
-
-def _unreadable(
-    name: str, message: str, *, code: str = "E101", place: tuple[int, int] = (1, 1), hint: str = ""
-) -> ConfigError:
-    line, column = place
-    return ConfigError([Problem(code, f"{name}:{line}:{column}", "", message, column=column, line=line, hint=hint)])
-
-
-def _similar_files(name: str) -> str:
-    """Return a hint with the file of the same folder whose name is nearest."""
-    path = Path(name)
-    try:
-        names = sorted(item.name for item in path.parent.iterdir() if item.suffix in (".yaml", ".yml"))
-    except (OSError, ValueError):
-        return ""
-    nearest = difflib.get_close_matches(path.name, names, n=1, cutoff=0.5)
-    return f"did you mean {path.parent / nearest[0]}?" if nearest else ""
-
-
-def _yaml_files(folder: str) -> str:
-    """Return a hint with the experiment files a folder holds."""
-    try:
-        names = sorted(item.name for item in Path(folder).iterdir() if item.suffix in (".yaml", ".yml"))
-    except OSError:
-        return ""
-    return f"it holds {', '.join(names[:8])}" if names else "it holds no .yaml file"

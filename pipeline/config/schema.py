@@ -10,13 +10,13 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.config.identity import SCHEMA_NAME
 from pipeline.config.paths import Path
 from pipeline.core.experiment import JSON
 from pipeline.schemas import read_schema
 
-__all__ = ["Node", "SCHEMA_NAME", "fill", "keys_at", "node_at", "order_of", "root", "step_names"]
+__all__ = ["Node", "fill", "keys_at", "node_at", "order_of", "root", "step_names"]
 
-SCHEMA_NAME = "experiment.v1"
 Node = Mapping[str, Any]
 
 _STEP = "#/$defs/step"  # holds one of its keys, so that the others' defaults are not filled in

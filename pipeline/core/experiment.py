@@ -23,6 +23,7 @@ __all__ = [
     "Step",
     "TrainSpec",
     "as_json",
+    "experiment_from_json",
 ]
 
 JSON = Any  # None, bool, int, float, str, list of JSON, dict of str to JSON
@@ -141,6 +142,33 @@ class Experiment:
     outputs: Outputs
     source: SourceInfo
     document: Mapping[str, JSON]
+
+
+def experiment_from_json(data: Mapping[str, JSON], path: str) -> Experiment:
+    """Rebuild an experiment from what `as_json` gave; `path` is where its file lies now."""
+    return Experiment(
+        **{
+            **data,
+            "runs": tuple(_run_from_json(run) for run in data["runs"]),
+            "goals": tuple(Goal(**goal) for goal in data["goals"]),
+            "outputs": Outputs(tuple(data["outputs"]["report"]), data["outputs"]["submission"]),
+            "source": SourceInfo(path, data["source"]["digest"]),
+        }
+    )
+
+
+def _run_from_json(run: Mapping[str, JSON]) -> Run:
+    model, benchmark = run["model"], run["benchmark"]
+    lists = {name: tuple(benchmark[name]) for name in ("batch_sizes", "threads")}
+    return Run(
+        **{
+            **run,
+            "data": DataSpec(**run["data"]),
+            "model": ModelSpec(model["arch"], model["args"], TrainSpec(**model["train"])),
+            "steps": tuple(Step(**step) for step in run["steps"]),
+            "benchmark": BenchmarkSpec(**{**benchmark, **lists}),
+        }
+    )
 
 
 def as_json(value: Any) -> JSON:

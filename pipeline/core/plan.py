@@ -210,6 +210,7 @@ def _submit_spec(experiment: Experiment) -> dict[str, Any]:
             {
                 "index": run.index,
                 "label": run.label,
+                "arch": run.model.arch,
                 "seed": run.seed,
                 "point": as_json(run.point),
                 "steps": [{"id": step.id, "use": step.use, "params": as_json(step.params)} for step in run.steps],

@@ -13,7 +13,7 @@ __all__ = ["execute"]
 
 
 def execute(spec: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
-    """Apply `spec["pass"]`; raises NoEffectError when it matches or changes nothing and the file does not allow that."""
+    """Apply `spec["pass"]`; raises NoEffectError when it changes nothing and the file does not allow that."""
     technique = load_pass(spec["pass"])
     settings = technique.Settings.from_params(spec["params"])
     data = {role: Split.from_arrays(inputs[role]) for role in inputs if role != "model"}

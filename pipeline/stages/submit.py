@@ -40,7 +40,7 @@ def _candidate(spec: Mapping[str, Any], run: Mapping[str, Any], inputs: Inputs) 
         label=run["label"],
         seed=run["seed"],
         point=run["point"],
-        arch=_arch(spec["experiment"], run),
+        arch=run["arch"],
         steps=tuple(run["steps"]),
         baseline=_model(inputs, "baseline", i),
         optimized=_model(inputs, "optimized", i),
@@ -51,13 +51,6 @@ def _candidate(spec: Mapping[str, Any], run: Mapping[str, Any], inputs: Inputs) 
         data={role: inputs.digest(f"data.{role}.{i}") for role in _ROLES},
         info=inputs[f"data.info.{i}"],
     )
-
-
-def _arch(document: Mapping[str, Any], run: Mapping[str, Any]) -> str:
-    """Return the name of the architecture, which a sweep can vary by its path or by a variable."""
-    point, written = run["point"], str(document["model"]["arch"])
-    variable = written.removeprefix("${").removesuffix("}")
-    return str(point.get("model.arch", point.get(variable, written) if written.startswith("${") else written))
 
 
 def _model(inputs: Inputs, side: str, i: int) -> ModelResult:

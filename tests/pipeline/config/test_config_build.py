@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from pipeline.config.build import build, checked_digest
+from pipeline.config.build import build
 from pipeline.config.dump import dump
+from pipeline.config.identity import checked_digest
 from pipeline.config.load import loads
 from pipeline.core.errors import ConfigError
-from pipeline.core.experiment import BenchmarkSpec, Experiment, Outputs, TrainSpec
+from pipeline.core.experiment import BenchmarkSpec, Experiment, Outputs, TrainSpec, as_json, experiment_from_json
 from pipeline.schemas import experiment_names, read_experiment
 
 MINIMAL = (
@@ -186,8 +187,9 @@ def test_a_document_with_a_duplicate_key_is_never_built() -> None:
 def test_building_imports_nothing_heavy() -> None:
     """Reading and building a checked file needs neither jsonschema nor NumPy."""
     code = (
-        "import sys; from pipeline.config.load import loads; from pipeline.config.build import build, checked_digest;"
-        f"d = loads({MINIMAL!r}); checked_digest(d); build(d, checked=True);"
+        "import sys; from pipeline.config.load import loads; from pipeline.config.build import build;"
+        "from pipeline.config.identity import checked_digest;"
+        f"d = loads({MINIMAL!r}); checked_digest('x'); build(d, checked=True);"
         "print([name for name in ('jsonschema', 'numpy', 'scipy', 'rich') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -195,12 +197,17 @@ def test_building_imports_nothing_heavy() -> None:
 
 
 def test_the_checked_digest_knows_text_and_overrides() -> None:
-    """Whatever can make a valid file invalid changes the digest; the file's name does not."""
+    """Whatever can make a valid file invalid changes the digest."""
     digests = {
-        checked_digest(loads(MINIMAL)),
-        checked_digest(loads(MINIMAL + "#")),
-        checked_digest(loads(MINIMAL), ["a=1"]),
-        checked_digest(loads(MINIMAL), (), ["a=1"]),
+        checked_digest(MINIMAL),
+        checked_digest(MINIMAL + "#"),
+        checked_digest(MINIMAL, ["a=1"]),
+        checked_digest(MINIMAL, (), ["a=1"]),
     }
     assert len(digests) == 4
-    assert checked_digest(loads(MINIMAL, "a.yaml")) == checked_digest(loads(MINIMAL, "b.yaml"))
+
+
+def test_an_experiment_survives_json() -> None:
+    """What is remembered of a valid file is the whole experiment, under the path it has now."""
+    experiment = build(loads(MINIMAL, "a.yaml"))
+    assert experiment_from_json(json.loads(json.dumps(as_json(experiment))), "a.yaml") == experiment

@@ -10,7 +10,8 @@ import pytest
 
 from pipeline.config.check import check
 from pipeline.config.compose import MAX_DEPTH, MAX_NODES
-from pipeline.config.load import MAX_BYTES, load, loads
+from pipeline.config.load import load, loads
+from pipeline.config.read import MAX_BYTES
 from pipeline.core.errors import ConfigError, render_problems
 from pipeline.schemas import read_experiment
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline.submission.stamp import stamp
 from pipeline.submission.validate import find_problems
-from pipeline.submission.write import dump_submission, write_submission
+from pipeline.submission.write import dump_submission
 
 CODE = {"train": "0" * 64}
 
@@ -54,12 +53,3 @@ def test_what_is_no_json_number_is_not_written(submission: dict[str, Any]) -> No
     submission["improvements"]["speedup"] = float("nan")
     with pytest.raises(ValueError, match="JSON"):
         dump_submission(submission)
-
-
-def test_a_file_is_replaced_whole(submission: dict[str, Any], tmp_path: Path) -> None:
-    """Nothing but the file is left in the folder."""
-    path = tmp_path / "submission.json"
-    path.write_text("old")
-    write_submission(submission, path)
-    assert path.read_text(encoding="utf-8") == dump_submission(submission)
-    assert list(tmp_path.iterdir()) == [path]
