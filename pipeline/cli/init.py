@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from pipeline.cli.answer import Answer
 from pipeline.core.errors import UserError
-from pipeline.schemas import experiment_names, read_experiment
+from pipeline.schemas import experiment_names, read_experiment, schema_path
 from pipeline.store.objects import write_atomically
 
 __all__ = ["configure", "run"]
@@ -34,8 +35,15 @@ def run(args: argparse.Namespace) -> Answer:
     if path.exists() and not args.force:
         raise UserError(f"{path} exists", hint="choose another name, or overwrite it with --force")
     try:
-        write_atomically(path, read_experiment(args.example).encode())
+        write_atomically(path, _starter(args.example, path).encode())
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror}") from error
     text = f"wrote {path}\n\nnext:\n  python -m pipeline plan {path}\n  python -m pipeline run {path}"
     return Answer(text, {"path": str(path), "example": args.example})
+
+
+def _starter(example: str, path: Path) -> str:
+    """Return the example's text; its first line tells editors where the schema lies, seen from `path`."""
+    _, _, rest = read_experiment(example).partition("\n")
+    schema = os.path.relpath(schema_path("experiment.v1"), path.absolute().parent)
+    return f"# yaml-language-server: $schema={Path(schema).as_posix()}\n{rest}"

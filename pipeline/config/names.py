@@ -19,7 +19,7 @@ from pipeline.config.paths import Path
 from pipeline.core.experiment import JSON
 from tinytorch.data import DATASETS, load_dataset_module
 from tinytorch.models import MODELS, load_model_module
-from tinytorch.passes import load_pass, resolve
+from tinytorch.passes import KINDS, resolve
 from tinytorch.passes.targets import match
 
 __all__ = ["Layers", "data_findings", "model_layers", "step_findings"]
@@ -96,7 +96,7 @@ def step_findings(index: int, step: Mapping[str, JSON], layers: Layers, quantize
                 "E134", path, f"{use} comes after quantize, and integer weights cannot be trained", at_key=True
             )
         return
-    names = layers.of(load_pass(resolve(use, params)[0]).KINDS)
+    names = layers.of(KINDS[resolve(use, params)[0]])
     unmatched = list(_unmatched_globs(params, names, layers, path))
     yield from unmatched
     if unmatched:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -47,6 +48,7 @@ class Oracle:
         self.stages = stages
         self.environment = Environment(store)
         self._fresh = fresh
+        self._since = time.time()
 
     def decide(self, node: Node, inputs: Mapping[str, Artifact]) -> Decision:
         """Make the node's key from its inputs' content and look it up."""
@@ -82,11 +84,13 @@ class Oracle:
         for record in self.store.recent(preimage.stage):
             if record.preimage.params.get("pass") != preimage.params.get("pass"):
                 continue  # another pass's result explains nothing
+            if record.finished_at > self._since:
+                continue  # and one from this very run does not say what changed since the last
             changes = differences(record.preimage, preimage)
             if nearest is None or _distance(changes) < _distance(nearest):
                 nearest = changes
         if nearest is None:
-            return Decision(key, preimage, None, "never run here")
+            return Decision(key, preimage, None, "new")
         return Decision(key, preimage, None, self._explain(nearest), nearest)
 
     def _explain(self, changes: tuple[Difference, ...]) -> str:

@@ -2,7 +2,7 @@
 
 `PASSES` maps a name to its module, imported when the pass runs: listing is cheap, and a change to one pass leaves the
 cached results of the others alone. Every module offers ``Settings`` (a frozen dataclass with ``from_params``),
-``KINDS`` (the types of layers it changes), ``NEEDS`` (the data roles it reads) and
+``NEEDS`` (the data roles it reads) and
 ``apply(model, settings, data, seed) -> (new model, Effect, history or None)``, which never touches its input.
 """
 
@@ -16,13 +16,21 @@ from typing import Any
 
 from tinytorch.errors import TinyTorchError
 
-__all__ = ["PASSES", "STEPS", "load_pass", "needs", "resolve"]
+__all__ = ["KINDS", "PASSES", "STEPS", "load_pass", "needs", "resolve"]
 
 PASSES: dict[str, str] = {
     "finetune": "tinytorch.passes.finetune",
     "magnitude_prune": "tinytorch.passes.magnitude_prune",
     "quantize": "tinytorch.passes.quantize",
     "structured_prune": "tinytorch.passes.structured_prune",
+}
+
+# The types of layers each pass changes. Here, because checking an experiment's targets must not load the passes.
+KINDS: dict[str, tuple[str, ...]] = {
+    "finetune": ("BatchNorm2d", "Conv2d", "Linear", "SparseConv2d", "SparseLinear"),
+    "magnitude_prune": ("Conv2d", "Linear", "SparseConv2d", "SparseLinear"),
+    "quantize": ("Conv2d", "Linear", "SparseConv2d", "SparseLinear"),
+    "structured_prune": ("Conv2d", "Linear", "SparseConv2d", "SparseLinear"),
 }
 
 # What each pass may read; the module's own NEEDS says the same (tested). Planning must know it without importing NumPy.

@@ -10,14 +10,15 @@ from tinytorch.core.training import FitSettings, fit
 from tinytorch.data.split import Split
 from tinytorch.errors import TinyTorchError
 from tinytorch.models.network import Network
+from tinytorch.passes import KINDS
 from tinytorch.passes.effect import Effect, measure_effect
 from tinytorch.passes.selection import quantized_names
 from tinytorch.passes.settings import from_params, to_params
 from tinytorch.serialization import clone
 
-__all__ = ["KINDS", "NEEDS", "Settings", "apply"]
+__all__ = ["NEEDS", "Settings", "apply"]
 
-KINDS = ("BatchNorm2d", "Conv2d", "Linear", "SparseConv2d", "SparseLinear")
+_KINDS = KINDS["finetune"]
 NEEDS = frozenset({"train", "validation"})
 
 
@@ -65,7 +66,7 @@ def apply(
     if settings.epochs:
         history = fit(result, data["train"], data.get("validation"), settings.fit_settings(), seed)
     trained: dict[str, dict[str, Any]] = {
-        name: {} for name, layer in model.named_layers() if settings.epochs and type(layer).__name__ in KINDS
+        name: {} for name, layer in model.named_layers() if settings.epochs and type(layer).__name__ in _KINDS
     }
     effect = measure_effect("finetune", to_params(settings), model, result, trained)
     return result, effect, history

@@ -23,17 +23,18 @@ from tinytorch.core.spatial import Conv2d
 from tinytorch.data.split import Split
 from tinytorch.errors import NoEffectError
 from tinytorch.models.network import Network
+from tinytorch.passes import KINDS
 from tinytorch.passes.effect import Effect, measure_effect
 from tinytorch.passes.selection import select
 from tinytorch.passes.settings import check_targets, checked_sparsity, from_params, to_params
 from tinytorch.runtime.sparse import SparseConv2d, SparseLinear
 from tinytorch.serialization import clone
 
-__all__ = ["KINDS", "NEEDS", "Settings", "apply"]
+__all__ = ["NEEDS", "Settings", "apply"]
 
+_KINDS = KINDS["magnitude_prune"]
 Array: TypeAlias = NDArray[Any]
 
-KINDS = ("Conv2d", "Linear", "SparseConv2d", "SparseLinear")
 NEEDS: frozenset[str] = frozenset()
 SCOPES = ("layer", "global")
 
@@ -71,7 +72,7 @@ def apply(
     Raises TargetError for a glob that matches nothing, TinyTorchError for a quantized layer, and NoEffectError if a
     positive sparsity removed nothing.
     """
-    chosen = select(model, settings, KINDS, "pruned", "put prune before quantize")
+    chosen = select(model, settings, _KINDS, "pruned", "put prune before quantize")
     layers = dict(model.named_layers())
     sparsity = {name: overrides.get("sparsity", settings.sparsity) for name, overrides in chosen.items()}
     pooled = [name for name in chosen if settings.scope == "global" and "sparsity" not in chosen[name]]

@@ -22,6 +22,7 @@ from tinytorch.data.split import Split
 from tinytorch.errors import NoEffectError, TinyTorchError
 from tinytorch.kernels.quantized import activation_scale
 from tinytorch.models.network import Network
+from tinytorch.passes import KINDS
 from tinytorch.passes.effect import Effect, measure_effect
 from tinytorch.passes.selection import select
 from tinytorch.passes.settings import check_targets, from_params, to_params
@@ -37,11 +38,11 @@ from tinytorch.runtime.quantized import (
 from tinytorch.runtime.sparse import SparseConv2d, SparseLinear
 from tinytorch.serialization import clone
 
-__all__ = ["BITS", "KINDS", "NEEDS", "Settings", "apply"]
+__all__ = ["BITS", "NEEDS", "Settings", "apply"]
 
+_KINDS = KINDS["quantize"]
 Array: TypeAlias = NDArray[Any]
 
-KINDS = ("Conv2d", "Linear", "SparseConv2d", "SparseLinear")
 NEEDS = frozenset({"train"})
 BITS = (8, 4, 32)  # 32 leaves a layer as it is: the baseline of a sweep over bits
 
@@ -84,11 +85,11 @@ def apply(
     Raises TargetError for a glob that matches nothing, TinyTorchError for a layer that is quantized already, has
     weights that are not finite, or cannot be calibrated, and NoEffectError if no layer was chosen.
     """
-    chosen = select(model, settings, KINDS, "quantized again", "quantize once and use per_layer for mixed bits")
+    chosen = select(model, settings, _KINDS, "quantized again", "quantize once and use per_layer for mixed bits")
     wanted = {name: {**_defaults(settings), **overrides} for name, overrides in chosen.items()}
     schemes = {name: Scheme(**want) for name, want in wanted.items() if want["bits"] != 32}
     if not chosen and settings.bits != 32 and not settings.allow_no_effect:
-        raise NoEffectError(f"quantize found no layer of the types {', '.join(KINDS)} among those it was asked for")
+        raise NoEffectError(f"quantize found no layer of the types {', '.join(_KINDS)} among those it was asked for")
     static = [name for name, scheme in schemes.items() if scheme.activations == "static"]
     scales = _calibrate(model, static, data.get("train"), settings.calibration_samples, seed) if static else {}
     layers = dict(model.named_layers())

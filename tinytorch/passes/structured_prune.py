@@ -24,6 +24,7 @@ from tinytorch.core.normalization import BatchNorm2d
 from tinytorch.data.split import Split
 from tinytorch.errors import NoEffectError, TinyTorchError
 from tinytorch.models.network import Network
+from tinytorch.passes import KINDS
 from tinytorch.passes.effect import Effect, measure_effect
 from tinytorch.passes.groups import OUTPUT, Group, find_groups
 from tinytorch.passes.narrow import narrowed
@@ -33,12 +34,12 @@ from tinytorch.runtime.quantized import QuantizedConv2d, QuantizedLinear
 from tinytorch.runtime.sparse import SparseLinear
 from tinytorch.serialization import clone
 
-__all__ = ["KINDS", "NEEDS", "Settings", "apply"]
+__all__ = ["NEEDS", "Settings", "apply"]
 
+_KINDS = KINDS["structured_prune"]
 Array: TypeAlias = NDArray[Any]
 Indices: TypeAlias = NDArray[np.intp]
 
-KINDS = ("Conv2d", "Linear", "SparseConv2d", "SparseLinear")
 NEEDS: frozenset[str] = frozenset()
 SCOPES = ("layer", "global")
 NORMS = {"l1": 1, "l2": 2}
@@ -79,7 +80,7 @@ def apply(
     Layers whose units cannot be removed are left, with a warning that says why. Raises TargetError for a glob that
     matches nothing, TinyTorchError for a quantized layer, and NoEffectError if a positive sparsity removed nothing.
     """
-    chosen = select(model, settings, KINDS, "pruned", "put prune before quantize")
+    chosen = select(model, settings, _KINDS, "pruned", "put prune before quantize")
     groups, reasons = find_groups(model)
     sparsity = {name: overrides.get("sparsity", settings.sparsity) for name, overrides in chosen.items()}
     pruned = [groups[name] for name in chosen if name in groups]

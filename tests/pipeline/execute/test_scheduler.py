@@ -130,7 +130,7 @@ def test_events_tell_start_and_end_in_order(store: LocalStore) -> None:
     events: list[Event] = []
     execute_plan(chain(), Oracle(store, STAGES), events.append, lambda *_: Recorder(store))
     assert [(event.node, event.outcome) for event in events[:2]] == [("1", None), ("1", Outcome.RAN)]
-    assert events[0].reason == "never run here"
+    assert events[0].reason == "new"
 
 
 def test_the_forecast_is_what_happens(store: LocalStore) -> None:
