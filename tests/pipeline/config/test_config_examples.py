@@ -33,13 +33,9 @@ def test_every_example_tells_editors_its_schema(name: str) -> None:
 
 
 def test_the_main_example_is_a_small_sweep_with_goals() -> None:
-    """Prune, fine-tune, quantize at four points, with the goals of the main job."""
+    """Prune, fine-tune, quantize at six points, with the goals of the main job."""
     experiment = build(loads(read_experiment("prune_quant")), checked=True)
-    assert [run.label for run in experiment.runs] == [
-        "sparsity=0.5 bits=8",
-        "sparsity=0.5 bits=4",
-        "sparsity=0.75 bits=8",
-        "sparsity=0.75 bits=4",
-    ]
+    expected = [f"sparsity={sparsity} bits={bits}" for sparsity in (0.5, 0.75) for bits in (32, 8, 4)]
+    assert [run.label for run in experiment.runs] == expected
     assert [step.use for step in experiment.runs[0].steps] == ["prune", "finetune", "quantize"]
     assert {goal.metric for goal in experiment.goals} >= {"accuracy", "compression"}
