@@ -9,7 +9,10 @@ import sys
 
 from tests.bench.target import Target, render
 
-BENCHES = {"startup": "start-up of --help, plan and a fully cached run, against importing five standard modules"}
+BENCHES = {
+    "runners": "a run with nothing to do, against doit, Snakemake and DVC",
+    "startup": "start-up of --help, validate and a fully cached run, against importing five modules",
+}
 
 
 def main() -> int:

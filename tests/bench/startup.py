@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import statistics
 import subprocess
@@ -23,44 +22,55 @@ def run(*, quick: bool = False) -> list[Target]:
     """Measure; the first, uncached run of the main job comes before the clock starts."""
     with tempfile.TemporaryDirectory() as scratch:
         pipeline = [sys.executable, "-m", "pipeline"]
-        cached = [*pipeline, "run", str(EXPERIMENT), "--store", f"{scratch}/store", "--out", f"{scratch}/out"]
         commands: dict[str, Sequence[str]] = {
             "peer": PEER,
             "help": [*pipeline, "--help"],
-            "cached run": cached,
+            "cached run": finished_job(Path(scratch)),
             "validate": [*pipeline, "validate", str(EXPERIMENT)],
         }
-        for _ in range(3):  # the first run computes, the next two settle what is remembered
-            subprocess.run(cached, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
-        samples = _interleave(commands, 10 if quick else 40)
+        samples = interleave(commands, 10 if quick else 40)
     peer = samples["peer"]
     return [
-        _ratio("pipeline --help, against the five imports", samples["help"], peer, 1.6),
-        _ratio("fully cached run of the main job, likewise", samples["cached run"], peer, 4.0),
-        _seconds("fully cached run of the main job", samples["cached run"], 0.5),
-        _seconds("validate the main job's file", samples["validate"], 0.3),
+        ratio("pipeline --help, against the five imports", samples["help"], peer, 1.6),
+        ratio("fully cached run of the main job, likewise", samples["cached run"], peer, 4.0),
+        seconds("fully cached run of the main job", samples["cached run"], 0.5),
+        seconds("validate the main job's file", samples["validate"], 0.3),
     ]
 
 
-def _interleave(commands: Mapping[str, Sequence[str]], rounds: int) -> dict[str, list[float]]:
+def finished_job(scratch: Path) -> Sequence[str]:
+    """Run the main job into a store of its own, and return the command that now finds nothing to do."""
+    command = [sys.executable, "-m", "pipeline", "run", str(EXPERIMENT)]
+    command += ["--store", str(scratch / "store"), "--out", str(scratch / "out")]
+    for _ in range(3):  # the first run computes, the next two settle what is remembered
+        subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    return command
+
+
+def interleave(
+    commands: Mapping[str, Sequence[str]], rounds: int, folders: Mapping[str, Path | None] | None = None
+) -> dict[str, list[float]]:
+    """Return each command's wall times in seconds; in every round all run once, in random order."""
     order, samples = list(commands), {name: [] for name in commands}
     shuffle = random.Random(0)
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
     for _ in range(rounds):
         shuffle.shuffle(order)
         for name in order:
+            folder = (folders or {}).get(name) or ROOT
             started = time.perf_counter()
-            subprocess.run(commands[name], cwd=ROOT, stdout=subprocess.DEVNULL, check=True, env=environment)
+            subprocess.run(commands[name], cwd=folder, stdout=subprocess.DEVNULL, check=True)
             samples[name].append(time.perf_counter() - started)
     return samples
 
 
-def _ratio(what: str, ours: Sequence[float], peer: Sequence[float], limit: float) -> Target:
+def ratio(what: str, ours: Sequence[float], peer: Sequence[float], limit: float) -> Target:
+    """Return the median of the rounds' ratios, held against an upper limit."""
     ratios = [a / b for a, b in zip(ours, peer, strict=True)]
     return Target(what, statistics.median(ratios), _median_interval(ratios), limit, "x")
 
 
-def _seconds(what: str, samples: Sequence[float], limit: float) -> Target:
+def seconds(what: str, samples: Sequence[float], limit: float) -> Target:
+    """Return the median time, held against an upper limit."""
     return Target(what, statistics.median(samples), _median_interval(samples), limit, "s")
 
 
