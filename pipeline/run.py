@@ -52,7 +52,7 @@ class RunResult:
 def prepare(experiment: Experiment, store: LocalStore, *, fresh: bool = False) -> tuple[Plan, Oracle]:
     """Lay out the plan and bind it to the store; nothing is executed."""
     oracle = Oracle(store, STAGES, fresh=fresh)
-    return make_plan(experiment, make_catalog(store, oracle.environment.code)), oracle
+    return make_plan(experiment, make_catalog(oracle.environment)), oracle
 
 
 def run_experiment(

@@ -12,7 +12,15 @@ from jsonschema import Draft202012Validator
 
 from pipeline.config.document import Document, Mark
 from pipeline.config.finding import Finding
-from pipeline.config.names import Layers, data_findings, model_layers, step_findings
+from pipeline.config.names import (
+    STAND_INS,
+    Layers,
+    Samples,
+    data_findings,
+    data_samples,
+    model_layers,
+    step_findings,
+)
 from pipeline.config.overrides import override
 from pipeline.config.paths import Path, format_path, get_or_none
 from pipeline.config.rules import DOCUMENT_RULES, INERT, VALUE_RULES, Inert, point_problems
@@ -149,28 +157,28 @@ def _axis_values(template: Template) -> Iterator[tuple[Axis, JSON, Path]]:
 
 def _check_names(template: Template, points: Sequence[Point], report: _Report) -> None:
     """Check datasets, architectures, arguments and layer globs, once for each combination that the points have."""
-    if not report.is_clean("data"):
-        return
     indexes = [index for index in range(len(_steps(template))) if _has_clean_globs(template, index, report)]
     data_at = per_point(template, ("data",), _same)
     model_at = per_point(template, ("model",), _same)
     steps_at = [per_point(template, ("optimize", index), _same) for index in indexes]
+    has_data = report.is_clean("data", "name") and report.is_clean("data", "args")
     has_model = report.is_clean("model", "arch") and report.is_clean("model", "args")
-    bad_data: dict[int, bool] = {}
+    is_whole = report.is_clean("data")  # a misspelt `root` is reported already, and is no missing one
+    samples: dict[int, Sequence[Samples]] = {}
     layers: dict[tuple[int, int], Layers | None] = {}
     seen: set[tuple[int, ...]] = set()
     for point in points:
         data, model, steps = data_at(point), model_at(point), [step_at(point) for step_at in steps_at]
         origins = _LazyOrigins(template, point)
-        if id(data) not in bad_data:
-            findings = list(data_findings(data))
-            bad_data[id(data)] = bool(findings)
+        if id(data) not in samples:
+            samples[id(data)], findings = _samples(data) if has_data else (STAND_INS, [])
+            findings = [finding for finding in findings if is_whole or finding.path != ("data",)]
             report.add(findings, origins.of(findings))
-        if bad_data[id(data)] or not has_model:
+        if not has_model:
             continue
         pair = (id(data), id(model))
         if pair not in layers:
-            layers[pair], findings = model_layers(data, model)
+            layers[pair], findings = model_layers(samples[id(data)], model)
             report.add(findings, origins.of(findings))
         known = layers[pair]
         key = (*pair, *map(id, steps))
@@ -181,6 +189,13 @@ def _check_names(template: Template, points: Sequence[Point], report: _Report) -
         for index, step in zip(indexes, steps, strict=True):
             findings = list(step_findings(index, step, known, quantized))
             report.add(findings, origins.of(findings))
+
+
+def _samples(data: Mapping[str, JSON]) -> tuple[Sequence[Samples], list[Finding]]:
+    """Return what a model's samples may look like, and what is wrong with the dataset: it must not hide the model."""
+    findings = list(data_findings(data))
+    is_known = not any(finding.path[1:2] in (("name",), ("args",)) for finding in findings)
+    return [data_samples(data)] if is_known else STAND_INS, findings
 
 
 def _steps(template: Template) -> list[JSON]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from pipeline.config.paths import Path
 from pipeline.core.experiment import JSON
 
-__all__ = ["Finding", "found", "nearest"]
+__all__ = ["Finding", "clipped", "found", "nearest"]
 
 
 class Finding(NamedTuple):
@@ -26,12 +26,12 @@ class Finding(NamedTuple):
 def nearest(word: str, valid: Iterable[str]) -> str:
     """Return the end of a message that names the valid word nearest to a wrong one, "" if none is near."""
     choices = {choice.lower(): choice for choice in valid}
-    near = difflib.get_close_matches(word.lower(), choices, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(word.lower(), choices, n=1, cutoff=0.6)
     return f'; did you mean "{choices[near[0]]}"?' if near else ""
 
 
 def found(value: JSON) -> str:
-    """Return a value as a message names it: short, and telling a text from a number."""
+    """Return a value as a message names it: short, on one line, and telling a text from a number."""
     if value is None:
         return "nothing"
     if isinstance(value, bool):
@@ -41,5 +41,11 @@ def found(value: JSON) -> str:
     if isinstance(value, list):
         return "a list"
     if isinstance(value, str):
-        return f'the text "{value[:40]}..."' if len(value) > 40 else f'the text "{value}"'
-    return f"{value:g}" if isinstance(value, float) else str(value)
+        return f'the text "{clipped(" ".join(value.split()))}"'
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
+
+
+def clipped(text: str, longest: int = 40) -> str:
+    """Return a text, cut where it is longer than a message should be."""
+    return text if len(text) <= longest else f"{text[:longest]}..."

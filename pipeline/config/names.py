@@ -1,20 +1,21 @@
 """Names that only tinytorch knows: datasets, architectures, their arguments, and the layers a step's globs mean.
 
-A model is built (untrained) to ask it for its layers. This is the one file of the configuration that needs NumPy; it is
-imported by the checker alone.
+A model is built (untrained) to ask it for its layers; where the dataset is not known, with stand-ins for its samples.
+This is the one file of the configuration that needs NumPy; it is imported by the checker alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import cache
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipeline.config.finding import Finding, nearest
+from pipeline.config.finding import Finding, clipped, nearest
 from pipeline.config.paths import Path
 from pipeline.core.experiment import JSON
 from tinytorch.data import DATASETS, load_dataset_module
@@ -22,9 +23,20 @@ from tinytorch.models import MODELS, load_model_module
 from tinytorch.passes import KINDS, resolve
 from tinytorch.passes.targets import match
 
-__all__ = ["Layers", "data_findings", "model_layers", "step_findings"]
+__all__ = ["Layers", "STAND_INS", "Samples", "data_findings", "data_samples", "model_layers", "step_findings"]
 
 _CLASSES = 10  # for datasets whose classes only their files tell; layer names do not depend on it
+
+
+class Samples(NamedTuple):
+    """What a model has to know of its data: the shape (C, H, W) of a sample and the number of classes."""
+
+    shape: tuple[int, ...]
+    classes: int
+
+
+# For a dataset that is not known: what is wrong with a model for all of these is wrong whatever the dataset.
+STAND_INS = (Samples((1, 8, 8), _CLASSES), Samples((3, 32, 32), _CLASSES))
 
 
 class Layers(NamedTuple):
@@ -41,19 +53,12 @@ def data_findings(data: Mapping[str, JSON]) -> Iterator[Finding]:
     """Yield what is wrong with the dataset's name, arguments and root; `data` has its defaults filled."""
     name, args = data["name"], data["args"]
     if name not in DATASETS:
-        message = f'there is no dataset "{name}"{nearest(name, DATASETS)}'
+        message = f'there is no dataset "{clipped(name)}"{nearest(name, DATASETS)}'
         yield Finding("E131", ("data", "name"), message, f"datasets: {', '.join(sorted(DATASETS))}")
         return
     module = load_dataset_module(name)
-    unknown = list(_unknown_args(f"dataset {name}", module, args, ("data", "args")))
-    yield from unknown
-    if unknown:
-        return
-    try:
-        module.shape(**args)
-    except ValueError as error:
-        yield _argument_finding("E131", str(error), ("data", "args"), args)
-        return
+    yield from _unknown_args(f"dataset {name}", module, args, ("data", "args"))
+    yield from _made("E131", module.shape, _known_args(module, args), ("data", "args"))[1]
     if data.get("root") is None and _needs_root(name):
         message = f"{name} needs a root: the folder with its files"
         yield Finding("E131", ("data",), message, f"for example {{name: {name}, root: data/{name}}}", at_key=True)
@@ -61,24 +66,35 @@ def data_findings(data: Mapping[str, JSON]) -> Iterator[Finding]:
         yield Finding("E131", ("data", "root"), f"{name} reads no files, so a root means nothing to it")
 
 
-def model_layers(data: Mapping[str, JSON], model: Mapping[str, JSON]) -> tuple[Layers | None, list[Finding]]:
-    """Return the layers of a model for a (valid) dataset, or None and what is wrong with the model."""
+def data_samples(data: Mapping[str, JSON]) -> Samples:
+    """Return what the samples of a (valid) dataset look like."""
+    module = load_dataset_module(data["name"])
+    return Samples(module.shape(**data["args"]), module.classes_count(**data["args"]) or _CLASSES)
+
+
+def model_layers(samples: Sequence[Samples], model: Mapping[str, JSON]) -> tuple[Layers | None, list[Finding]]:
+    """Return the layers of a model, or None and what is wrong with the model.
+
+    Of several kinds of samples that it may get, it has to fit one, and only what all of them show is wrong with it.
+    """
     arch, args = model["arch"], model["args"]
     if arch not in MODELS:
-        message = f'there is no architecture "{arch}"{nearest(arch, MODELS)}'
+        message = f'there is no architecture "{clipped(arch)}"{nearest(arch, MODELS)}'
         return None, [Finding("E132", ("model", "arch"), message, f"architectures: {', '.join(sorted(MODELS))}")]
-    module = load_model_module(arch)
-    unknown = list(_unknown_args(f"architecture {arch}", module, args, ("model", "args")))
-    if unknown:
-        return None, unknown
-    dataset = load_dataset_module(data["name"])
-    shape, classes = dataset.shape(**data["args"]), dataset.classes_count(**data["args"]) or _CLASSES
-    try:
-        network = module.build(shape, classes, np.random.default_rng(0), **args)
-    except ValueError as error:
-        return None, [_argument_finding("E132", str(error), ("model", "args"), args)]
-    except MemoryError:
-        return None, [Finding("E132", ("model", "args"), "a model of this size does not fit into memory", at_key=True)]
+    module, path = load_model_module(arch), ("model", "args")
+    unknown = list(_unknown_args(f"architecture {arch}", module, args, path))
+    known = _known_args(module, args)
+    tries = []
+    for shape, classes in samples:
+
+        def build(*, shape: tuple[int, ...] = shape, classes: int = classes, **given: JSON) -> Any:
+            return module.build(shape, classes, np.random.default_rng(0), **given)
+
+        tries.append(_made("E132", build, known, path))
+    wrong = [finding for finding in tries[0][1] if all(finding in findings for _, findings in tries)]
+    network = next((network for network, findings in tries if not findings), None)
+    if unknown or wrong or network is None:
+        return None, unknown + wrong
     return Layers({name: type(layer).__name__ for name, layer in network.named_layers()}), []
 
 
@@ -126,18 +142,47 @@ def _unmatched_globs(params: Mapping[str, JSON], names: Sequence[str], layers: L
         yield Finding("E133", place, message, f"layers: {', '.join(shown)}", at_key="per_layer" in place)
 
 
+def _known_args(module: ModuleType, args: Mapping[str, JSON]) -> dict[str, JSON]:
+    return {name: value for name, value in args.items() if name in module.ARGS}
+
+
 def _unknown_args(what: str, module: ModuleType, args: Mapping[str, JSON], path: Path) -> Iterator[Finding]:
     for name in args:
         if name not in module.ARGS:
             valid = f"arguments: {', '.join(module.ARGS)}" if module.ARGS else f"{what} takes no arguments"
-            message = f'{what} has no argument "{name}"{nearest(name, module.ARGS)}'
+            message = f'{what} has no argument "{clipped(name)}"{nearest(name, module.ARGS)}'
             yield Finding("E111", (*path, name), message, valid, at_key=True)
 
 
-def _argument_finding(code: str, message: str, path: Path, args: Mapping[str, JSON]) -> Finding:
-    """Return the finding for tinytorch's message about an argument; it begins with the argument's name."""
-    named = [name for name in args if message.startswith(name)]
-    return Finding(code, (*path, max(named, key=len)) if named else path, message, at_key=not named)
+def _made(
+    code: str, make: Callable[..., Any], args: Mapping[str, JSON], path: Path
+) -> tuple[Any | None, list[Finding]]:
+    """Return what `make` makes of arguments, and what it says is wrong with them, one after the other.
+
+    An argument that is refused is left out of the next try, so that all of them are heard.
+    """
+    given, findings = dict(args), []
+    while True:
+        try:
+            return make(**given), findings
+        except ValueError as error:
+            name, finding = _argument_finding(code, clipped(str(error), 300), path, given)
+            findings.append(finding)
+            if name is None:
+                return None, findings
+            del given[name]
+        except MemoryError:
+            findings.append(Finding(code, path, "a model of this size does not fit into memory", at_key=True))
+            return None, findings
+
+
+def _argument_finding(code: str, message: str, path: Path, args: Mapping[str, JSON]) -> tuple[str | None, Finding]:
+    """Return the argument that tinytorch's message begins with (None: no single one), and the finding at its place."""
+    start = re.match(r"(\w+)(?:\[(\d+)\])?", message)
+    if start is None or start[1] not in args:
+        return None, Finding(code, path, message, at_key=True)
+    item = () if start[2] is None else (int(start[2]),)
+    return start[1], Finding(code, (*path, start[1], *item), message)
 
 
 @cache

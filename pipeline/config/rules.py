@@ -128,7 +128,8 @@ def _variables(data: Mapping[str, JSON]) -> Iterator[Finding]:
             yield Finding(
                 "E123", ("vars", name), f'a variable cannot be called "{name}": that is a section', at_key=True
             )
-        elif name not in used and used <= set(variables):  # else a misspelt reference is the likely cause
+        elif name not in used and used <= set(variables) and name.isascii() and name.isidentifier():
+            # Else a misspelt reference is the likely cause, or the name is no name and is reported as such.
             message = f'nothing uses the variable "{name}"'
             yield Finding("E123", ("vars", name), message, f'write "${{{name}}}" where its value belongs', at_key=True)
 

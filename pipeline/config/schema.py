@@ -15,7 +15,7 @@ from pipeline.config.paths import Path
 from pipeline.core.experiment import JSON
 from pipeline.schemas import read_schema
 
-__all__ = ["Node", "fill", "keys_at", "node_at", "order_of", "root", "step_names"]
+__all__ = ["Node", "about", "fill", "keys_at", "node_at", "order_of", "root", "step_names"]
 
 Node = Mapping[str, Any]
 
@@ -37,12 +37,23 @@ def node_at(path: Path) -> Node | None:
 
     Inside free mappings (`vars`, `model.args`) the result is an empty node: anything may be there.
     """
+    node = _unresolved_at(path)
+    return None if node is None else _resolved(node)
+
+
+def about(path: Path) -> Node:
+    """Return all that the schema says about a value, the words beside a reference included; {} where nothing."""
+    node = _unresolved_at(path) or {}
+    return {**_resolved(node), **node}
+
+
+def _unresolved_at(path: Path) -> Node | None:
     node: Node | None = root()
     for part in path:
         if node is None:
             return None
         node = _below(_resolved(node), part)
-    return None if node is None else _resolved(node)
+    return node
 
 
 def keys_at(path: Path) -> tuple[str, ...]:

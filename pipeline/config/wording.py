@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 from pipeline.config.dump import dump
-from pipeline.config.finding import Finding, found, nearest
+from pipeline.config.finding import Finding, clipped, found, nearest
 from pipeline.config.paths import Path
 from pipeline.config.scalars import ScalarError, resolve_plain
-from pipeline.config.schema import step_names
+from pipeline.config.schema import about, step_names
 from pipeline.core.experiment import JSON
 
 __all__ = ["SchemaError", "WORDINGS", "in_words"]
@@ -57,7 +57,7 @@ def in_words(error: SchemaError, prefix: Path = ()) -> Iterator[Finding]:
     """Yield what an error of jsonschema says; `prefix` is the path of the value that was validated."""
     path: Path = prefix + tuple(error.absolute_path)
     if "propertyNames" in error.absolute_schema_path:
-        yield Finding("E115", (*path, error.instance), f'"{error.instance}" {_bad_name(error)}', at_key=True)
+        yield Finding("E115", (*path, error.instance), f'"{clipped(error.instance)}" {_bad_name(error)}', at_key=True)
         return
     yield from WORDINGS[error.validator](error, path)
 
@@ -70,16 +70,18 @@ def _unknown_keys(error: SchemaError, path: Path) -> Iterator[Finding]:
         yield Finding(
             "E111",
             (*path, key),
-            f'unknown key "{key}"{nearest(key, valid)}',
-            _indented_too_little(key, error.instance, error.schema) or f"keys here: {', '.join(valid)}",
+            f'unknown key "{clipped(key)}"{nearest(key, valid)}',
+            _unknown_hint(key, error.instance, path) or f"keys here: {', '.join(valid)}",
             at_key=True,
         )
 
 
-def _indented_too_little(key: str, instance: Mapping[str, JSON], schema: Mapping[str, Any]) -> str:
-    """Return a hint if the key stands beside an empty mapping in which it would be known."""
-    for name, node in schema["properties"].items():
-        if instance.get(name, ...) is None and node.get("$ref", "").startswith("#/$defs/"):
+def _unknown_hint(key: str, instance: Mapping[str, JSON], path: Path) -> str:
+    """Return a hint for a merge key of YAML 1.1, and for a key beside an empty mapping in which it would be known."""
+    if key == "<<":
+        return "YAML 1.2 merges no mappings: write the keys out, or give the whole mapping as *name"
+    for name, value in instance.items():
+        if value is None and key in about((*path, name)).get("properties", ()):
             return f'"{name}" is empty: indent "{key}" further to put it inside, or write {name}: {{{key}: ...}}'
     return ""
 
@@ -92,28 +94,35 @@ def _missing_keys(error: SchemaError, path: Path) -> Iterator[Finding]:
             node = error.schema["properties"][key]
             example = dump({key: node["examples"][0]}, flow=True)[1:-1]
             message = f'the key "{key}" is missing{_meaning(node)}'
-            yield Finding("E112", path, message, f"for example {example}", at_key=True)
+            yield Finding("E112", (*path, key), message, f"for example {example}", at_key=True)
 
 
 def _wrong_type(error: SchemaError, path: Path) -> Iterator[Finding]:
     types = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
     expected = " or ".join(_TYPES[name] for name in types if name != "null")
-    message = f"must be {expected}, not {found(error.instance)}{_meaning(error.schema)}"
-    yield Finding("E113", path, message, _type_hint(error, path, types))
+    node = about(path)
+    message = f"must be {expected}, not {found(error.instance)}{_meaning(node)}"
+    yield Finding("E113", path, message, _type_hint(error.instance, path, types, node))
 
 
-def _type_hint(error: SchemaError, path: Path, types: list[str]) -> str:
-    value = error.instance
+def _type_hint(value: JSON, path: Path, types: list[str], node: Mapping[str, Any]) -> str:
+    required = node.get("required", ())
     if isinstance(value, str) and {"integer", "number"} & set(types) and _is_number(value):
         return f"take the quotes away: {value}"
     if path[:-1] == ("optimize",) and value in step_names():
         return f"write {value}: {{}} for a step with defaults only"
-    if value is None and "object" in types and path and isinstance(path[-1], str):
+    if len(required) == 1 and isinstance(value, str) and value in _known_values((*path, required[0])):
+        return f"write {path[-1]}: {{{required[0]}: {value}}}"
+    if value is None and "object" in types and not required and path and isinstance(path[-1], str):
         return f"write {path[-1]}: {{}} to take the defaults"
     if "array" in types and not isinstance(value, dict | list) and value is not None:
         return f"write {dump([value], flow=True)}"
-    examples = error.schema.get("examples")
+    examples = node.get("examples")
     return f"for example {dump(examples[0], flow=True)}" if examples else ""
+
+
+def _known_values(path: Path) -> list[JSON]:
+    return list(about(path).get("examples", ()))
 
 
 def _is_number(text: str) -> bool:
@@ -131,12 +140,12 @@ def _not_a_choice(error: SchemaError, path: Path) -> Iterator[Finding]:
         return  # the type is wrong, and is reported as such
     near = nearest(value, choices) if isinstance(value, str) else ""
     expected = f"one of {', '.join(map(str, choices))}" if len(choices) > 1 else str(choices[0])
-    shown = f'"{value}"' if isinstance(value, str) else found(value)
+    shown = f'"{clipped(value)}"' if isinstance(value, str) else found(value)
     yield Finding("E115", path, f"must be {expected}, not {shown}{near}")
 
 
 def _out_of_range(error: SchemaError, path: Path) -> Iterator[Finding]:
-    message = f"must be {_range(error.schema)}, not {found(error.instance)}{_meaning(error.schema)}"
+    message = f"must be {_range(error.schema)}, not {found(error.instance)}{_meaning(about(path))}"
     yield Finding("E114", path, message)
 
 
@@ -154,7 +163,7 @@ def _range(schema: Mapping[str, Any]) -> str:
 def _wrong_count(error: SchemaError, path: Path) -> Iterator[Finding]:
     limit, count = error.validator_value, len(error.instance)
     if not error.instance:
-        message = f"must not be empty{_meaning(error.schema)}"
+        message = f"must not be empty{_meaning(about(path))}"
     else:
         what = "characters" if isinstance(error.instance, str) else "entries"
         bound = "at most" if error.validator.startswith("max") else "at least"
@@ -172,7 +181,7 @@ def _repeated(error: SchemaError, path: Path) -> Iterator[Finding]:
 
 
 def _bad_pattern(error: SchemaError, path: Path) -> Iterator[Finding]:
-    yield Finding("E115", path, f'"{error.instance}" is not possible: {_PATTERNS[error.validator_value]}')
+    yield Finding("E115", path, f'"{clipped(error.instance)}" is not possible: {_PATTERNS[error.validator_value]}')
 
 
 def _bad_name(error: SchemaError) -> str:

@@ -2,13 +2,16 @@
 
 A module counts by its syntax tree without comments, docstrings and positions, so a helper's edit is never missed and
 a comment's edit never costs anything. Imports are followed wherever they stand in a module, except under
-`if TYPE_CHECKING:`. Modules that a table names by a string (passes, models, datasets) are followed only for the entry
-that a node uses: its name is one of the node's code roots. Pure: the caller supplies the sources.
+`if TYPE_CHECKING:`; so are module names written out in `import_module("…")` and after `"-m"` in a command, and what a
+package imports only when a name is asked of it (a module-level `__getattr__`): then everything that it may import.
+Modules that a table names by a string (passes, models, datasets) are followed only for the entry that a node uses: its
+name is one of the node's code roots. Pure: the caller supplies the sources.
 """
 
 from __future__ import annotations
 
 import ast
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -28,10 +31,17 @@ class Source:
 
 @dataclass(frozen=True)
 class ModuleFacts:
-    """What a module contributes: the digest of its syntax tree and the dotted names it imports (candidates)."""
+    """What a module contributes: the digest of its syntax tree and the dotted names it imports (candidates).
+
+    An import that ends in ".*" means all that this package `offers`: what its `__getattr__` may import, or the modules
+    that its `__all__` names. `bound` has the names that a module with a `__getattr__` defines itself; it is None for
+    all others.
+    """
 
     digest: str
     imports: tuple[str, ...]
+    offers: tuple[str, ...] = ()
+    bound: tuple[str, ...] | None = None
 
 
 def closure(roots: Iterable[str], facts_of: Callable[[str], ModuleFacts | None]) -> dict[str, str]:
@@ -41,21 +51,34 @@ def closure(roots: Iterable[str], facts_of: Callable[[str], ModuleFacts | None])
     Raises LookupError when a root is unknown: a stage whose code cannot be found must not be cached.
     """
     found: dict[str, str] = {}
+    seen: set[str] = set()
     pending = list(roots)
     for root in pending:
         if facts_of(root) is None:
             raise LookupError(f"no source for the module {root}")
     while pending:
         name = pending.pop()
-        if name in found:
+        if name in seen:
             continue
+        seen.add(name)
         facts = facts_of(name)
         if facts is None:
+            pending += _offered(name, facts_of)
             continue
         found[name] = facts.digest
         pending += facts.imports
         pending += _parents(name)
     return found
+
+
+def _offered(name: str, facts_of: Callable[[str], ModuleFacts | None]) -> tuple[str, ...]:
+    """Return what has to be followed for a name that is no module: a package may import for it when it is asked."""
+    package, _, attribute = name.rpartition(".")
+    facts = facts_of(package) if package else None
+    if facts is None:
+        return ()
+    is_lazy = facts.bound is not None and attribute not in facts.bound
+    return facts.offers if is_lazy or attribute == "*" else ()
 
 
 def closure_digest(modules: dict[str, str]) -> str:
@@ -67,8 +90,11 @@ def module_facts(source: Source) -> ModuleFacts:
     """Parse a module; raises SyntaxError when it is not valid Python."""
     tree = ast.parse(source.data)
     imports = tuple(sorted(set(_imports(tree, source))))
+    bound = tuple(sorted(_bound(tree)))
+    is_lazy = "__getattr__" in bound
+    offers = tuple(sorted(set(_offers(tree, source.module, is_lazy)))) if is_lazy or source.is_package else ()
     _strip_docstrings(tree)
-    return ModuleFacts(digest_bytes(ast.dump(tree).encode()), imports)
+    return ModuleFacts(digest_bytes(ast.dump(tree).encode()), imports, offers, bound if is_lazy else None)
 
 
 def _parents(name: str) -> Iterator[str]:
@@ -80,11 +106,62 @@ def _parents(name: str) -> Iterator[str]:
 def _imports(tree: ast.AST, source: Source) -> Iterator[str]:
     for node in _runtime_nodes(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            for alias in node.names:
+                whole = alias.name if alias.asname else alias.name.partition(".")[0]  # what the module now can reach
+                yield from (alias.name, f"{whole}.*")
         elif isinstance(node, ast.ImportFrom):
-            base = _absolute(node, source)
+            base = _absolute(node.module or "", node.level, source)
             yield base
             yield from (f"{base}.{alias.name}" for alias in node.names)  # `from package import module` is a module, too
+        elif isinstance(node, ast.Call | ast.List | ast.Tuple):
+            for name in _written_out(node):
+                module = name.lstrip(".")
+                absolute = _absolute(module, len(name) - len(module), source)
+                yield from (absolute, f"{absolute}.*")
+
+
+_IMPORTERS = ("__import__", "import_module", "run_module")
+
+
+def _written_out(node: ast.Call | ast.List | ast.Tuple) -> Iterator[str]:
+    """Yield the modules that a call imports, or a command runs, by a name written out as a string."""
+    if isinstance(node, ast.Call):
+        called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        if called in _IMPORTERS:
+            yield from _strings(node.args[:1])
+    else:
+        for flag, name in itertools.pairwise(node.elts):
+            if isinstance(flag, ast.Constant) and flag.value == "-m":
+                yield from _strings([name])
+
+
+def _strings(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    return (node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str))
+
+
+def _bound(tree: ast.Module) -> Iterator[str]:
+    """Yield the names that the statements of a module's top level define."""
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            yield from (alias.asname or alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            yield from (target.id for target in targets if isinstance(target, ast.Name))
+
+
+def _offers(tree: ast.Module, module: str, is_lazy: bool) -> Iterator[str]:
+    """Yield the module names among the strings of a lazy module, or else of a package's `__all__`."""
+    trees: list[ast.AST] = [tree]
+    if not is_lazy:
+        trees = [
+            n for n in tree.body if isinstance(n, ast.Assign) and "__all__" in (getattr(t, "id", "") for t in n.targets)
+        ]
+    for part in trees:
+        for text in _strings(ast.walk(part)):
+            if all(word.isidentifier() for word in text.split(".")):
+                yield text if "." in text else f"{module}.{text}"
 
 
 def _runtime_nodes(tree: ast.AST) -> Iterator[ast.AST]:
@@ -103,12 +180,13 @@ def _is_type_checking(test: ast.expr) -> bool:
     return name == "TYPE_CHECKING"
 
 
-def _absolute(node: ast.ImportFrom, source: Source) -> str:
-    if not node.level:
-        return node.module or ""
+def _absolute(name: str, level: int, source: Source) -> str:
+    """Return the absolute name of a module imported with `level` leading dots."""
+    if not level:
+        return name
     parts = source.module.split(".")
-    keep = len(parts) - node.level + (1 if source.is_package else 0)
-    return ".".join([*parts[:keep], *([node.module] if node.module else [])])
+    keep = len(parts) - level + (1 if source.is_package else 0)
+    return ".".join([*parts[:keep], *([name] if name else [])])
 
 
 def _strip_docstrings(tree: ast.AST) -> None:

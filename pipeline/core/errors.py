@@ -37,7 +37,12 @@ __all__ = [
     "render_problems",
 ]
 
-_LONGEST_LINE = 120  # characters of a source line that are shown; a minified file must not fill the screen
+_WIDTH = 120  # where a source line is cut; a minified file must not fill the screen
+_NARROWEST = 40
+_MARGIN = "      | "
+_CUT = "..."
+_LONGEST_TEXT = 500
+_UNSAFE = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -165,47 +170,76 @@ class InternalError(PipelineError):
     code = "E900"
 
 
-def render_problem(problem: Problem) -> str:
+def render_problem(problem: Problem, width: int = _WIDTH) -> str:
     """Render a problem as text: where, the source line, a caret under the value with the message, and the hint.
 
     error: experiments/bad.yaml:11:23  optimize[0].prune.sparsity
        11 |   - prune: {sparsity: 1.5}
           |                       ^^^ must be at least 0 and below 1, not 1.5 (the share of weights to remove)
+
+    The source line is cut to `width` cells, so that the caret stays below its value; a message that does not fit beside
+    the caret stands below it.
     """
     head = f"error: {_printable(problem.path)}"
     if problem.yaml_path:
-        head += f"  {_printable(problem.yaml_path)}"
-    message = _printable(problem.message)
+        head += f"  {_printable(problem.yaml_path[:_LONGEST_TEXT])}"
+    message = _printable(problem.message[:_LONGEST_TEXT])
     if not problem.source_line:
         lines = [head, f"      {message}"]
     else:
-        shown, caret = _underline(problem)
+        width = max(width, _NARROWEST)
+        shown, caret = _underline(problem, width - len(_MARGIN))
         number = str(problem.line) if problem.line else ""
-        lines = [head, f"{number:>5} | {shown}", f"      | {caret} {message}"]
+        fits = len(_MARGIN) + len(caret) + 1 + len(message) <= width
+        below = [f"{caret} {message}"] if fits else [caret, message]
+        lines = [head, f"{number:>5} | {shown}", *(_MARGIN + line for line in below)]
     if problem.hint:
         lines.append(f"      = {_printable(problem.hint)}")
     return "\n".join(line.rstrip() for line in lines)
 
 
-def render_problems(problems: Sequence[Problem]) -> str:
-    """Render problems one below the other, with a closing count when there are several."""
-    blocks = [render_problem(problem) for problem in problems]
-    if len(problems) > 1:
-        blocks.append(f"{len(problems)} problems")
-    return "\n".join(blocks)
+def render_problems(problems: Sequence[Problem], width: int = _WIDTH) -> str:
+    """Render problems one below the other; the last line counts them and says how to learn more about them."""
+    blocks = [render_problem(problem, width) for problem in problems]
+    codes = " ".join(dict.fromkeys(problem.code for problem in problems))
+    count = f"{len(problems)} problems; " if len(problems) > 1 else ""
+    return "\n".join([*blocks, f"{count}more: pipeline explain {codes}"])
 
 
-def _underline(problem: Problem) -> tuple[str, str]:
+def _underline(problem: Problem, longest: int) -> tuple[str, str]:
     """Return the shown part of the source line, and the padding and carets that go below it."""
     text, start = problem.source_line, max(problem.column - 1, 0)
-    cut = 0
-    if len(text) > _LONGEST_LINE:
-        cut = max(0, min(start - _LONGEST_LINE // 2, len(text) - _LONGEST_LINE))
-        text = text[cut : cut + _LONGEST_LINE]
-    before = _printable(text[: start - cut])
-    marked = _printable(text[start - cut : start - cut + max(problem.width, 1)])
+    first, last = _window(text, start, longest)
+    shown = _printable(text[first:last])
+    before, marked = shown[: start - first], shown[start - first :][: max(problem.width, 1)]
     padding = "".join("\t" if char == "\t" else " " * _cells(char) for char in before)
-    return _printable(text), padding + "^" * max(sum(_cells(char) for char in marked), 1)
+    if first > 0:
+        shown = _dotted(shown)
+    if last < len(text):
+        shown = _dotted(shown[::-1])[::-1]
+    return shown, padding + "^" * max(_width(marked), 1)
+
+
+def _window(text: str, start: int, longest: int) -> tuple[int, int]:
+    """Return the ends of the part of a line that is shown: at most `longest` cells, the problem not at its edge."""
+    lowest, first, last = max(0, start - longest), max(0, start - longest), min(len(text), start + longest)
+    while first < start and _width(text[first:start]) > longest // 2:
+        first += 1
+    while _width(text[first:last]) > longest:
+        last -= 1
+    while first > lowest and _width(text[first - 1 : last]) <= longest:
+        first -= 1
+    return first, last
+
+
+def _dotted(text: str) -> str:
+    """Return the text with dots in place of its first characters, as wide as it was."""
+    count = next((count for count in range(len(text)) if _width(text[:count]) >= len(_CUT)), len(text))
+    return f"{_CUT:<{_width(text[:count])}}{text[count:]}"
+
+
+def _width(text: str) -> int:
+    return len(text) if text.isascii() else sum(map(_cells, text))
 
 
 def _cells(char: str) -> int:
@@ -216,5 +250,5 @@ def _cells(char: str) -> int:
 
 
 def _printable(text: str) -> str:
-    """Replace control characters, which a hostile file could use to drive the terminal."""
-    return re.sub(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]", "\ufffd", text)
+    """Replace control characters, and those that hide or reorder text: a hostile file must not drive the terminal."""
+    return _UNSAFE.sub("\ufffd", text)

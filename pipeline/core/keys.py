@@ -9,10 +9,20 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-__all__ = ["Difference", "FORMAT", "Preimage", "action_key", "canonical", "differences", "digest_bytes", "digest_value"]
+__all__ = [
+    "Difference",
+    "FORMAT",
+    "Preimage",
+    "action_key",
+    "canonical",
+    "differences",
+    "digest_bytes",
+    "digest_value",
+    "family_key",
+]
 
 FORMAT = 1  # raise it when the meaning of a key or the layout of an artifact changes: every older result is then stale
 
@@ -34,6 +44,11 @@ class Preimage:
     inputs: Mapping[str, str]
     environment: Mapping[str, str]
 
+    @property
+    def topic(self) -> str:
+        """Return the stage, with the pass where there is one: results of one topic can explain each other."""
+        return f"{self.stage} {self.params['pass']}" if "pass" in self.params else self.stage
+
     def to_json(self) -> dict[str, Any]:
         """Return the components as JSON values, to be stored beside the result."""
         return {
@@ -53,7 +68,10 @@ class Preimage:
 
 @dataclass(frozen=True)
 class Difference:
-    """One component in which two pre-images differ: `component` is params, code, inputs, environment or version."""
+    """One component in which two pre-images differ: `component` is params, code, inputs, environment or version.
+
+    What is absent is None, and so is a null: where both are None, the name itself came or went.
+    """
 
     component: str
     name: str
@@ -109,6 +127,11 @@ def action_key(preimage: Preimage) -> str:
     return digest_value({"format": FORMAT, **preimage.to_json()})
 
 
+def family_key(preimage: Preimage) -> str:
+    """Return what computations share that differ in their inputs' content only (the roles of the inputs count)."""
+    return action_key(replace(preimage, inputs=dict.fromkeys(preimage.inputs, "")))
+
+
 def differences(before: Preimage, after: Preimage) -> tuple[Difference, ...]:
     """List the components in which two pre-images of the same stage differ, the most telling first."""
     found = []
@@ -127,6 +150,12 @@ def _flat_differences(component: str, before: Any, after: Any, path: str = "") -
         found = []
         for key in sorted({*before, *after}):
             inner = f"{path}.{key}" if path else key
-            found += _flat_differences(component, before.get(key), after.get(key), inner)
+            if key in before and key in after:
+                found += _flat_differences(component, before[key], after[key], inner)
+            else:
+                found.append(Difference(component, inner, before.get(key), after.get(key)))
         return found
+    if isinstance(before, list | tuple) and isinstance(after, list | tuple) and len(before) == len(after):
+        pairs = enumerate(zip(before, after, strict=True))
+        return [one for i, (b, a) in pairs for one in _flat_differences(component, b, a, f"{path}[{i}]")]
     return [] if canonical(before) == canonical(after) else [Difference(component, path, before, after)]

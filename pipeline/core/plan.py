@@ -31,8 +31,10 @@ class Ref:
 class Node:
     """One unit of work.
 
-    `id` is its plan id, `title` what a person reads, `code_roots` the modules whose code it runs. `local` is handed to
-    the stage beside the spec but is part of no id and no key: where a dataset lies on this machine.
+    `id` is its plan id, `title` what a person reads, `code_roots` the modules whose code it runs with all they import,
+    `writers` those that turn its outputs into bytes (each by itself: what it could write besides does not matter).
+    `outputs` are the roles that it gives, of those its stage declares. `local` is handed to the stage beside the spec
+    but is part of no id and no key: where a dataset lies on this machine.
     """
 
     id: str
@@ -42,6 +44,8 @@ class Node:
     inputs: Mapping[str, Ref]
     code_roots: tuple[str, ...]
     local: Mapping[str, Any] = field(default_factory=dict)
+    outputs: tuple[str, ...] = ()
+    writers: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -83,7 +87,10 @@ class Plan:
 
 @dataclass(frozen=True)
 class Catalog:
-    """What the planner asks of the world: the tables, and the digests of the files a dataset is read from."""
+    """What the planner asks of the world: the tables, and the digests of the files a dataset is read from.
+
+    `codec_modules` names what writes and reads a codec: a stage that is given a model runs whatever layers it has.
+    """
 
     stages: Mapping[str, StageInfo]
     model_module: Callable[[str], str]
@@ -91,7 +98,8 @@ class Catalog:
     resolve_step: Callable[[str, Mapping[str, Any]], tuple[str, Mapping[str, Any]]]
     pass_module: Callable[[str], str]
     pass_needs: Callable[[str, Mapping[str, Any]], frozenset[str]]
-    data_files: Callable[[DataSpec], Sequence[Sequence[str]]]
+    data_files: Callable[[DataSpec], Mapping[str, str]]
+    codec_modules: Callable[[str], tuple[str, ...]]
 
 
 def make_plan(experiment: Experiment, catalog: Catalog) -> Plan:
@@ -99,8 +107,9 @@ def make_plan(experiment: Experiment, catalog: Catalog) -> Plan:
     draft = _Draft(catalog)
     runs = tuple(_plan_run(draft, run) for run in experiment.runs)
     submit = _plan_submit(draft, experiment, runs)
+    formats = experiment.outputs.report
     report = draft.add(
-        "report", "", {"formats": list(experiment.outputs.report)}, {"submission": Ref(submit, "submission")}
+        "report", "", {"formats": list(formats)}, {"submission": Ref(submit, "submission")}, outputs=formats
     )
     return Plan(tuple(draft.nodes.values()), runs, submit, report)
 
@@ -120,12 +129,17 @@ class _Draft:
         inputs: Mapping[str, Ref],
         code: tuple[str, ...] = (),
         local: Mapping[str, Any] | None = None,
+        outputs: tuple[str, ...] | None = None,
     ) -> str:
         info = self.catalog.stages[stage]
         wiring = {role: [ref.node, ref.role] for role, ref in inputs.items()}
         node_id = digest_value([stage, info.version, spec, wiring])
         if node_id not in self.nodes:
-            self.nodes[node_id] = Node(node_id, stage, title, spec, inputs, (info.module, *code), local or {})
+            roles = tuple(info.outputs) if outputs is None else outputs
+            modules = (module for role in roles for module in self.catalog.codec_modules(info.outputs[role]))
+            writers = tuple(sorted(set(modules)))
+            roots = (info.module, *code)
+            self.nodes[node_id] = Node(node_id, stage, title, spec, inputs, roots, local or {}, roles, writers)
         return node_id
 
 
@@ -135,26 +149,23 @@ def _plan_run(draft: _Draft, run: Run) -> RunNodes:
     test, baseline = Ref(data, "test"), Ref(train, "model")
     benchmark_spec = as_json(run.benchmark)
     profile_spec = {"batch_size": run.benchmark.batch_sizes[0], "threads": run.benchmark.threads[0]}
-    profile = draft.add("profile", "baseline", profile_spec, {"model": baseline, "sample": test})
+    layers = draft.catalog.codec_modules("model")
+    profile = draft.add("profile", "baseline", profile_spec, {"model": baseline, "sample": test}, layers)
     steps: list[str] = []
     optimized = baseline
     for step in run.steps:
         steps.append(_plan_step(draft, step, run.seed, data, optimized))
         optimized = Ref(steps[-1], "model")
     splits = {"validation": Ref(data, "validation"), "test": test}
-    evaluate_baseline = draft.add("evaluate", "baseline", {}, {"model": baseline, **splits})
-    evaluate_optimized = draft.add("evaluate", run.label or "optimized", {}, {"model": optimized, **splits})
+    evaluate_baseline = draft.add("evaluate", "baseline", {}, {"model": baseline, **splits}, layers)
+    evaluate_optimized = draft.add("evaluate", run.label or "optimized", {}, {"model": optimized, **splits}, layers)
     arms = {"baseline": baseline, "optimized": optimized, "sample": test}
-    benchmark = draft.add("benchmark", run.label or "optimized", {**benchmark_spec, "seed": run.seed}, arms)
+    benchmark = draft.add("benchmark", run.label or "optimized", {**benchmark_spec, "seed": run.seed}, arms, layers)
     return RunNodes(run, data, train, profile, tuple(steps), evaluate_baseline, evaluate_optimized, benchmark)
 
 
 def _plan_data(draft: _Draft, data: DataSpec) -> str:
-    spec = {
-        "name": data.name,
-        "args": dict(data.args),
-        "files": [list(pair) for pair in draft.catalog.data_files(data)],
-    }
+    spec = {"name": data.name, "args": dict(data.args), "files": dict(draft.catalog.data_files(data))}
     module = draft.catalog.dataset_module(data.name)
     return draft.add("data", data.name, spec, {}, (module,), local={"root": data.root})
 
@@ -170,7 +181,8 @@ def _plan_step(draft: _Draft, step: Step, seed: int, data: str, model: Ref) -> s
     needs = sorted(draft.catalog.pass_needs(name, params))
     spec = {"pass": name, "params": as_json(params), "seed": seed}
     inputs = {"model": model, **{role: Ref(data, role) for role in needs}}
-    return draft.add("optimize", _step_title(step), spec, inputs, (draft.catalog.pass_module(name),))
+    code = (draft.catalog.pass_module(name), *draft.catalog.codec_modules("model"))
+    return draft.add("optimize", _step_title(step), spec, inputs, code)
 
 
 _TELLING = {"prune": ("method", "sparsity"), "finetune": ("epochs",), "quantize": ("bits",)}

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from pipeline.core.plan import Catalog
-from pipeline.execute.environment import CodeDigests
-from pipeline.execute.sources import DataFiles
+from pipeline.execute.environment import Environment
 from pipeline.stages import STAGES
-from pipeline.store.local import LocalStore
 from tinytorch.data import DATASETS
 from tinytorch.models import MODELS
 from tinytorch.passes import PASSES, needs, resolve
 
-__all__ = ["make_catalog"]
+__all__ = ["codec_modules", "make_catalog"]
 
 
-def make_catalog(store: LocalStore, code: CodeDigests) -> Catalog:
+_CODECS = "pipeline.store.codecs"
+
+
+def make_catalog(environment: Environment) -> Catalog:
     """Return what the planner asks of the world; datasets' files are digested when it asks."""
-    files = DataFiles(store, code.module_digest)
     return Catalog(
         stages=STAGES,
         model_module=MODELS.__getitem__,
@@ -24,5 +24,11 @@ def make_catalog(store: LocalStore, code: CodeDigests) -> Catalog:
         resolve_step=resolve,
         pass_module=PASSES.__getitem__,
         pass_needs=needs,
-        data_files=files.digests,
+        data_files=environment.data.digests,
+        codec_modules=codec_modules,
     )
+
+
+def codec_modules(codec: str) -> tuple[str, ...]:
+    """Return the modules that write and read a codec; what reads models imports every layer that one may have."""
+    return (_CODECS, "tinytorch.serialization") if codec == "model" else (_CODECS,)

@@ -8,8 +8,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.core.errors import StageFailed
 from pipeline.core.event import Outcome
-from pipeline.core.keys import Difference, Preimage, action_key, differences
+from pipeline.core.experiment import DataSpec
+from pipeline.core.keys import Difference, Preimage, action_key, differences, family_key
 from pipeline.core.plan import Node, Plan
 from pipeline.core.stage import StageInfo
 from pipeline.execute.environment import Environment
@@ -50,51 +52,67 @@ class Oracle:
         self._fresh = fresh
         self._since = time.time()
 
+    def prepare(self, plan: Plan) -> None:
+        """Digest the code of all nodes before any of it is imported to run; `confirm` compares with that."""
+        for node in plan.nodes:
+            self.environment.code.digest(node)
+
     def decide(self, node: Node, inputs: Mapping[str, Artifact]) -> Decision:
         """Make the node's key from its inputs' content and look it up."""
-        info = self.stages[node.stage]
-        digests = {role: artifact.digest for role, artifact in inputs.items()}
-        code = self.environment.code.digest(node)
-        preimage = Preimage(node.stage, info.version, node.spec, code, digests, self.environment.of(info))
+        preimage = self._preimage(node, {role: artifact.digest for role, artifact in inputs.items()})
         key = action_key(preimage)
         record = self.store.peek(key)
         if record is None:
             return self._miss(key, preimage)
         if missing := self.store.missing(record):
             return Decision(key, preimage, None, f"its stored {_listed(missing)} was deleted or cut short")
-        if self._fresh and info.measures:
+        if self._fresh and self.stages[node.stage].measures:
             return Decision(key, preimage, None, "a fresh measurement was asked for")
         return Decision(key, preimage, record, "")
 
     def misses_anyway(self, node: Node) -> Decision | None:
         """Decide for a node whose inputs are not known yet: a miss if no stored result agrees in all else, or None."""
-        info = self.stages[node.stage]
-        unknown = dict.fromkeys(node.inputs, "")
-        code = self.environment.code.digest(node)
-        preimage = Preimage(node.stage, info.version, node.spec, code, unknown, self.environment.of(info))
-        decision = self._miss("", preimage)
-        changes = tuple(change for change in decision.changes if change.component != "inputs")
-        if decision.changes and not changes:
+        preimage = self._preimage(node, dict.fromkeys(node.inputs, ""))
+        if self.store.has_family(family_key(preimage)):
             return None
-        reason = self._explain(changes) if changes else decision.reason
-        return dataclasses.replace(decision, reason=reason, changes=changes)
+        return self._miss("", preimage, ignore_inputs=True)
 
-    def _miss(self, key: str, preimage: Preimage) -> Decision:
+    def confirm(self, node: Node) -> None:
+        """Raise StageFailed if what the node's key says of code and data files no longer holds.
+
+        Called after a node ran and before its result is kept: a file that was edited meanwhile may or may not have
+        been read in its new form, so the result belongs to neither key.
+        """
+        in_new_process = self.stages[node.stage].measures
+        if edited := self.environment.code.edited(node, in_new_process=in_new_process):
+            raise StageFailed(f"the code of {_listed(edited)} was edited during this run; run again")
+        if node.stage == "data":
+            spec, root = node.spec, node.local.get("root")
+            if self.environment.data.digests(DataSpec(spec["name"], root, spec["args"])) != spec["files"]:
+                raise StageFailed(f"the files of {spec['name']} changed while they were read; run again")
+
+    def _preimage(self, node: Node, inputs: Mapping[str, str]) -> Preimage:
+        info, environment = self.stages[node.stage], self.environment
+        code = environment.code.digest(node)
+        return Preimage(node.stage, info.version, node.spec, code, inputs, environment.of(node, info))
+
+    def _miss(self, key: str, preimage: Preimage, *, ignore_inputs: bool = False) -> Decision:
         nearest: tuple[Difference, ...] | None = None
-        for record in self.store.recent(preimage.stage):
-            if record.preimage.params.get("pass") != preimage.params.get("pass"):
-                continue  # another pass's result explains nothing
-            if record.finished_at > self._since:
-                continue  # and one from this very run does not say what changed since the last
-            changes = differences(record.preimage, preimage)
+        for record in self.store.recent(preimage.topic, self._since):
+            known = record.preimage
+            if ignore_inputs:
+                known = dataclasses.replace(known, inputs=preimage.inputs)
+            changes = differences(known, preimage)
             if nearest is None or _distance(changes) < _distance(nearest):
                 nearest = changes
         if nearest is None:
             return Decision(key, preimage, None, "new")
-        return Decision(key, preimage, None, self._explain(nearest), nearest)
+        reason = self._explain(nearest) if nearest else "results are stored under another form of key by now"
+        return Decision(key, preimage, None, reason, nearest)
 
     def _explain(self, changes: tuple[Difference, ...]) -> str:
-        return "; ".join([*self._sentences(changes[:3]), *(["…"] if len(changes) > 3 else [])])
+        sentences = tuple(dict.fromkeys(self._sentences(changes)))
+        return "; ".join([*sentences[:3], *(["…"] if len(sentences) > 3 else [])])
 
     def _sentences(self, changes: tuple[Difference, ...]) -> Iterator[str]:
         for change in changes:
@@ -103,8 +121,15 @@ class Oracle:
                 yield f"code of {_listed(modules)} changed" if modules else "code changed"
             elif change.component == "inputs":
                 yield f"input {change.name} changed"
+            elif change.name == "machine":
+                yield "this is another machine than last time, or set up differently"
+            elif change.name.startswith(_FILES):
+                yield f"data file {change.name.removeprefix(_FILES)} {_fate(change)}"
             else:
                 yield f"{_last(change.name)} {_short(change.before)} → {_short(change.after)}"
+
+
+_FILES = "files."  # how the parameters of a data node name its files
 
 
 def forecast(plan: Plan, oracle: Oracle) -> tuple[Forecast, ...]:
@@ -131,6 +156,12 @@ def forecast(plan: Plan, oracle: Oracle) -> tuple[Forecast, ...]:
 def _distance(changes: tuple[Difference, ...]) -> tuple[int, int]:
     """Order candidates for an explanation: a person calls steps with the same parameters the same."""
     return sum(change.component == "params" for change in changes), len(changes)
+
+
+def _fate(change: Difference) -> str:
+    if change.before is None:
+        return "was added"
+    return "is gone" if change.after is None else "changed"
 
 
 def _last(name: str) -> str:

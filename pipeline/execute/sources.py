@@ -18,6 +18,7 @@ from pipeline.core.experiment import DataSpec, as_json
 from pipeline.core.keys import digest_value
 from pipeline.store.local import LocalStore
 from tinytorch.data import DATASETS
+from tinytorch.errors import DataFileError
 
 __all__ = ["DataFiles"]
 
@@ -31,27 +32,27 @@ class DataFiles:
         self._store = store
         self._code_digest = code_digest
 
-    def digests(self, data: DataSpec) -> Sequence[Sequence[str]]:
-        """Return [path within the dataset's folder, SHA-256 of the content] of each file, in the dataset's order.
+    def digests(self, data: DataSpec) -> dict[str, str]:
+        """Return path within the dataset's folder -> SHA-256 of the content, for every file.
 
         The path belongs to the content: a class is named by its folder. Raises what the dataset raises when a file is
         missing or its folder is not one.
         """
-        root = None if data.root is None else os.path.abspath(data.root)
+        root = None if data.root is None else os.path.realpath(data.root)  # a link may point elsewhere by now
         here = root or os.path.dirname(__file__)
         name = digest_value([data.name, here, as_json(data.args), self._code_digest(DATASETS[data.name])])
         known = self._store.recall("data", name)
         if known and all(_stamp(path) == stamp for path, stamp in known["stamps"].items()):
-            return [list(pair) for pair in known["digests"]]
+            return dict(known["digests"])
         module = importlib.import_module(DATASETS[data.name])
-        base = Path(root).resolve() if root else None
+        base = Path(root) if root else None
         files = [Path(path) for path in module.files(base, **data.args)]
         return self._read(name, base, files)
 
-    def _read(self, name: str, root: Path | None, files: Sequence[Path]) -> list[list[str]]:
+    def _read(self, name: str, root: Path | None, files: Sequence[Path]) -> dict[str, str]:
         stamps = {path: _stamp(path) for path in _watched(root, files)}
         looked_at = time.time_ns()
-        digests = [[_within(root, path), _file_digest(path)] for path in files]
+        digests = {_within(root, path): _file_digest(path) for path in files}
         if all(_is_settled(stamp, looked_at) for stamp in stamps.values()):
             self._store.remember("data", {name: {"stamps": stamps, "digests": digests}})
         return digests
@@ -80,5 +81,8 @@ def _is_settled(stamp: Sequence[int] | None, looked_at: int) -> bool:
 
 
 def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataFileError(path, (error.strerror or str(error)).lower(), "a readable file") from error

@@ -27,8 +27,10 @@ Answer = NDArray[Any]
 Call = Callable[[Query], Answer]
 
 _TRIALS = 7  # of a calibration; their minimum counts, so that one preempted trial cannot end it with loops = 1
-_AGREE = 0.01  # two windows' medians this close are steady
+_AGREE = 0.02  # two windows this close are steady
+_FAST = 0.1  # the share of a window's samples that counts for that, the fastest: see `warm_up`
 _WINDOW_NS = 20_000_000  # some two dozen rows of short samples, one of long ones
+_FIRST_CALLS_NS = 50_000_000  # copies that would take longer to call once are given up
 _LONG_NS = 50_000_000  # beyond this, what the arm before left in the caches is a small part of a sample
 _TAIL_RUN = 16  # single calls of an arm in a row, after an untimed one
 _TAIL_CALLS = 1_200  # of each arm in a process: six processes reach the 6,636 that p99.9 asks for
@@ -40,7 +42,8 @@ class Arm:
 
     Equal models of about the size of a cache differ by 2 to 4 % in speed, and stay so, depending on the physical pages
     they got (measured: 1.2 MB of weights, a 1 MB L2 cache, ten copies in one process; halves of the run correlate at
-    0.98). Rotating over copies averages that within a process.
+    0.98). Rotating over copies averages that within a process: what is left between processes falls from 4 % with the
+    square root of the number of copies.
     """
 
     name: str
@@ -52,8 +55,8 @@ class Recording:
     """Everything one process saw. Arrays are indexed [row, arm]; a row is one sample of each arm, close in time.
 
     `order[row]` lists the arms as they ran. `wall_ns` and `cpu_ns` are of a whole sample of `loops` calls, of which
-    `empty_ns` was the loop itself. `tail_ns` are single calls, of each arm; `answers` the last output of each arm to
-    some queries by number, for checking.
+    `empty_ns` was the loop itself. `cold_ns` is the process's very first call, of arm number `first`. `tail_ns` are
+    single calls, of each arm; `answers` the last output of each arm to some queries by number, for checking.
     """
 
     arms: tuple[str, ...]
@@ -62,7 +65,8 @@ class Recording:
     empty_ns: int
     windows: int
     steady: bool
-    cold_ns: tuple[int, ...]
+    first: int
+    cold_ns: int
     order: NDArray[np.int8]
     wall_ns: NDArray[np.int64]
     cpu_ns: NDArray[np.int64]
@@ -71,18 +75,24 @@ class Recording:
 
 
 def record(
-    arms: Sequence[Arm], queries: Sequence[Query], clock: Clock, phases: Phases, seed: int, loops: int | None = None
+    arms: Sequence[Arm],
+    queries: Sequence[Query],
+    clock: Clock,
+    phases: Phases,
+    seed: int,
+    loops: int | None = None,
+    first: int = 0,
 ) -> Recording:
     """Time the arms on rotating `queries` and return what was read.
 
     `loops` None calibrates: enough calls for the fastest arm's sample to last `clock.sample_ns`, the same for all.
-    The garbage collector is frozen meanwhile. Deterministic order under `seed`. Raises ValueError unless all arms have
-    equally many copies.
+    Arm number `first` makes the process's first call, the only one that is cold. The garbage collector is frozen
+    meanwhile. Deterministic order under `seed`. Raises ValueError unless all arms have equally many copies.
     """
     if len({len(arm.copies) for arm in arms}) != 1:
         raise ValueError("all arms need the same number of copies")
     session = _Session(arms, queries)
-    cold = session.first_calls(_random(seed, "first"))
+    cold = session.first_calls(first)
     gc.collect()
     gc.freeze()
     gc.disable()
@@ -97,11 +107,12 @@ def record(
         gc.unfreeze()
     return Recording(
         arms=tuple(arm.name for arm in arms),
-        copies=len(arms[0].copies),
+        copies=session.copies,
         loops=calls,
         empty_ns=session.empty_loop(calls),
         windows=windows,
         steady=steady,
+        first=first,
         cold_ns=cold,
         order=np.array([row.order for row in rows], dtype=np.int8),
         wall_ns=wall,
@@ -137,15 +148,27 @@ class _Session:
         self._length_ns = [0] * len(arms)  # of each arm's last sample
         self.answers: list[dict[int, Answer]] = [{} for _ in arms]
 
-    def first_calls(self, rng: random.Random) -> tuple[int, ...]:
-        """Time each arm's very first call, in random order: what is prepared lazily is paid here, for every copy."""
-        cold = [0] * len(self._calls)
-        for arm in rng.sample(range(len(cold)), len(cold)):
-            cold[arm], _, _ = _sample(self._calls[arm], self._queries[:1])
-        for calls in self._copies[1:]:
-            for call in calls:
+    @property
+    def copies(self) -> int:
+        """How many copies of each arm are in use."""
+        return len(self._copies)
+
+    def first_calls(self, first: int) -> int:
+        """Call every copy once, which pays for what is prepared lazily; return the time of the very first call.
+
+        Only one call of a process is cold: those of other arms find the interpreter and the libraries warm (measured:
+        a third of its time). Calls so slow that the copies would take too long have few of them: such a model waits
+        for its arithmetic, not for its place in memory.
+        """
+        began = wall_ns()
+        cold, _, _ = _sample(self._calls[first], self._queries[:1])
+        used = 0
+        while not used or (used < len(self._copies) and wall_ns() - began < _FIRST_CALLS_NS):
+            for call in self._copies[used]:
                 call(self._queries[0])
-        return tuple(cold)
+            used += 1
+        del self._copies[used:]
+        return cold
 
     def calibrate(self, sample_ns: int) -> int:
         """Return the number of calls for which a sample of every arm lasts at least `sample_ns`."""
@@ -156,7 +179,12 @@ class _Session:
         return loops
 
     def warm_up(self, loops: int, seconds: float, rng: random.Random) -> tuple[int, bool]:
-        """Run windows of rows of one copy until two in a row agree for every arm; return their number and success."""
+        """Run windows of rows of one copy until two in a row agree for every arm; return their number and success.
+
+        Windows are compared by the time that their fastest tenth stays below: that falls while something warms up and
+        rises with what slows the code itself, but hardly moves when a neighbour on the host takes the core's clock or
+        caches for some ms (seen: 1.4x, several times a second), which medians follow.
+        """
         deadline = wall_ns() + round(seconds * 1e9)
         rows = itertools.chain.from_iterable(self._cycle(loops, rng) for _ in itertools.count())
         before: NDArray[np.float64] | None = None
@@ -165,12 +193,12 @@ class _Session:
             window = [next(rows).wall_ns]
             while wall_ns() - began < _WINDOW_NS:
                 window.append(next(rows).wall_ns)
-            medians = np.median(np.array(window, dtype=np.float64), axis=0)
-            if before is not None and bool(np.all(np.abs(medians / before - 1) < _AGREE)):
+            fastest = np.quantile(np.array(window, dtype=np.float64), _FAST, axis=0)
+            if before is not None and bool(np.all(np.abs(fastest / before - 1) < _AGREE)):
                 return windows, True
             if before is not None and wall_ns() > deadline:
                 return windows, False
-            before = medians
+            before = fastest
         raise AssertionError("the windows are endless")
 
     def interleave(self, loops: int, seconds: float, rng: random.Random) -> list[_Row]:

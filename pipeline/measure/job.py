@@ -32,8 +32,7 @@ class Phases:
 class Job:
     """One worker process: `models` names a file for each arm, `inputs` a .npy file (queries, batch, *input_shape).
 
-    `loops` is None for the first process of a comparison, which calibrates it for all. `cores` is where to pin
-    (None where the system cannot).
+    `first` names the arm that makes the process's first call. `cores` is where to pin (None where the system cannot).
     """
 
     kind: str
@@ -42,8 +41,8 @@ class Job:
     result: str
     threads: int
     seed: int
+    first: str = ARMS[0]
     cores: tuple[int, ...] | None = None
-    loops: int | None = None
     phases: Phases = Phases()
 
     def write(self, path: Path) -> None:

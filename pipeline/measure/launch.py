@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import site
 import subprocess
 import sys
 import sysconfig
@@ -33,8 +34,9 @@ THREAD_VARIABLES = (
 
 # What an interpreter needs to start and to find its libraries; all else (tracing, BLAS tuning) is left behind.
 _KEPT = (
-    "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PATH", "PYTHONDONTWRITEBYTECODE", "PYTHONHOME",
-    "PYTHONPYCACHEPREFIX", "SYSTEMROOT", "TEMP", "TMP", "TMPDIR", "USERPROFILE", "VIRTUAL_ENV",
+    "APPDATA", "DYLD_LIBRARY_PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "PYTHONDONTWRITEBYTECODE",
+    "PYTHONHOME", "PYTHONNOUSERSITE", "PYTHONPYCACHEPREFIX", "PYTHONUSERBASE", "SYSTEMROOT", "TEMP", "TMP", "TMPDIR",
+    "USERPROFILE", "VIRTUAL_ENV",
 )  # fmt: skip
 _TAIL_LINES = 6
 
@@ -87,9 +89,10 @@ def environment(threads: int, seed: int) -> dict[str, str]:
 
 def _package_folder() -> list[str]:
     """Return the folder that holds this package, unless every interpreter of this environment looks there anyway."""
+    # PYTHONPATH comes before all site-packages: naming one there would change which numpy is found.
     folder = Path(__file__).resolve().parents[2]
-    installed = {Path(path).resolve() for path in sysconfig.get_paths().values()}
-    return [] if folder in installed else [str(folder)]
+    installed = {*sysconfig.get_paths().values(), *site.getsitepackages(), site.getusersitepackages()}
+    return [] if folder in {Path(path).resolve() for path in installed} else [str(folder)]
 
 
 def _ending(code: int) -> str:

@@ -33,8 +33,8 @@ Facts = dict[str, Any]
 def facts(root: Path = Path("/")) -> Facts:
     """Return the facts as JSON values; `root` is where proc and sys are looked for (a test's folder, else "/").
 
-    Keys: cpu, architecture, system, kernel, flags, virtual, caches (bytes by name), cores {online, allowed},
-    memory_bytes, container, governor, turbo, and missing {key: why it is None}.
+    Keys: cpu, architecture, system, kernel, flags, virtual, caches (bytes by name), cores {online, allowed, quota},
+    memory_bytes, container, governor, turbo, and missing {key: why it is None}. A quota of None is no quota.
     """
     found: Facts = {"architecture": platform.machine(), "system": platform.system(), "kernel": platform.release()}
     missing: dict[str, str] = {}
@@ -54,7 +54,7 @@ def facts(root: Path = Path("/")) -> Facts:
         except (OSError, LookupError, ValueError) as error:
             found[key] = None
             missing[key] = _reason(error, root)
-    found["cores"] = {"allowed": len(_allowed()), "online": os.cpu_count()}
+    found["cores"] = {"allowed": len(_allowed()), "online": os.cpu_count(), "quota": _quota(root)}
     found["missing"] = missing
     return found
 
@@ -72,6 +72,37 @@ def _allowed() -> frozenset[int]:
     if sys.platform == "linux":
         return frozenset(os.sched_getaffinity(0))
     return frozenset(range(os.cpu_count() or 1))
+
+
+def _quota(root: Path) -> float | None:
+    """Return the cores' worth of time that control groups grant this process on average; None without a limit.
+
+    A group above this one may grant less than its own, so all of them count, up to the root that is mounted.
+    """
+    try:
+        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    grants = []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if not controllers or "cpu" in controllers.split(","):
+            mount = root / "sys/fs/cgroup" / ("cpu" if controllers else "")
+            group = mount / path.lstrip("/")
+            grants += [_grant(folder) for folder in (group, *group.parents) if folder.is_relative_to(mount)]
+    return min((grant for grant in grants if grant is not None), default=None)
+
+
+def _grant(group: Path) -> float | None:
+    """Return one group's quota over its period: `cpu.max` of version 2, cfs_quota_us and cfs_period_us of version 1."""
+    try:
+        if (group / "cpu.max").exists():
+            quota, period = _word(group / "cpu.max").split()
+        else:
+            quota, period = _word(group / "cpu.cfs_quota_us"), _word(group / "cpu.cfs_period_us")
+        return int(quota) / int(period) if quota not in ("max", "-1") else None
+    except (OSError, ValueError):
+        return None
 
 
 def _reason(error: Exception, root: Path) -> str:

@@ -18,11 +18,9 @@ __all__ = ["AnswersDiffer", "caller", "check_answers", "copies_that_fit", "load_
 Query = NDArray[np.float32]
 Answer = NDArray[Any]
 
-_COPIES_BYTES = (
-    128 * 1024**2
-)  # loading them takes some 0.1 s; far larger models stream from memory, whatever their pages
+_COPIES_BYTES = 128 * 1024**2  # copying them takes some 0.1 s; far larger models stream from memory, wherever they are
 _CHECKED = 24  # answers of each arm, spread evenly
-_MOST_COPIES = 16  # the copies' spread of about 3 % becomes 1 % of their mean
+_MOST_COPIES = 32  # the copies' spread of about 4 % becomes 0.7 % of their mean
 
 # The same code on the same query gives the same bits with one thread. With more, BLAS may add in another order:
 # float32 sums of some thousand terms then differ by about 1e-5 of their size.
@@ -47,7 +45,7 @@ def read_queries(path: str) -> list[Query]:
 
 
 def copies_that_fit(paths: Iterable[str]) -> int:
-    """Return how many copies of each of these models to hold, 1 to 16: together about 128 MiB of files."""
+    """Return how many copies of each of these models to hold, 1 to 32: together about 128 MiB of files."""
     return int(np.clip(_COPIES_BYTES // sum(Path(path).stat().st_size for path in paths), 1, _MOST_COPIES))
 
 

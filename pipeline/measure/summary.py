@@ -23,9 +23,10 @@ Floats = NDArray[np.float64]
 PERCENTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999}
 
 _BASELINE, _OPTIMIZED, _CONTROL = range(len(ARMS))
-_FEWEST_PAIRS = 6  # undisturbed, one of each order; with fewer a process says nothing by itself
+_FEWEST_PAIRS = 6  # undisturbed, one of each order, or half of all; with fewer a process says nothing by itself
 _MANY_DROPPED = 0.2
 _MUCH_BUSY = 0.25
+_MUCH_SLOWER = 1.2  # one process than another, in the baseline's median
 
 
 @dataclass(frozen=True)
@@ -43,18 +44,16 @@ class Question:
 
 
 def speedup_and_control(question: Question, processes: Sequence[Process]) -> tuple[Ratio, Ratio]:
-    """Return baseline over optimized, and baseline over its own second copy."""
+    """Return baseline over optimized, and baseline over its own second copy, for which the former leaves room."""
     timed = [_Timed.of(question, process) for process in processes]
     pairs = ([t.paired(other) for t in timed] for other in (_OPTIMIZED, _CONTROL))
     speedup, control = (ratio([a for a, _ in arms], [b for _, b in arms], question.seed) for arms in pairs)
-    return speedup, control
+    return speedup.widened_by(control), control
 
 
 def unsettled(control: Ratio, threshold: float) -> bool:
     """Say whether identical code differs in earnest: its interval excludes 1, its estimate is beyond the threshold."""
-    low, high = control.interval
-    beyond = max(control.estimate, 1 / control.estimate) > 1 + threshold
-    return beyond and not low <= 1 <= high
+    return control.excludes_one and max(control.estimate, 1 / control.estimate) > 1 + threshold
 
 
 def comparison(
@@ -67,16 +66,15 @@ def comparison(
     timed = [_Timed.of(question, process) for process in processes]
     speedup, control = speedup_and_control(question, processes)
     is_noisy = unsettled(control, question.threshold) or any(t.is_disturbed for t in timed)
-    tried = sum(len(t.per_call_ns) for t in timed)
-    kept = sum(int(np.count_nonzero(t.pair_kept(_OPTIMIZED))) for t in timed)
+    tried, pairs = _pair_counts(timed)
     return {
         "scenario": question.scenario,
         "batch_size": question.batch_size,
         "threads": question.threads,
         "processes": len(processes),
-        "pairs": sum(len(t.paired(_OPTIMIZED)[0]) for t in timed),
-        "loops": processes[0]["loops"],
-        "dropped": tried - kept,
+        "pairs": pairs,
+        "loops": min(process["loops"] for process in processes),
+        "dropped": tried - pairs,
         "steady_state": "reached" if all(process["steady"] for process in processes) else "not_reached",
         "threshold": question.threshold,
         "arms": {arm: _arm(question, timed, index, memory.get(arm)) for index, arm in enumerate(ARMS)},
@@ -84,7 +82,10 @@ def comparison(
         "control": control.to_json(),
         "verdict": "noisy" if is_noisy else verdict(speedup.interval, question.threshold),
         "noisy": is_noisy,
-        "warnings": _warnings(question, timed, processes, busy, (speedup, control), (tried, kept)),
+        "warnings": [
+            *_about_the_answer(question, timed, speedup, control),
+            *_about_the_processes(question, timed, processes, busy),
+        ],
     }
 
 
@@ -106,7 +107,8 @@ def raw_arrays(index: int, question: Question, processes: Sequence[Process]) -> 
 def measured_under(processes: Sequence[Process], busy: Sequence[float | None]) -> dict[str, Any]:
     """Return what else is known of the processes of one comparison, in the order they ran."""
     return {
-        "copies": processes[0]["copies"],
+        "copies": [process["copies"] for process in processes],
+        "loops": [process["loops"] for process in processes],
         "empty_ns": [process["empty_ns"] for process in processes],
         "warmup_windows": [process["windows"] for process in processes],
         "hash_seeds": [process["conditions"]["hash_seed"] for process in processes],
@@ -117,12 +119,16 @@ def measured_under(processes: Sequence[Process], busy: Sequence[float | None]) -
 
 @dataclass(frozen=True)
 class _Timed:
-    """One process as arrays: ns per call (rows, arms), which samples ran undisturbed, and single calls by arm."""
+    """One process as arrays: ns per call (rows, arms), which samples ran undisturbed, and single calls by arm.
+
+    The first call of the process, `cold_ns`, was of the stored model of arm `cold_arm`.
+    """
 
     per_call_ns: Floats
     kept: NDArray[np.bool_]
     tail_ns: tuple[Floats, ...]
-    cold_ns: tuple[int, ...]
+    cold_arm: int
+    cold_ns: int
 
     @classmethod
     def of(cls, question: Question, process: Process) -> _Timed:
@@ -131,9 +137,8 @@ class _Timed:
         if not _is_filtered(question, process):
             kept = np.ones_like(kept)
         per_call = np.maximum(wall - process["empty_ns"], 1) / process["loops"]
-        return cls(
-            per_call, kept, tuple(np.array(t, dtype=np.float64) for t in process["tail_ns"]), tuple(process["cold_ns"])
-        )
+        tail = tuple(np.array(single, dtype=np.float64) for single in process["tail_ns"])
+        return cls(per_call, kept, tail, ARMS.index(process["first"]), process["cold_ns"])
 
     def pair_kept(self, other: int) -> NDArray[np.bool_]:
         """Tell the rows in which the baseline and the other arm both ran undisturbed."""
@@ -143,7 +148,8 @@ class _Timed:
     @property
     def is_disturbed(self) -> bool:
         """Whether too few pairs are undisturbed, so that all had to be taken."""
-        return any(np.count_nonzero(self.pair_kept(other)) < _FEWEST_PAIRS for other in (_OPTIMIZED, _CONTROL))
+        fewest = min(_FEWEST_PAIRS, len(self.kept) // 2)
+        return any(np.count_nonzero(self.pair_kept(other)) < fewest for other in (_OPTIMIZED, _CONTROL))
 
     def paired(self, other: int) -> tuple[Floats, Floats]:
         """Return the baseline's and the other arm's times by row: the undisturbed ones, or all if they are too few."""
@@ -167,20 +173,20 @@ def _arm(question: Question, timed: Sequence[_Timed], arm: int, memory: Mapping[
     medians = np.array([np.median(t.service(arm)) for t in timed])
     tail = np.concatenate([t.tail_ns[arm] for t in timed])
     percentiles = {name: percentile(tail, p) for name, p in PERCENTILES.items()}
-    median_ns = float(np.median(medians))
+    mean_ns = float(np.mean(samples))
     peak = memory or {"peak_rss_bytes": None, "how": "the same stored model as the baseline"}
     is_read = peak["peak_rss_bytes"] is not None
     return {
         "n": len(samples),
-        "median_ns": median_ns,
-        "mean_ns": float(np.mean(samples)),
+        "median_ns": float(np.median(medians)),
+        "mean_ns": mean_ns,
         "std_ns": float(np.std(samples, ddof=1)),
         "interval_ns": list(_location_interval(medians)),
         "tail_n": len(tail),
         "percentiles": {name: found.value for name, found in percentiles.items()},
         "percentile_reasons": {name: found.reason for name, found in percentiles.items() if found.reason},
-        "cold_ns": float(np.median([t.cold_ns[arm] for t in timed])),
-        "throughput_per_s": question.batch_size / median_ns * 1e9,
+        "cold_ns": float(np.median([t.cold_ns for t in timed if (t.cold_arm == _OPTIMIZED) == (arm == _OPTIMIZED)])),
+        "throughput_per_s": question.batch_size / mean_ns * 1e9,
         "peak_rss_bytes": peak["peak_rss_bytes"],
         "peak_rss_method": peak["how"] if is_read else None,
         "peak_rss_reason": None if is_read else peak["how"],
@@ -196,41 +202,77 @@ def _location_interval(medians: Floats) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _warnings(
-    question: Question,
-    timed: Sequence[_Timed],
-    processes: Sequence[Process],
-    busy: Sequence[float | None],
-    ratios: tuple[Ratio, Ratio],
-    pairs: tuple[int, int],
+def _about_the_answer(question: Question, timed: Sequence[_Timed], speedup: Ratio, control: Ratio) -> list[str]:
+    """Return what limits the claims: the control, the number of processes, the width of the interval."""
+    count, off = len(timed), abs(control.estimate - 1)
+    is_unsettled = unsettled(control, question.threshold)
+    return _those(
+        (
+            is_unsettled,
+            f"identical code differed by {off:.1%}, more than {question.threshold:.1%}: nothing can be claimed",
+        ),
+        (
+            control.excludes_one and not is_unsettled,
+            f"identical code differed by {off:.2%}, hardly by chance: the interval of the speed-up leaves room for it",
+        ),
+        (
+            count < question.processes,
+            f"{count} of the {question.processes} processes asked for fit into the budget of {question.budget_s:g} s",
+        ),
+        (
+            speedup.half_width > question.target_ci,
+            f"the speed-up is known to within ±{speedup.half_width:.1%}, not ±{question.target_ci:.1%}, after {count} "
+            f"processes; a larger budget_s than {question.budget_s:g} helps",
+        ),
+    )
+
+
+def _about_the_processes(
+    question: Question, timed: Sequence[_Timed], processes: Sequence[Process], busy: Sequence[float | None]
 ) -> list[str]:
-    """Return what a reader has to know to trust the figures, with the numbers."""
-    (speedup, control), (tried, kept) = ratios, pairs
-    count, off = len(processes), abs(control.estimate - 1)
-    restless = sum(not process["steady"] for process in processes)
+    """Return what the machine did meanwhile that a reader has to know to trust the figures, with the numbers."""
+    of = f"of {len(processes)} processes"
+    tried, pairs = _pair_counts(timed)
     disturbed = sum(t.is_disturbed for t in timed)
+    restless = sum(not process["steady"] for process in processes)
     crowded = sum(share is not None and share > _MUCH_BUSY for share in busy)
-    said = {
-        f"identical code differed by {off:.1%}, more than {question.threshold:.1%}: nothing can be claimed": unsettled(
-            control, question.threshold
+    medians = [float(np.median(t.service(_BASELINE))) / 1e3 for t in timed]
+    conditions = [process["conditions"] for process in processes]
+    quota = conditions[0]["quota"]
+    unseen = "several threads do the work" if question.threads > 1 else "the clock of CPU time is coarse here"
+    return _those(
+        (
+            disturbed > 0,
+            f"in {disturbed} {of} other programs interrupted nearly all pairs; all were taken, nothing can be claimed",
         ),
-        f"identical code differed by {off:.2%}, and its interval excludes 1": (
-            not control.interval[0] <= 1 <= control.interval[1] and not unsettled(control, question.threshold)
+        (
+            tried - pairs > _MANY_DROPPED * tried,
+            f"{tried - pairs} of {tried} pairs were dropped because another program interrupted a sample",
         ),
-        f"{disturbed} of {count} processes had fewer than {_FEWEST_PAIRS} undisturbed pairs: all were taken": disturbed
-        > 0,
-        f"{tried - kept} of {tried} pairs were dropped because a sample was preempted": tried - kept
-        > _MANY_DROPPED * tried,
-        f"the interval is ±{speedup.half_width:.1%} after {count} processes, wider than the target of "
-        f"±{question.target_ci:.1%}, and the budget of {question.budget_s:g} s is spent": speedup.half_width
-        > question.target_ci,
-        f"{restless} of {count} processes did not become steady while warming up": restless > 0,
-        f"before {crowded} of {count} processes others used more than {_MUCH_BUSY:.0%} of the core": crowded > 0,
-        "preempted samples could not be told from others: "
-        + (
-            "work is done by several threads" if question.threads > 1 else "the clock of CPU time is coarse"
-        ): not _is_filtered(question, processes[0]),
-        "processes were not bound to cores: this system has no call for it": processes[0]["conditions"]["pinned"]
-        is None,
-    }
-    return [text for text, is_so in said.items() if is_so]
+        (
+            max(medians) > _MUCH_SLOWER * min(medians),
+            f"a call of the baseline took {min(medians):.3g} to {max(medians):.3g} µs from process to process: the core "
+            "changed its speed. Ratios are measured side by side and hold, latencies are those of the moment",
+        ),
+        (restless > 0, f"in {restless} {of} times were still changing when the warm-up ended"),
+        (crowded > 0, f"before {crowded} {of} other programs used more than {_MUCH_BUSY:.0%} of the core"),
+        (
+            quota is not None and quota < question.threads,
+            f"this container is granted {quota or 0:.3g} cores, and {question.threads} work: the system pauses it again and "
+            "again, which percentiles include",
+        ),
+        (not _is_filtered(question, processes[0]), f"interrupted samples could not be told from others: {unseen}"),
+        (
+            any(c["pinned"] is None for c in conditions),
+            "processes were not bound to cores: the system refused",
+        ),
+    )
+
+
+def _those(*remarks: tuple[bool, str]) -> list[str]:
+    return [text for is_so, text in remarks if is_so]
+
+
+def _pair_counts(timed: Sequence[_Timed]) -> tuple[int, int]:
+    """Return how many pairs of baseline and optimized were timed, and how many of them are used."""
+    return sum(len(t.kept) for t in timed), sum(len(t.paired(_OPTIMIZED)[0]) for t in timed)

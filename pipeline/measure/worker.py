@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import threadpoolctl
 
-from pipeline.measure import memory
+from pipeline.measure import machine, memory
 from pipeline.measure.clock import measure_clock
 from pipeline.measure.harness import Arm, Recording, record
 from pipeline.measure.job import Job
@@ -26,7 +26,7 @@ from pipeline.measure.layers import profile_layers
 from pipeline.measure.model import AnswersDiffer, caller, check_answers, copies_that_fit, load_model, read_queries
 from tinytorch.core.function import no_grad
 from tinytorch.errors import TinyTorchError
-from tinytorch.models.network import Network
+from tinytorch.serialization import clone
 
 __all__ = ["KINDS", "main"]
 
@@ -57,16 +57,16 @@ def main(arguments: Sequence[str]) -> int:
 def _compare(job: Job) -> Result:
     """Time the arms against each other."""
     names = list(job.models)
-    copies: dict[str, list[Network]] = {name: [] for name in names}
+    copies = {name: [load_model(path)] for name, path in job.models.items()}
     rng = np.random.default_rng(job.seed)
-    for _ in range(copies_that_fit(job.models.values())):
+    for _ in range(1, copies_that_fit(job.models.values())):
         for name in rng.permutation(names).tolist():  # no arm always gets the better place in memory
-            copies[name].append(load_model(job.models[name]))
+            copies[name].append(clone(copies[name][0]))
     queries = read_queries(job.inputs)
     clock = measure_clock()
     np.ones((64, 64), np.float32) @ np.ones((64, 64), np.float32)  # BLAS sets itself up outside the first call
     arms = [Arm(name, [caller(model) for model in copies[name]]) for name in names]
-    recording = record(arms, queries, clock, job.phases, job.seed, job.loops)
+    recording = record(arms, queries, clock, job.phases, job.seed, first=names.index(job.first))
     for name, answers in zip(names, recording.answers, strict=True):
         check_answers(name, copies[name][0], queries, answers)
     return {"clock": clock.to_json(), "is_cpu_time_fine": clock.is_cpu_time_fine, **_recording_json(recording)}
@@ -101,7 +101,8 @@ def _recording_json(recording: Recording) -> Result:
         "empty_ns": recording.empty_ns,
         "windows": recording.windows,
         "steady": recording.steady,
-        "cold_ns": list(recording.cold_ns),
+        "first": recording.arms[recording.first],
+        "cold_ns": recording.cold_ns,
         "order": recording.order.tolist(),
         "wall_ns": recording.wall_ns.tolist(),
         "cpu_ns": recording.cpu_ns.tolist(),
@@ -111,11 +112,14 @@ def _recording_json(recording: Recording) -> Result:
 
 
 def _pin(cores: tuple[int, ...] | None) -> list[int] | None:
-    """Bind every thread of this process to `cores`; None where the system has no such call."""
+    """Bind every thread of this process to `cores`; None where that fails, as it does on cores just taken from us."""
     if cores is None or sys.platform != "linux":
         return None
-    for thread in os.listdir("/proc/self/task"):  # BLAS has started its threads when numpy was imported
-        os.sched_setaffinity(int(thread), cores)
+    try:
+        for thread in os.listdir("/proc/self/task"):  # BLAS has started its threads when numpy was imported
+            os.sched_setaffinity(int(thread), cores)
+    except OSError:
+        return None
     return sorted(os.sched_getaffinity(0))
 
 
@@ -141,6 +145,7 @@ def _conditions(job: Job, pinned: list[int] | None) -> Result:
         "modules": ours,
         "pinned": pinned,
         "python": platform.python_version(),
+        "quota": machine.facts()["cores"]["quota"],
         "threads": job.threads,
     }
 

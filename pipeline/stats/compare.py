@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,22 @@ class Ratio:
     def half_width(self) -> float:
         """Half the interval's width relative to the estimate: 0.01 is ±1 %."""
         return math.log(self.interval[1] / self.interval[0]) / 2
+
+    @property
+    def excludes_one(self) -> bool:
+        """Whether the interval says that the arms differ."""
+        return not self.interval[0] <= 1 <= self.interval[1]
+
+    def widened_by(self, control: Ratio) -> Ratio:
+        """Return this ratio with room for what identical code differed by, if the control's interval excludes 1.
+
+        The control then shows an error that the processes share, which repeating them does not average out.
+        """
+        if not control.excludes_one:
+            return self
+        factor = max(control.estimate, 1 / control.estimate)
+        low, high = self.interval
+        return replace(self, interval=(low / factor, high * factor), method=f"{self.method}; widened by the control")
 
     def to_json(self) -> dict[str, Any]:
         """Return the record that benchmarks and submissions hold."""

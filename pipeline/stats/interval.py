@@ -68,7 +68,7 @@ def hierarchical_median_interval(
     if not groups or any(not len(group) for group in groups):
         raise ValueError("every group needs samples")
     rng = np.random.default_rng(seed)
-    inner = 500  # resampled medians per process, drawn again for each repetition: enough for a 95 % percentile
+    inner = 200  # resampled medians per process, drawn again for each repetition: enough for a 95 % percentile
     pool = np.stack([bootstrap_medians(group, inner, rng) for group in groups])
     shape = (repetitions, len(groups))
     drawn = pool[rng.integers(0, len(groups), shape), rng.integers(0, inner, shape)]

@@ -22,6 +22,8 @@ _CHAIN = (("profile", ""), ("optimize", "profile"), ("benchmark", "optimize"), (
 
 def run(*, quick: bool = False) -> list[Target]:
     """Measure what is installed; raises FileNotFoundError when no peer is."""
+    if not any(map(shutil.which, _PEERS)):
+        raise FileNotFoundError(f"none of {', '.join(_PEERS)} is on PATH: pip install doit dvc snakemake, anywhere")
     with tempfile.TemporaryDirectory() as scratch:
         commands = {"ours": finished_job(Path(scratch))}
         folders = {"ours": None}
@@ -33,8 +35,6 @@ def run(*, quick: bool = False) -> list[Target]:
                 make(folder)
                 subprocess.run(command, cwd=folder, check=True, capture_output=True)
                 commands[name], folders[name] = command, folder
-        if len(commands) == 1:
-            raise FileNotFoundError(f"none of {', '.join(_PEERS)} is on PATH")
         samples = interleave(commands, 5 if quick else 20, folders)
     ours = samples.pop("ours")
     figures = [seconds("ours, nothing to do with 28 nodes", ours, 0.5)]

@@ -53,10 +53,10 @@ CASES = {
     "key of a later version": (
         "goals:",
         "competition: x\ngoals:",
-        '12:1 competition unknown key "competition"; did you mean "description"?',
+        '12:1 competition unknown key "competition"',
     ),
-    "missing key": ("data: {name: digits}\n", "", '1:1  the key "data" is missing (the dataset)'),
-    "missing nested key": ("  arch: mlp\n", "", '4:1 model the key "arch" is missing (the architecture\'s name)'),
+    "missing key": ("data: {name: digits}\n", "", '1:1 data the key "data" is missing (the dataset)'),
+    "missing nested key": ("  arch: mlp\n", "", '4:1 model.arch the key "arch" is missing (the architecture\'s name)'),
     "text for a number": (
         "lr: 1e-3",
         "lr: high",
@@ -397,7 +397,8 @@ def test_a_problem_is_rendered_with_a_caret_below_its_value() -> None:
     assert render_problems(problems) == (
         "error: bad.yaml:8:23  optimize[0].prune.sparsity\n"
         '    8 |   - prune: {sparsity: 1.5, targets: ["fc*"], except: [fc_out]}\n'
-        "      |                       ^^^ must be at least 0 and below 1, not 1.5 (the share of weights to remove)"
+        "      |                       ^^^ must be at least 0 and below 1, not 1.5 (the share of weights to remove)\n"
+        "more: pipeline explain E114"
     )
 
 

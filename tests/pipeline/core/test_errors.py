@@ -99,6 +99,45 @@ def test_control_characters_do_not_reach_the_terminal() -> None:
 
 
 def test_several_problems_end_with_their_number() -> None:
-    """The count is the last line."""
-    assert render_problems([problem(), problem()]).splitlines()[-1] == "2 problems"
-    assert "problems" not in render_problems([problem()])
+    """The count is the last line, with the codes that `explain` knows."""
+    several = [problem(), problem(), problem(code="E111")]
+    assert render_problems(several).splitlines()[-1] == "3 problems; more: pipeline explain E114 E111"
+    assert render_problems([problem()]).splitlines()[-1] == "more: pipeline explain E114"
+
+
+def test_a_cut_line_shows_where_it_is_cut() -> None:
+    """Dots stand where text is left out, and the caret stays below its value."""
+    text = render_problem(problem(source_line="x" * 500 + "15" + "y" * 500, column=501)).splitlines()
+    assert text[1].removeprefix("    2 | ").startswith("...x")
+    assert text[1].endswith("y...")
+    assert text[1].index("15") == text[2].index("^^")
+
+
+@pytest.mark.parametrize("width", [0, 40, 60, 200])
+def test_a_source_line_is_cut_to_the_width(width: int) -> None:
+    """A terminal that wraps the line would tear line and caret apart."""
+    line = "名前" * 100 + "15" + "y" * 500
+    text = render_problem(problem(source_line=line, column=201), width).splitlines()
+    cells = [sum(2 if "\u4e00" <= char <= "\u9fff" else 1 for char in row) for row in text]
+    assert max(cells[1:3]) <= max(width, 40)
+    assert cells[1] > max(width, 40) - 4
+    assert sum(2 if "\u4e00" <= char <= "\u9fff" else 1 for char in text[1].partition("15")[0]) == text[2].index("^^")
+
+
+def test_a_message_without_room_beside_the_caret_stands_below() -> None:
+    """Nothing is cut from a message."""
+    lines = render_problem(problem(source_line=" " * 90 + "15", column=91, message="word " * 12)).splitlines()
+    assert lines[2] == "      | " + " " * 90 + "^^"
+    assert lines[3] == "      | " + ("word " * 12).rstrip()
+
+
+def test_a_line_of_a_megabyte_is_rendered_at_once() -> None:
+    """What is cut away is not looked at, whatever its characters are."""
+    for char in ("x", "名", "\u0301"):
+        line = char * 10**6
+        assert len(render_problem(problem(source_line=line, column=500_000, width=10**6))) < 1000
+
+
+def test_endless_names_are_cut() -> None:
+    """A key of a megabyte does not fill the screen."""
+    assert len(render_problem(problem(yaml_path="k" * 10**6, message="m" * 10**6))) < 2000
