@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
+from pipeline.config.finding import clipped
 from pipeline.config.paths import Path, format_path
 from pipeline.config.read import split_lines
 from pipeline.core.errors import Problem
 from pipeline.core.experiment import JSON
 
 __all__ = ["Document", "Mark", "Position"]
+
+_LONGEST = 600  # characters of a message: what a file holds must not fill the screen
 
 
 class Mark(NamedTuple):
@@ -67,10 +70,10 @@ class Document:
             code=code,
             path=where,
             yaml_path=format_path(path),
-            message=message,
+            message=clipped(message, _LONGEST),
             source_line=source,
             column=mark.column,
             width=mark.width,
-            hint=hint,
+            hint=clipped(hint, _LONGEST),
             line=line,
         )

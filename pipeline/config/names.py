@@ -161,7 +161,8 @@ def _made(
 
     An argument that is refused is left out of the next try, so that all of them are heard.
     """
-    given, findings = dict(args), []
+    given = dict(args)
+    findings: list[Finding] = []
     while True:
         try:
             return make(**given), findings

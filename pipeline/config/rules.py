@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-from pipeline.config.finding import Finding, nearest
+from pipeline.config.finding import Finding, clipped, nearest
 from pipeline.config.paths import Path, PathError
 from pipeline.config.schema import keys_at, node_at, step_names
 from pipeline.config.template import SWEEPABLE, Template, axis_path
@@ -105,7 +105,7 @@ def _references(data: Mapping[str, JSON]) -> Iterator[Finding]:
     for path, name in uses(data):
         if name not in variables:
             hint = f"vars has {', '.join(variables)}" if variables else f"add vars: {{{name}: ...}}"
-            yield Finding("E121", path, f'no variable is called "{name}"{nearest(name, variables)}', hint)
+            yield Finding("E121", path, f'no variable is called "{clipped(name)}"{nearest(name, variables)}', hint)
     for path, reference in malformed(data):
         message = f"{reference} must be the whole value: a variable is not put into a text"
         yield Finding("E122", path, message, "give the variable the whole text")
@@ -130,7 +130,7 @@ def _variables(data: Mapping[str, JSON]) -> Iterator[Finding]:
             )
         elif name not in used and used <= set(variables) and name.isascii() and name.isidentifier():
             # Else a misspelt reference is the likely cause, or the name is no name and is reported as such.
-            message = f'nothing uses the variable "{name}"'
+            message = f'nothing uses the variable "{clipped(name)}"'
             yield Finding("E123", ("vars", name), message, f'write "${{{name}}}" where its value belongs', at_key=True)
 
 

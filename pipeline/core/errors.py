@@ -41,7 +41,7 @@ _WIDTH = 120  # where a source line is cut; a minified file must not fill the sc
 _NARROWEST = 40
 _MARGIN = "      | "
 _CUT = "..."
-_LONGEST_TEXT = 500
+_LONGEST_TEXT = 600
 _UNSAFE = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 
 
