@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.core.errors import EnvironmentProblem
 from pipeline.core.event import Event, Outcome
 from pipeline.core.experiment import Experiment
 from pipeline.core.keys import digest_value
@@ -23,7 +24,7 @@ from pipeline.execute.decide import Oracle
 from pipeline.execute.scheduler import NodeResult, execute_plan
 from pipeline.stages import STAGES
 from pipeline.store.local import LocalStore
-from pipeline.store.objects import write_atomically
+from pipeline.store.objects import CorruptObject, write_atomically
 from pipeline.submission.stamp import stamp
 from pipeline.submission.write import dump_submission
 
@@ -71,9 +72,20 @@ def run_experiment(
     started = time.time()
     plan, oracle = prepare(experiment, store, fresh=fresh)
     results = execute_plan(plan, oracle, emit)
-    submission = _submission(plan, results, store, command)
-    files = _publish(plan, results, store, folder, submission if experiment.outputs.submission != "none" else None)
-    _write_record(folder / "run.json", experiment, results, started)
+    damaged: set[str] = set()
+    while True:
+        try:
+            submission = _submission(plan, results, store, command)
+            contents = _contents(plan, results, store, submission if experiment.outputs.submission != "none" else None)
+            break
+        except CorruptObject as error:  # found only now, because nothing that ran has read it
+            if error.digest in damaged:
+                raise
+            damaged.add(error.digest)
+            again = execute_plan(plan, prepare(experiment, store)[1], emit)
+            results = {name: results[name] if end.outcome is Outcome.CACHED else end for name, end in again.items()}
+    files = _publish(contents, folder)
+    _write(folder / "run.json", _record(experiment, results, started))
     return RunResult(plan, results, submission, files)
 
 
@@ -97,23 +109,38 @@ def _code(results: dict[str, NodeResult]) -> dict[str, str]:
     return {stage: digest_value(sorted(codes)) for stage, codes in sorted(stages.items())}
 
 
-def _publish(
-    plan: Plan, results: dict[str, NodeResult], store: LocalStore, folder: Path, submission: dict[str, Any] | None
-) -> dict[str, Path]:
-    """Write the submission and the reports to `folder`; a file that already holds the same bytes is left alone."""
+def _contents(
+    plan: Plan, results: dict[str, NodeResult], store: LocalStore, submission: dict[str, Any] | None
+) -> dict[str, tuple[str, bytes]]:
+    """Return what a person reads: kind -> file name and bytes, of the submission and the reports."""
     contents = {"submission": ("submission.json", dump_submission(submission).encode())} if submission else {}
     if report := results[plan.report].record:
         wanted = plan.node(plan.report).spec["formats"]
         contents |= {kind: (f"report.{kind}", store.read(report.outputs[kind].digest)) for kind in wanted}
+    return contents
+
+
+def _publish(contents: Mapping[str, tuple[str, bytes]], folder: Path) -> dict[str, Path]:
+    """Write the files to `folder`; one that already holds the same bytes is left alone."""
     files = {}
-    for name, (file, data) in contents.items():
-        files[name] = path = folder / file
+    for kind, (name, data) in contents.items():
+        files[kind] = path = folder / name
         if not path.is_file() or path.read_bytes() != data:
-            write_atomically(path, data)
+            _write(path, data)
     return files
 
 
-def _write_record(path: Path, experiment: Experiment, results: dict[str, NodeResult], started: float) -> None:
+def _write(path: Path, data: bytes) -> None:
+    try:
+        write_atomically(path, data)
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"{path} cannot be written: {error.strerror or error}",
+            hint="choose another folder with --out, or make room; everything computed is kept",
+        ) from error
+
+
+def _record(experiment: Experiment, results: dict[str, NodeResult], started: float) -> bytes:
     record = {
         "experiment": experiment.name,
         "source": experiment.source.digest,
@@ -121,7 +148,7 @@ def _write_record(path: Path, experiment: Experiment, results: dict[str, NodeRes
         "finished_at": time.time(),
         "nodes": [_node_json(result) for result in results.values()],
     }
-    write_atomically(path, json.dumps(record, indent=1).encode())
+    return json.dumps(record, indent=1).encode()
 
 
 def _node_json(result: NodeResult) -> dict[str, Any]:

@@ -11,9 +11,7 @@ from typing import Protocol
 from pipeline.core.event import Event, Outcome
 from pipeline.core.keys import Preimage
 from pipeline.core.plan import Node, Plan
-from pipeline.core.stage import StageInfo
 from pipeline.execute.decide import Oracle
-from pipeline.store.local import LocalStore
 from pipeline.store.objects import CorruptObject
 from pipeline.store.record import Artifact, Record
 
@@ -26,11 +24,13 @@ EXECUTORS = {"inline": "pipeline.execute.inline:InlineExecutor"}
 class Executor(Protocol):
     """Computes one node and commits its record."""
 
-    def run(self, node: Node, key: str, preimage: Preimage, inputs: Mapping[str, Artifact], again: bool) -> Record:
-        """Return the committed record; what the stage raises passes through."""
+    def run(
+        self, node: Node, key: str, preimage: Preimage, inputs: Mapping[str, Artifact], again: bool
+    ) -> tuple[Record, Outcome]:
+        """Return the committed record, and CACHED if another process made it meanwhile; a stage's error passes."""
 
 
-MakeExecutor = Callable[[LocalStore, Mapping[str, StageInfo]], Executor]
+MakeExecutor = Callable[[Oracle], Executor]
 
 
 @dataclass(frozen=True)
@@ -52,72 +52,74 @@ def execute_plan(
     A stage's exception ends its own branch only; KeyboardInterrupt passes through, and all that was committed stays.
     The executor is made when the first node has to run (default: inline).
     """
-    results: dict[str, NodeResult] = {}
-    runner = _LazyExecutor(make_executor or executor_named("inline"), oracle)
+    oracle.prepare(plan)
+    walk = _Walk(oracle, emit, make_executor or executor_named("inline"))
     for node in plan.nodes:
-        result = _settle(node, results, oracle, runner, emit)
-        if isinstance(result.error, CorruptObject):
-            _restore(results, oracle, runner, emit)
-            result = _settle(node, results, oracle, runner, emit)
-        results[node.id] = result
-        seconds = result.record.seconds if result.record and result.outcome is Outcome.RAN else 0.0
-        note = str(result.error) if result.error else ""
-        emit(Event(node.id, node.label, result.outcome, result.reason, seconds, note))
-    return results
+        walk.settle(node)
+    return walk.results
 
 
 def executor_named(name: str) -> MakeExecutor:
     """Return what makes the executor with this name; its module is imported when it is made."""
 
-    def make(store: LocalStore, stages: Mapping[str, StageInfo]) -> Executor:
+    def make(oracle: Oracle) -> Executor:
         module, _, attribute = EXECUTORS[name].partition(":")
-        executor: Executor = getattr(importlib.import_module(module), attribute)(store, stages)
+        executor: Executor = getattr(importlib.import_module(module), attribute)(oracle)
         return executor
 
     return make
 
 
-class _LazyExecutor:
-    def __init__(self, make: MakeExecutor, oracle: Oracle) -> None:
-        self._make = make
+class _Walk:
+    """One way through a plan; `results` grows node by node."""
+
+    def __init__(self, oracle: Oracle, emit: Callable[[Event], None], make: MakeExecutor) -> None:
+        self.results: dict[str, NodeResult] = {}
         self._oracle = oracle
+        self._emit = emit
+        self._make = make
 
     @functools.cached_property
-    def executor(self) -> Executor:
-        return self._make(self._oracle.store, self._oracle.stages)
+    def _executor(self) -> Executor:
+        return self._make(self._oracle)
 
+    def settle(self, node: Node) -> None:
+        """Bring one node up to date; each input that turns out to be damaged is made again once."""
+        result = self._attempt(node)
+        healed = set()
+        while isinstance(result.error, CorruptObject) and result.error.digest not in healed:
+            healed.add(result.error.digest)
+            self._restore()
+            result = self._attempt(node)
+        self.results[node.id] = result
+        seconds = result.record.seconds if result.record and result.outcome is Outcome.RAN else 0.0
+        note = str(result.error) if result.error else ""
+        self._emit(Event(node.id, node.label, result.outcome, result.reason, seconds, note))
 
-def _restore(
-    results: dict[str, NodeResult], oracle: Oracle, runner: _LazyExecutor, emit: Callable[[Event], None]
-) -> None:
-    """Compute again what lost an artifact: a damaged one is set aside when it is read, so it now counts as missing."""
-    for node_id, result in results.items():
-        if result.record and oracle.store.missing(result.record):
-            results[node_id] = _settle(result.node, results, oracle, runner, emit)
+    def _restore(self) -> None:
+        """Compute again what lost an artifact: a damaged one is set aside when it is read, so it counts as missing."""
+        for node_id in list(self.results):
+            record = self.results[node_id].record
+            if record and self._oracle.store.missing(record):
+                self.settle(self.results[node_id].node)
 
-
-def _settle(
-    node: Node,
-    results: Mapping[str, NodeResult],
-    oracle: Oracle,
-    runner: _LazyExecutor,
-    emit: Callable[[Event], None],
-) -> NodeResult:
-    inputs: dict[str, Artifact] = {}
-    for role, ref in node.inputs.items():
-        record = results[ref.node].record
-        if record is None:
-            return NodeResult(node, Outcome.SKIPPED, f"{results[ref.node].node.label} gave no result", None)
-        inputs[role] = record.outputs[ref.role]
-    decision = oracle.decide(node, inputs)
-    if decision.record:
-        return NodeResult(node, Outcome.CACHED, "", decision.record)
-    emit(Event(node.id, node.label, None, decision.reason))
-    known = oracle.store.get(decision.key) is not None
-    try:
-        record = runner.executor.run(node, decision.key, decision.preimage, inputs, again=known)
-    except (
-        Exception
-    ) as error:  # whatever a stage raises ends its branch, is reported with its traceback, and fails the run
-        return NodeResult(node, Outcome.FAILED, decision.reason, None, error)
-    return NodeResult(node, Outcome.RAN, decision.reason, record)
+    def _attempt(self, node: Node) -> NodeResult:
+        inputs: dict[str, Artifact] = {}
+        for role, ref in node.inputs.items():
+            record = self.results[ref.node].record
+            if record is None:
+                reason = f"{self.results[ref.node].node.label} gave no result"
+                return NodeResult(node, Outcome.SKIPPED, reason, None)
+            inputs[role] = record.outputs[ref.role]
+        decision = self._oracle.decide(node, inputs)
+        if decision.record:
+            return NodeResult(node, Outcome.CACHED, "", decision.record)
+        self._emit(Event(node.id, node.label, None, decision.reason))
+        known = self._oracle.store.get(decision.key) is not None
+        try:
+            record, outcome = self._executor.run(node, decision.key, decision.preimage, inputs, again=known)
+        except (
+            Exception
+        ) as error:  # whatever a stage raises ends its branch, is reported with its traceback, and fails the run
+            return NodeResult(node, Outcome.FAILED, decision.reason, None, error)
+        return NodeResult(node, outcome, decision.reason, record)

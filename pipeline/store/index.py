@@ -169,7 +169,7 @@ class Index:
                 os.unlink(f"{self._path}{suffix}")
 
     def _from_file(self, path: Path) -> Record | None:
-        """Return a record as its file has it; one that another version wrote, or that is damaged, counts for nothing."""
+        """Return a record as its file has it; one that is damaged, or that another version wrote, counts for nothing."""
         try:
             record = _parsed(path.read_bytes())
         except OSError:
@@ -180,7 +180,7 @@ class Index:
 def _parsed(text: str | bytes) -> Record | None:
     try:
         return Record.from_json(json.loads(text))
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
         return None
 
 

@@ -10,6 +10,7 @@ Layout of the folder (default `.pipeline/` in the working directory):
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -33,13 +34,9 @@ class LocalStore:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        try:
+        with self.writing():
             self._prepare()
-            self._index = Index(root)
-        except OSError as error:
-            raise EnvironmentProblem(
-                f"the store {root} cannot be used: {error.strerror or error}; choose another folder with --store"
-            ) from error
+        self._index = Index(root)
         self._objects = Objects(root)
 
     def close(self) -> None:
@@ -62,9 +59,11 @@ class LocalStore:
         return self._index.get(key)
 
     def commit(self, record: Record) -> None:
-        """Write the record's JSON file durably, then index it; an earlier session under the same key is kept in it."""
+        """Write the record's JSON file durably, then index it; raises EnvironmentProblem when that is impossible."""
         path = self.root / "actions" / record.key[:2] / f"{record.key[2:]}.json"
-        write_atomically(path, json.dumps(record.to_json(), sort_keys=True).encode(), tmp=self.root / "tmp")
+        data = json.dumps(record.to_json(), sort_keys=True).encode()
+        with self.writing():
+            write_atomically(path, data, tmp=self.root / "tmp")
         self._index.put(record)
 
     def read(self, digest: str) -> bytes:
@@ -72,8 +71,9 @@ class LocalStore:
         return self._objects.read(digest)
 
     def write(self, data: bytes) -> str:
-        """Store bytes durably; return their digest."""
-        return self._objects.write(data)
+        """Store bytes durably; return their digest. Raises EnvironmentProblem when that is impossible."""
+        with self.writing():
+            return self._objects.write(data)
 
     def put(self, artifact_bytes: bytes, codec: str) -> Artifact:
         """Store an encoded output."""
@@ -87,9 +87,13 @@ class LocalStore:
         """Return the file that is locked while this key is computed."""
         return self.root / "locks" / f"{key}.lock"
 
-    def recent(self, stage: str) -> Iterator[Record]:
-        """Yield the newest records of a stage first."""
-        return self._index.recent(stage)
+    def recent(self, topic: str, before: float) -> Iterator[Record]:
+        """Yield the newest records of a topic (see `Preimage`) that were finished before a time, the newest first."""
+        return self._index.recent(topic, before)
+
+    def has_family(self, family: str) -> bool:
+        """Tell whether there is a record that differs from a computation in its inputs' content at most."""
+        return self._index.has_family(family)
 
     def remember(self, kind: str, facts: Mapping[str, Any]) -> None:
         """Keep answers that are expensive to find again; every one can be lost without harm."""
@@ -99,10 +103,21 @@ class LocalStore:
         """Return a remembered answer, or None."""
         return self._index.recall(kind, name)
 
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Turn what the operating system objects to (a full disk, a missing permission) into an EnvironmentProblem."""
+        try:
+            yield
+        except OSError as error:
+            raise EnvironmentProblem(
+                f"the store {self.root} cannot be written: {error.strerror or error}",
+                hint="choose another folder with --store, or make room; everything finished is kept",
+            ) from error
+
     def _prepare(self) -> None:
         if (self.root / "CACHEDIR.TAG").exists():
             return
         for folder in ("objects", "actions", "locks", "tmp"):
             os.makedirs(self.root / folder, exist_ok=True)
-        (self.root / ".gitignore").write_text("*\n")
-        (self.root / "CACHEDIR.TAG").write_bytes(_CACHEDIR_TAG)
+        write_atomically(self.root / ".gitignore", b"*\n")
+        write_atomically(self.root / "CACHEDIR.TAG", _CACHEDIR_TAG)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
+import contextlib
 import os
 from pathlib import Path
 
 from pipeline.core.keys import digest_bytes
 
 __all__ = ["CorruptObject", "Objects", "write_atomically"]
-
-
-_serial = itertools.count()
 
 
 class CorruptObject(Exception):
@@ -38,7 +35,7 @@ class Objects:
         """Tell whether the object is there with this size: one `stat`, its content is checked when it is read."""
         try:
             return os.stat(os.path.join(self._root, digest[:2], digest[2:])).st_size == size
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
 
     def read(self, digest: str) -> bytes:
@@ -46,26 +43,31 @@ class Objects:
         path = self.path(digest)
         try:
             data = path.read_bytes()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise CorruptObject(digest, "it is missing") from None
         if digest_bytes(data) != digest:
-            self._set_aside(path)
-            raise CorruptObject(digest, "its content does not match its name; it was moved to quarantine")
+            moved = "; it was moved to quarantine" if self._set_aside(path) else ""
+            raise CorruptObject(digest, f"its content does not match its name{moved}")
         return data
 
     def write(self, data: bytes) -> str:
-        """Store `data` durably and return its digest. An object that is already there with the right size is kept."""
+        """Store `data` durably and return its digest. An object that is already there with this content is kept."""
         digest = digest_bytes(data)
-        if not self.has(digest, len(data)):
-            path = self.path(digest)
-            if path.exists():
-                self._set_aside(path)
-            write_atomically(path, data, tmp=self._tmp, mode=0o444)
+        path = self.path(digest)
+        if self.has(digest, len(data)) and path.read_bytes() == data:
+            return digest
+        if path.exists():
+            self._set_aside(path)
+        write_atomically(path, data, tmp=self._tmp, mode=0o444)
         return digest
 
-    def _set_aside(self, path: Path) -> None:
-        self._quarantine.mkdir(parents=True, exist_ok=True)
-        os.replace(path, self._quarantine / (path.parent.name + path.name))
+    def _set_aside(self, path: Path) -> bool:
+        try:
+            self._quarantine.mkdir(parents=True, exist_ok=True)
+            os.replace(path, self._quarantine / (path.parent.name + path.name))
+        except OSError:  # another process has just done it, or the store is read-only
+            return False
+        return True
 
 
 def write_atomically(path: Path, data: bytes, *, tmp: Path | None = None, mode: int = 0o644) -> None:
@@ -76,7 +78,8 @@ def write_atomically(path: Path, data: bytes, *, tmp: Path | None = None, mode: 
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = tmp or path.parent
     folder.mkdir(parents=True, exist_ok=True)
-    name = folder / f".writing-{os.getpid()}-{next(_serial)}"
+    # Random, not counted: a process that was killed may have left a file, and its id comes again.
+    name = folder / f".writing-{os.urandom(8).hex()}"
     try:
         with open(name, "xb") as file:
             file.write(data)
@@ -85,5 +88,6 @@ def write_atomically(path: Path, data: bytes, *, tmp: Path | None = None, mode: 
             os.fsync(file.fileno())
         os.replace(name, path)
     except BaseException:
-        os.unlink(name)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
         raise

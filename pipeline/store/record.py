@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 from pipeline.core.keys import Preimage
 
 __all__ = ["Artifact", "Record"]
+
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Artifact:
 class Record:
     """What a node did: `finished_at` in seconds since the epoch, `seconds` the stage's own work.
 
-    `sessions` counts how often a measuring node was measured under this key; earlier outputs stay in `earlier`.
+    When a measuring node is measured again under this key, the outputs of the sessions before stay in `earlier`.
     """
 
     key: str
@@ -49,7 +52,7 @@ class Record:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Record:
-        """Rebuild a record; raises KeyError or TypeError when `data` is not what `to_json` gives."""
+        """Rebuild a record; raises KeyError, TypeError or ValueError when `data` is not what `to_json` gives."""
         return cls(
             data["key"],
             data["label"],
@@ -66,4 +69,8 @@ def _outputs_json(outputs: Mapping[str, Artifact]) -> dict[str, list[Any]]:
 
 
 def _outputs(data: Mapping[str, Any]) -> dict[str, Artifact]:
-    return {role: Artifact(*fields) for role, fields in data.items()}
+    outputs = {role: Artifact(*fields) for role, fields in data.items()}
+    for artifact in outputs.values():
+        if not _DIGEST.fullmatch(artifact.digest):  # it becomes a path
+            raise ValueError(f"not a digest: {artifact.digest!r}")
+    return outputs

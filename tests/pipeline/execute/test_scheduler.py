@@ -32,7 +32,9 @@ class Recorder:
         self.store = store
         self.ran: list[str] = []
 
-    def run(self, node: Node, key: str, preimage: Preimage, inputs: Mapping[str, Artifact], again: bool) -> Record:
+    def run(
+        self, node: Node, key: str, preimage: Preimage, inputs: Mapping[str, Artifact], again: bool
+    ) -> tuple[Record, Outcome]:
         self.ran.append(node.stage)
         if node.spec["text"] == "fail":
             raise ValueError("it failed")
@@ -40,7 +42,7 @@ class Recorder:
         out = self.store.put(data[: node.spec.get("keep", 99)] + node.spec["text"].encode(), "text")
         record = Record(key, node.label, preimage, {"out": out}, time.time(), 0.0)
         self.store.commit(record)
-        return record
+        return record, Outcome.RAN
 
 
 def chain(data: str = "a", train: str = "b", benchmark: str = "c", **extra: Any) -> Plan:

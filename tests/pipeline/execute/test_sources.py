@@ -33,8 +33,9 @@ def files_of(tmp_path: Path) -> DataFiles:
 def test_each_file_is_listed_with_its_place_and_content(tmp_path: Path) -> None:
     """The path within the folder and the SHA-256 of the bytes, nothing of the machine."""
     data = make_folder(tmp_path / "root")
-    first = files_of(tmp_path).digests(data)[0]
-    assert list(first) == ["train/cat/1.png", hashlib.sha256(b"train cat").hexdigest()]
+    digests = files_of(tmp_path).digests(data)
+    assert digests["train/cat/1.png"] == hashlib.sha256(b"train cat").hexdigest()
+    assert sorted(digests) == [f"{part}/{name}/1.png" for part in ("test", "train") for name in ("cat", "dog")]
 
 
 def test_another_place_gives_the_same_digests(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.core.errors import EnvironmentProblem
-from pipeline.core.keys import Preimage, digest_bytes
+from pipeline.core.keys import Preimage, action_key, digest_bytes
 from pipeline.store.local import LocalStore
 from pipeline.store.objects import CorruptObject, write_atomically
 from pipeline.store.record import Artifact, Record
@@ -20,9 +20,13 @@ def store(tmp_path: Path) -> LocalStore:
     return LocalStore(tmp_path / "store")
 
 
-def commit(store: LocalStore, key: str = "ab12", data: bytes = b"result") -> Record:
+PREIMAGE = Preimage("train", 1, {}, "c", {}, {})
+KEY = action_key(PREIMAGE)
+
+
+def commit(store: LocalStore, data: bytes = b"result") -> Record:
     artifact = store.put(data, "text")
-    record = Record(key, "train", Preimage("train", 1, {}, "c", {}, {}), {"out": artifact}, 1.5, 0.25)
+    record = Record(KEY, "train", PREIMAGE, {"out": artifact}, 1.5, 0.25)
     store.commit(record)
     return record
 
@@ -45,7 +49,7 @@ def test_equal_content_is_stored_once_and_read_only(store: LocalStore) -> None:
 def test_a_committed_record_is_found_by_another_process(store: LocalStore) -> None:
     """A second store object on the same folder sees the record."""
     record = commit(store)
-    assert LocalStore(store.root).get("ab12") == record
+    assert LocalStore(store.root).get(KEY) == record
 
 
 def test_an_unknown_key_is_a_miss(store: LocalStore) -> None:
@@ -60,7 +64,7 @@ def test_a_record_with_a_lost_artifact_is_a_miss(store: LocalStore, content: byt
     path.unlink()
     if content is not None:
         path.write_bytes(content)
-    assert store.get("ab12") is None
+    assert store.get(KEY) is None
 
 
 def test_damaged_content_is_noticed_when_read_and_set_aside(store: LocalStore) -> None:
@@ -71,7 +75,7 @@ def test_damaged_content_is_noticed_when_read_and_set_aside(store: LocalStore) -
     path.write_bytes(b"RESULT")
     with pytest.raises(CorruptObject, match="quarantine"):
         store.read(artifact.digest)
-    assert store.get("ab12") is None
+    assert store.get(KEY) is None
     assert store.put(b"result", "text") == artifact
 
 
@@ -82,7 +86,7 @@ def test_a_lost_index_is_rebuilt_from_the_records(store: LocalStore, damage: str
     store.close()
     index = store.root / "index.sqlite3"
     index.unlink() if damage == "delete" else index.write_bytes(b"not a database" * 100)
-    assert LocalStore(store.root).get("ab12") == record
+    assert LocalStore(store.root).get(KEY) == record
 
 
 def test_an_unreadable_record_is_dropped_on_rebuild(store: LocalStore) -> None:
@@ -92,7 +96,7 @@ def test_an_unreadable_record_is_dropped_on_rebuild(store: LocalStore) -> None:
     (store.root / "index.sqlite3").unlink()
     (record_file,) = (store.root / "actions").glob("*/*.json")
     record_file.write_bytes(b"{")
-    assert LocalStore(store.root).get("ab12") is None
+    assert LocalStore(store.root).get(KEY) is None
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path: Path) -> None:
@@ -114,8 +118,9 @@ def test_the_folder_is_marked_as_a_cache_and_ignored_by_git(store: LocalStore) -
 def test_a_store_that_cannot_be_made_is_an_environment_problem(tmp_path: Path) -> None:
     """The message names the folder and the way out."""
     (tmp_path / "file").write_text("")
-    with pytest.raises(EnvironmentProblem, match="--store"):
+    with pytest.raises(EnvironmentProblem, match="file/store cannot be written") as raised:
         LocalStore(tmp_path / "file" / "store")
+    assert "--store" in raised.value.hint
 
 
 def test_facts_are_remembered_by_kind_and_name(store: LocalStore) -> None:
@@ -131,12 +136,12 @@ def test_recent_records_come_newest_first(store: LocalStore) -> None:
     """`why` compares with the latest results of a stage."""
     for number, key in enumerate(("k1", "k2", "k3")):
         preimage = Preimage("train", 1, {"n": number}, "c", {}, {})
-        store.commit(Record(key, "", preimage, {"o": Artifact("d", "text", 1)}, float(number), 0.0))
-    assert [record.key for record in store.recent("train")] == ["k3", "k2", "k1"]
+        store.commit(Record(key, "", preimage, {"o": Artifact("d" * 64, "text", 1)}, float(number), 0.0))
+    assert [record.key for record in store.recent("train", before=2.0)] == ["k2", "k1"]
 
 
 def test_the_index_can_be_read_by_sqlite_itself(store: LocalStore) -> None:
     """The layout is documented: one row an action."""
     commit(store)
-    rows = sqlite3.connect(store.root / "index.sqlite3").execute("select key, stage from actions").fetchall()
-    assert rows == [("ab12", "train")]
+    rows = sqlite3.connect(store.root / "index.sqlite3").execute("select key, topic from actions").fetchall()
+    assert rows == [(KEY, "train")]
