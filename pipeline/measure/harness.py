@@ -164,8 +164,9 @@ class _Session:
         cold, _, _ = _sample(self._calls[first], self._queries[:1])
         used = 0
         while not used or (used < len(self._copies) and wall_ns() - began < _FIRST_CALLS_NS):
-            for call in self._copies[used]:
-                call(self._queries[0])
+            for arm, call in enumerate(self._copies[used]):
+                if used or arm != first:
+                    call(self._queries[0])
             used += 1
         del self._copies[used:]
         return cold

@@ -251,15 +251,15 @@ def _about_the_processes(
         ),
         (
             max(medians) > _MUCH_SLOWER * min(medians),
-            f"a call of the baseline took {min(medians):.3g} to {max(medians):.3g} µs from process to process: the core "
+            f"a call of the baseline took {min(medians):.3g} to {max(medians):.3g} µs in different processes: the core "
             "changed its speed. Ratios are measured side by side and hold, latencies are those of the moment",
         ),
         (restless > 0, f"in {restless} {of} times were still changing when the warm-up ended"),
         (crowded > 0, f"before {crowded} {of} other programs used more than {_MUCH_BUSY:.0%} of the core"),
         (
             quota is not None and quota < question.threads,
-            f"this container is granted {quota or 0:.3g} cores, and {question.threads} work: the system pauses it again and "
-            "again, which percentiles include",
+            f"this container is granted {quota or 0:.3g} cores, and {question.threads} work: the system pauses it "
+            "again and again, which percentiles include",
         ),
         (not _is_filtered(question, processes[0]), f"interrupted samples could not be told from others: {unseen}"),
         (

@@ -28,7 +28,13 @@ def test_bandwidth_is_that_of_the_cache_the_data_fit(size, gbps):
 )
 def test_the_slower_limit_bounds_unless_neither_explains_the_time(time_ns, flops, traffic, expected):
     """A layer within four times its slower limit is bound by it, beyond that by overhead."""
-    assert bound(time_ns, flops, traffic, BALANCE) == expected
+    assert bound(time_ns, flops, traffic, traffic, BALANCE) == expected
+
+
+def test_bandwidth_is_that_of_what_the_whole_network_passes_through():
+    """A small layer in a network that fits no cache reads from memory: its 10 kB then explain 1 µs, not 0.1."""
+    assert bound(1_000, 0, 10_000, 10_000, BALANCE) == "overhead"
+    assert bound(1_000, 0, 10_000, 2_000_000, BALANCE) == "memory"
 
 
 def test_measured_limits_are_positive_and_recorded():

@@ -1,5 +1,6 @@
 """What the clocks of a process can tell."""
 
+from pipeline.measure import clock as clocks
 from pipeline.measure.clock import Clock, measure_clock
 
 
@@ -25,3 +26,11 @@ def test_the_clock_at_hand_has_positive_steps():
     assert found.resolution_ns > 0
     assert found.overhead_ns > 0
     assert found.to_json()["name"] == "perf_counter_ns"
+
+
+def test_a_clock_that_stands_still_is_coarse(monkeypatch):
+    """CPU time counted in ticks may not step while it is read, whatever its nominal resolution: it shows nothing."""
+    monkeypatch.setattr(clocks, "cpu_ns", lambda: 10_000_000)
+    found = measure_clock()
+    assert found.cpu_resolution_ns >= 1_000_000
+    assert not found.is_cpu_time_fine

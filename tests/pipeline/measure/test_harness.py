@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from pipeline.measure import harness
 from pipeline.measure.clock import Clock
 from pipeline.measure.harness import Arm, record, undisturbed
 from pipeline.measure.job import Phases
@@ -140,6 +141,58 @@ def test_restless_arms_are_recorded_as_not_steady():
     found = record(arms(call=slower_and_slower), QUERIES, CLOCK, PHASES, seed=0, loops=1)
     assert not found.steady
     assert found.windows >= 2
+
+
+class Stopped:
+    """A clock that only calls of arms move: by a time that is a function of how many calls there were."""
+
+    def __init__(self, monkeypatch, duration_ns):
+        self.now_ns, self.calls, self.duration_ns = 0, 0, duration_ns
+        for name in ("wall_ns", "cpu_ns"):
+            monkeypatch.setattr(harness, name, self.read)
+
+    def read(self):
+        self.now_ns += 1
+        return self.now_ns
+
+    def call(self, query):
+        self.now_ns += self.duration_ns(self.calls)
+        self.calls += 1
+        return query
+
+
+def test_moments_in_which_the_core_is_slow_do_not_prolong_the_warm_up(monkeypatch):
+    """Windows agree by their fastest samples, though most calls in every other 20 ms take half as long again."""
+    clock = Stopped(monkeypatch, lambda calls: 150_000 if calls // 150 % 2 and calls % 3 else 100_000)
+    found = record(arms(call=clock.call), QUERIES, CLOCK, Phases(0.25, 0.02, 0.005), seed=0, loops=1)
+    assert (found.steady, found.windows) == (True, 2)
+
+
+def test_warm_up_goes_on_while_calls_get_faster(monkeypatch):
+    """Each window is compared with the one before: calls that need 60 ms to reach their speed take four windows."""
+    clock = Stopped(monkeypatch, lambda calls: max(100_000, 300_000 - 500 * calls))
+    found = record(arms(call=clock.call), QUERIES, CLOCK, Phases(0.25, 0.02, 0.005), seed=0, loops=1)
+    assert found.steady
+    assert found.windows > 3
+
+
+def test_copies_of_slow_models_are_given_up(monkeypatch):
+    """Calling all copies once may take 50 ms: quick arms use all eight, arms of 10 ms a call two."""
+    for duration_ns, copies in [(1_000, 8), (10_000_000, 2), (10**9, 1)]:
+        clock = Stopped(monkeypatch, lambda calls, duration_ns=duration_ns: duration_ns)
+        found = record(arms(copies=8, call=clock.call), QUERIES, CLOCK, PHASES, seed=0, loops=1)
+        assert found.copies == copies
+
+
+def test_only_the_first_call_of_the_process_is_cold(monkeypatch):
+    """The named arm makes the first call, and its time alone is recorded as cold."""
+    timed, seen = spied()
+    found = record(timed, QUERIES, CLOCK, PHASES, seed=0, loops=2, first=2)
+    assert seen[0] == (2, 0, 0)
+    assert found.first == 2
+    clock = Stopped(monkeypatch, lambda calls: 5_000_000 if calls == 0 else 1_000)
+    found = record(arms(call=clock.call), QUERIES, CLOCK, PHASES, seed=0, loops=2)
+    assert 5_000_000 < found.cold_ns < 5_001_000
 
 
 def test_a_preempted_sample_is_told_by_its_cpu_time():

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from pipeline.measure import machine
 
 CPUINFO = """processor\t: 0
@@ -55,6 +57,47 @@ def test_what_cannot_be_read_is_none_with_a_reason(tmp_path):
     absent = {"caches", "container", "cpu", "flags", "governor", "memory_bytes", "turbo", "virtual"}
     assert {key for key in found if found[key] is None} == absent == found["missing"].keys()
     assert found["missing"]["cpu"] == "/proc/cpuinfo: No such file or directory"
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"proc/self/cgroup": "0::/a/b", "sys/fs/cgroup/a/b/cpu.max": "50000 100000"}, 0.5),
+        ({"proc/self/cgroup": "0::/a/b", "sys/fs/cgroup/a/b/cpu.max": "max 100000"}, None),
+        (
+            {
+                "proc/self/cgroup": "0::/a/b",
+                "sys/fs/cgroup/a/b/cpu.max": "400000 100000",
+                "sys/fs/cgroup/a/cpu.max": "150000 100000",
+            },
+            1.5,
+        ),  # the group above grants less
+        ({"proc/self/cgroup": "0::/elsewhere", "sys/fs/cgroup/cpu.max": "200000 100000"}, 2.0),  # as in a container
+        (
+            {
+                "proc/self/cgroup": "3:cpu,cpuacct:/c\n2:memory:/m\n",
+                "sys/fs/cgroup/cpu/c/cpu.cfs_quota_us": "25000",
+                "sys/fs/cgroup/cpu/c/cpu.cfs_period_us": "100000",
+            },
+            0.25,
+        ),
+        (
+            {
+                "proc/self/cgroup": "3:cpu,cpuacct:/c",
+                "sys/fs/cgroup/cpu/c/cpu.cfs_quota_us": "-1",
+                "sys/fs/cgroup/cpu/c/cpu.cfs_period_us": "100000",
+            },
+            None,
+        ),
+        ({}, None),
+    ],
+)
+def test_quota_is_the_least_that_any_control_group_grants(tmp_path, files, expected):
+    """CPU time is limited by quota over period in cores, of either version of control groups; None without a limit."""
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert machine.facts(tmp_path)["cores"]["quota"] == expected
 
 
 def test_facts_of_this_machine_are_json():

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.measure.job import Phases
 from pipeline.measure.sampling import Material, collect, wants_more
-from pipeline.measure.summary import Question, comparison, raw_arrays
+from pipeline.measure.summary import Question, comparison, raw_arrays, speedup_and_control
 from tinytorch.models import mlp
 from tinytorch.serialization import save
 
@@ -26,12 +26,17 @@ def material(tmp_path):
 
 
 def test_stops_when_precise_enough(material):
-    """With a target that any interval meets, exactly the asked number of processes runs, sharing the loops."""
+    """With a target that any interval meets, exactly the asked number of processes runs."""
     found = collect(QUESTION, material, PHASES)
     assert len(found.processes) == len(found.busy) == 2
-    assert len({process["loops"] for process in found.processes}) == 1
     assert [process["conditions"]["hash_seed"] for process in found.processes] == ["3000", "3001"]
     assert found.memory.keys() == {"baseline", "optimized"}
+
+
+def test_baseline_and_optimized_model_make_the_first_call_in_turn(material):
+    """Half of the processes time the first call of the one, half of the other."""
+    found = collect(dataclasses.replace(QUESTION, processes=4), material, PHASES)
+    assert [process["first"] for process in found.processes] == ["baseline", "optimized", "control", "optimized"]
 
 
 def process(number, control=1.0, spread=0.0):
@@ -40,7 +45,8 @@ def process(number, control=1.0, spread=0.0):
     wall[:, 1] *= 1 + spread * number
     wall[:, 2] /= control
     samples = wall.astype(int).tolist()
-    shared = {"loops": 3, "empty_ns": 300, "is_cpu_time_fine": True, "cold_ns": [1, 1, 1], "tail_ns": [[1], [1], [1]]}
+    cold = {"first": "baseline", "cold_ns": 1}
+    shared = {"loops": 3, "empty_ns": 300, "is_cpu_time_fine": True, "tail_ns": [[1], [1], [1]], **cold}
     return {**shared, "wall_ns": samples, "cpu_ns": samples}
 
 
@@ -48,20 +54,34 @@ ASKED = dataclasses.replace(QUESTION, processes=4, target_ci=0.01, budget_s=10.0
 
 
 @pytest.mark.parametrize(
-    ("count", "elapsed_s", "changes", "expected"),
+    ("count", "expected_s", "changes", "expected"),
     [
         (2, 99.0, {}, True),  # two are too few for an interval, whatever the budget
-        (3, 99.0, {}, False),  # three are enough when the budget is spent
-        (3, 3.0, {}, True),  # four were asked for
-        (4, 4.0, {}, False),  # precise enough
-        (4, 4.0, {"spread": 0.05}, True),  # processes disagree
-        (4, 9.0, {"spread": 0.05}, False),  # but there is no time for another one
-        (4, 4.0, {"control": 1.1}, True),  # identical code differs
+        (3, 10.1, {}, False),  # three are enough when the budget is spent
+        (3, 10.0, {}, True),  # four were asked for, and there is just time for it
+        (4, 5.0, {}, False),  # precise enough
+        (4, 5.0, {"spread": 0.05}, True),  # processes disagree
+        (4, 10.1, {"spread": 0.05}, False),  # but there is no time for another one
+        (4, 5.0, {"control": 1.1}, True),  # identical code differs
     ],
 )
-def test_processes_are_added_for_precision_within_the_budget(count, elapsed_s, changes, expected):
+def test_processes_are_added_for_precision_within_the_budget(count, expected_s, changes, expected):
     """Processes are added until the interval and the control are good enough, while the budget allows one more."""
-    assert wants_more(ASKED, [process(number, **changes) for number in range(count)], elapsed_s) is expected
+    assert wants_more(ASKED, [process(number, **changes) for number in range(count)], expected_s) is expected
+
+
+def test_an_interval_that_just_became_narrow_is_not_believed_at_once():
+    """Stopping where the interval first happens to meet the target would miss the truth too often: it must stay so."""
+    wide = [process(0, spread=0.05), process(1, spread=0.02), process(2)]
+    narrow = [process(number) for number in range(3, 12)]
+    counts = [count for count in range(4, 13) if not wants_more(ASKED, (wide + narrow)[:count], 0.0)]
+    met = [count for count in range(3, 13) if _half_width((wide + narrow)[:count]) <= ASKED.target_ci]
+    assert counts == [count for count in met if count - 1 in met and count >= 4]
+    assert len(counts) < len(met)
+
+
+def _half_width(processes):
+    return speedup_and_control(ASKED, processes)[0].half_width
 
 
 def test_two_processes_run_even_if_one_is_asked_for():

@@ -4,10 +4,12 @@ import contextlib
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from pipeline.measure import launch
 from pipeline.measure.job import ARMS, Job, Phases
 from pipeline.measure.launch import THREAD_VARIABLES, WorkerFailed, environment, run_worker
 from tinytorch.models import mlp
@@ -39,7 +41,7 @@ def job(folder, **changes):
 
 def test_a_job_survives_its_file(tmp_path):
     """What is written is what is read, with the types it had."""
-    written = job(tmp_path, cores=(0, 1), loops=7)
+    written = job(tmp_path, cores=(0, 1), first="optimized")
     written.write(tmp_path / "job.json")
     assert Job.read(tmp_path / "job.json") == written
 
@@ -68,6 +70,20 @@ def test_comparison_returns_every_sample(folder):
     assert (conditions["threads"], conditions["hash_seed"]) == (1, "5")
     assert conditions["pinned"] == (list(cores) if cores else None)
     assert conditions["numpy"] == np.__version__
+
+
+def test_a_core_that_was_taken_away_is_not_fatal(folder):
+    """Between choosing a core and binding to it the allowed set may change: the process runs unbound and says so."""
+    result = run_worker(job(folder, cores=(1000,)), 60)
+    assert result["conditions"]["pinned"] is None
+    assert result["wall_ns"]
+
+
+def test_the_named_arm_goes_first(folder):
+    """The process's first call is that of the arm the job names, and only its time is reported as cold."""
+    result = run_worker(job(folder, first="optimized"), 60)
+    assert result["first"] == "optimized"
+    assert result["cold_ns"] > 0
 
 
 def test_memory_of_a_fresh_process(folder):
@@ -99,6 +115,19 @@ def test_environment_leaves_tuning_behind(monkeypatch):
     assert not {"OPENBLAS_CORETYPE", "PYTHONWARNINGS"} & passed.keys()
     assert passed["PYTHONHASHSEED"] == "9"
     assert passed["PATH"] == os.environ["PATH"]
+
+
+def test_site_packages_are_not_named_before_others(monkeypatch):
+    """An installed package is found where it is; naming its folder could change which numpy is imported."""
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    root = str(Path(launch.__file__).parents[2])
+    monkeypatch.setattr(launch.site, "getsitepackages", lambda: ["/elsewhere"])
+    assert environment(1, 0)["PYTHONPATH"] == root
+    monkeypatch.setattr(launch.site, "getsitepackages", lambda: ["/elsewhere", root])
+    assert "PYTHONPATH" not in environment(1, 0)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(["", "/mine"]))
+    monkeypatch.setenv("PYTHONUSERBASE", "/base")
+    assert (environment(1, 0)["PYTHONPATH"], environment(1, 0)["PYTHONUSERBASE"]) == ("/mine", "/base")
 
 
 def test_works_from_any_folder(folder, monkeypatch):

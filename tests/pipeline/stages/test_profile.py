@@ -3,11 +3,13 @@
 import json
 
 import numpy as np
+import pytest
 
 from pipeline.core.stage import Inputs
 from pipeline.stages import profile
 from tinytorch.data.split import Split
 from tinytorch.models import mlp, resnet
+from tinytorch.passes import load_pass
 
 
 def profiled(model, shape, batch_size):
@@ -42,3 +44,25 @@ def test_layers_inside_blocks_are_timed_by_their_dotted_names():
     assert names == [name for name, _ in model.named_layers()]
     assert any(name.startswith("block1.") for name in names)
     assert record["total"]["macs"] == model.macs()
+
+
+def test_quantized_layers_read_more_than_they_store():
+    """Stored bytes are the integers', intensity is that of the float32 copies they are executed from."""
+    model = mlp.build((1, 8, 8), 10, np.random.default_rng(0), hidden=[32])
+    step = load_pass("quantize")
+    images = np.random.default_rng(1).random((8, 1, 8, 8), dtype=np.float32)
+    quantized, _, _ = step.apply(model, step.Settings.from_params({"bits": 4}), {}, 0)
+    assert quantized.predict(images).shape == (8, 10)
+    fc1 = profiled(quantized, (1, 8, 8), 1)["layers"][1]
+    assert (fc1["kind"], fc1["parameters"], fc1["macs"]) == ("QuantizedLinear", 64 * 32 + 32, 64 * 32)
+    assert fc1["weight_bytes"] == 64 * 32 // 2 + 4 * (32 + 32)
+    read = 4 * (64 * 32 + 32 + 32) + 4 * (64 + 32)
+    assert fc1["arithmetic_intensity"] == 2 * 64 * 32 / read
+
+
+def test_times_of_layers_add_up_within_the_network():
+    """Layers are timed in the running network: their sum is what they take together, and less is left for nothing."""
+    record = profiled(mlp.build((1, 8, 8), 10, np.random.default_rng(0), hidden=[32]), (1, 8, 8), 2)
+    total = record["total"]
+    assert total["layers_ns"] == pytest.approx(sum(layer["time_ns"] for layer in record["layers"]))
+    assert total["gflops"] == pytest.approx(2 * 2 * total["macs"] / total["time_ns"])

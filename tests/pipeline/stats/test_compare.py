@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pipeline.stats.compare import VERDICTS, claim_p_value, holm, ratio, verdict
+from pipeline.stats.compare import VERDICTS, Ratio, claim_p_value, holm, ratio, verdict
 
 
 def experiment(rng, speedup, processes=6, pairs=40):
@@ -53,6 +53,17 @@ def test_a_true_five_percent_is_found():
     rng = np.random.default_rng(3)
     verdicts = [verdict(ratio(*experiment(rng, 1 / 1.05), seed=i).interval, 0.02) for i in range(60)]
     assert verdicts.count("slower") >= 57
+
+
+def test_a_control_that_differs_widens_the_ratio():
+    """Room is left on both sides for what identical code certainly differed by, none for what may be chance."""
+    speedup = Ratio(1.1, (1.05, 1.15), 0.95, (1.1, 1.1))
+    assert speedup.widened_by(Ratio(1.01, (0.99, 1.03), 0.95, ())) is speedup
+    for off in (1.02, 1 / 1.02):
+        widened = speedup.widened_by(Ratio(off, (off - 0.01, off + 0.01), 0.95, ()))
+        assert widened.interval == pytest.approx((1.05 / 1.02, 1.15 * 1.02))
+        assert widened.estimate == 1.1
+        assert widened.method.endswith("widened by the control")
 
 
 def test_ratio_is_deterministic_and_json():
