@@ -264,7 +264,7 @@ def _about_the_processes(
         (not _is_filtered(question, processes[0]), f"interrupted samples could not be told from others: {unseen}"),
         (
             any(c["pinned"] is None for c in conditions),
-            "processes were not bound to cores: the system refused",
+            "processes could not be bound to cores",
         ),
     )
 

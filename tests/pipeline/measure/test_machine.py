@@ -125,3 +125,25 @@ def test_needs_only_the_standard_library():
         "assert not [n for n in names if n in ('numpy', 'scipy', 'tinytorch', 'yaml')], names"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[3])
+
+
+@pytest.mark.parametrize("system", ["darwin", "win32"])
+def test_the_parents_side_works_on_other_systems(system):
+    """Where there is neither /proc nor a call to bind threads, cores are unknown and nothing fails to import."""
+    code = f"""
+import sys
+sys.platform = {system!r}
+if sys.platform == "win32":
+    sys.modules["resource"] = None  # importing it fails there
+import os
+if hasattr(os, "sched_getaffinity"):
+    del os.sched_getaffinity, os.sched_setaffinity
+from pipeline.measure import clock, gauge, job, launch, machine, memory, worker
+assert gauge.idlest(1) is None
+assert worker._pin((0,)) is None
+assert machine.facts()["cores"]["allowed"] >= 1
+assert memory.peak(False).how
+"""
+    root = Path(__file__).parents[3]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -168,7 +168,7 @@ def test_circumstances_are_warned_about():
     assert "not ±5.0%, after 6 processes; a larger budget_s than 10 helps" in text
     assert "in 2 of 6 processes times were still changing when the warm-up ended" in text
     assert "before 1 of 6 processes other programs used more than 25% of the core" in text
-    assert "not bound to cores" in text
+    assert "could not be bound to cores" in text
 
 
 def test_processes_that_did_not_fit_into_the_budget_are_said():
