@@ -20,7 +20,7 @@ _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;"}  # @name woul
 def render(submission: Mapping[str, Any]) -> str:
     """Return the report of a valid submission, ending with a line break."""
     view = make_view(submission)
-    parts = (_head, _verdicts, _figures, _limits, _points, _steps, _layers, _warnings, _facts)
+    parts = (_head, _verdicts, _figures, _limits, _conditions, _points, _steps, _layers, _warnings, _facts)
     blocks = ["\n".join(part(view)) for part in parts]
     return "\n\n".join(block for block in blocks if block) + "\n"
 
@@ -58,10 +58,18 @@ def _limits(view: View) -> Iterator[str]:
         yield from _table(("status", "goal", "measured", "why"), rows)
 
 
+def _conditions(view: View) -> Iterator[str]:
+    if len(view.conditions) > 1:
+        yield "## Batch sizes and threads\n"
+        header = ("batch size", "threads", "baseline", "optimized", "speed-up", "verdict")
+        rows = [(c.batch_size, c.threads, c.baseline, c.optimized, c.speedup, c.verdict) for c in view.conditions]
+        yield from _table(header, rows)
+
+
 def _points(view: View) -> Iterator[str]:
     if len(view.points) < 2:
         return
-    yield f"## Points tried: {len(view.points)}\n"
+    yield f"## {view.tried} tried\n"
     yield f"Submitted: {_escape(view.reason)}. Chosen {_escape(view.rule)}.\n"
     header = ("", "point", "validation", "test", "size", "smaller", "speed-up", "verdict", "misses")
     rows = [

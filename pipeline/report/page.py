@@ -147,8 +147,20 @@ _RESULTS = """
 <h2>Trade-offs</h2>
 <div class="charts">{% for chart in scatters %}{{ scatter(chart) }}{% endfor %}</div>
 {% endif %}
+{% if view.conditions|length > 1 %}
+<h2>Batch sizes and threads</h2>
+<div class="scroll" tabindex="0"><table>
+{{ head(["batch size", "threads", "baseline", "optimized", "speed-up", "verdict"]) }}
+<tbody>
+{% for row in view.conditions %}
+<tr><th scope="row">{{ row.batch_size }}</th><td class="figure">{{ row.threads }}</td>
+<td class="figure">{{ row.baseline }}</td><td class="figure">{{ row.optimized }}</td>
+<td class="figure">{{ row.speedup }}</td><td>{{ tag(row.verdict, row.tone) }}</td></tr>
+{% endfor %}
+</tbody></table></div>
+{% endif %}
 {% if view.points|length > 1 %}
-<h2>{{ view.points|length }} points tried</h2>
+<h2>{{ view.tried }} tried</h2>
 <p>Submitted: {{ view.reason }}. Chosen {{ view.rule }}.</p>
 {{ forest_plot(forest) }}
 <div class="scroll below" tabindex="0"><table>

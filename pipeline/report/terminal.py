@@ -28,7 +28,7 @@ def render(submission: Mapping[str, Any], width: int = 100, colour: bool = False
     """
     view = make_view(submission)
     width = min(max(width, _NARROWEST), _WIDEST)
-    parts = (_title, _figures, _verdicts, _limits, _points, _steps, _layers, _messages, _footer)
+    parts = (_title, _figures, _verdicts, _limits, _conditions, _points, _steps, _layers, _messages, _footer)
     blocks = [list(part(view, width, colour)) for part in parts]
     return "\n\n".join("\n".join(lines) for lines in blocks if lines)
 
@@ -81,16 +81,30 @@ def _limits(view: View, width: int, colour: bool) -> Iterator[str]:
             yield from wrap(printable(limit.reason), width, "  ", "  ")
 
 
+def _conditions(view: View, width: int, colour: bool) -> Iterator[str]:
+    if len(view.conditions) < 2:
+        return
+    rows = [
+        [
+            *map(Cell, (row.batch_size, row.threads, row.baseline, row.optimized, row.speedup)),
+            Cell(row.verdict, row.tone),
+        ]
+        for row in view.conditions
+    ]
+    header = ["batch size", "threads", "baseline", "optimized", "speed-up", "verdict"]
+    yield from Table(header, rows, optional=(1,), right=(0, 1, 2, 3), flows=True).lines(width, colour)
+
+
 def _points(view: View, width: int, colour: bool) -> Iterator[str]:
     if len(view.points) < 2:
         return
-    yield from wrap(f"{len(view.points)} points; {printable(view.reason)}", width, "", "  ")
+    yield from wrap(f"{view.tried}; {printable(view.reason)}", width, "", "  ")
     header = ["point", "val.", "test", "size", "smaller", "speed-up", "verdict", "misses"]
     rows = [_point(point) for point in _some(view.points)]
     table = Table(header, rows, optional=(4, 7), right=(1, 2, 3, 4), flows=True)
     yield from table.lines(width, colour)
     if len(rows) < len(view.points):
-        yield f"  {len(view.points) - len(rows)} more points are in the report"
+        yield f"  {len(view.points) - len(rows)} more are in the report"
     yield from _dim(wrap(f"* chosen {printable(view.rule)}", width, "  ", "    "), colour)
 
 

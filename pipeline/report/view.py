@@ -7,6 +7,7 @@ them. Pure and standard library only: a run in which nothing has to be done prin
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +16,7 @@ from pipeline.report.figures import Figure, Note, course_figures, figures
 from pipeline.report.verdicts import Limit, Verdict, limits, verdicts
 from pipeline.submission.quantities import quantity, with_interval
 
-__all__ = ["Layer", "Point", "Step", "View", "make_view"]
+__all__ = ["Condition", "Layer", "Point", "Step", "View", "make_view"]
 
 Document = Mapping[str, Any]
 
@@ -37,6 +38,19 @@ class Point:
     accuracy_verdict: str
     violated: str
     numbers: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """The comparison at one batch size and thread count, as texts; the figures above are those of the first."""
+
+    batch_size: str
+    threads: str
+    baseline: str
+    optimized: str
+    speedup: str
+    verdict: str
+    tone: str
 
 
 @dataclass(frozen=True)
@@ -81,7 +95,9 @@ class View:
     status: str = ""
     verdicts: tuple[Verdict, ...] = ()
     limits: tuple[Limit, ...] = ()
+    conditions: tuple[Condition, ...] = ()
     points: tuple[Point, ...] = ()
+    tried: str = ""
     rule: str = ""
     reason: str = ""
     steps: tuple[Step, ...] = ()
@@ -127,7 +143,9 @@ def _view(submission: Document) -> View:
         status=submission["measurement"]["status"],
         verdicts=verdicts(submission),
         limits=limits(submission),
+        conditions=tuple(map(_condition, submission["benchmark"]["comparisons"])),
         points=tuple(_point(point, selection["chosen"]) for point in selection["points"]),
+        tried=_tried(selection),
         rule=selection["rule"],
         reason=selection["reason"],
         steps=tuple(_step(effect) for effect in submission["effects"]),
@@ -149,8 +167,17 @@ def _view(submission: Document) -> View:
 def _subtitle(submission: Document) -> str:
     selection, data = submission["selection"], submission["provenance"]["data"]["name"]
     what = f"{submission['optimized']['model_name']} against {submission['baseline']['model_name']} on {data}"
-    tried = selection["tried"]
-    return what if tried == 1 else f"{what}, chosen from {tried} points on the {selection['split']} split"
+    if selection["tried"] == 1:
+        return what
+    return f"{what}, chosen from {_tried(selection)} on the {selection['split']} split"
+
+
+def _tried(selection: Document) -> str:
+    """Return how many points were tried: "6 points", or "2 points with 3 seeds each"."""
+    points = len({json.dumps(point["point"], sort_keys=True) for point in selection["points"]})
+    seeds = selection["tried"] // points
+    named = f"{points} point" if points == 1 else f"{points} points"
+    return named if seeds == 1 else f"{named} with {seeds} seeds{' each' if points > 1 else ''}"
 
 
 def _measured(submission: Document) -> str:
@@ -164,6 +191,22 @@ def _measured(submission: Document) -> str:
     )
     when = submission["measurement"]["measured_at"]
     return f"measured {when}: {', '.join(conditions)}; identical code against itself: {control}"
+
+
+_TONES = {"faster": "good", "slower": "bad", "noisy": "warn", "inconclusive": "warn"}
+
+
+def _condition(comparison: Document) -> Condition:
+    arms, speedup = comparison["arms"], comparison["speedup"]
+    return Condition(
+        batch_size=str(comparison["batch_size"]),
+        threads=str(comparison["threads"]),
+        baseline=quantity(arms["baseline"]["median_ns"], "ns"),
+        optimized=quantity(arms["optimized"]["median_ns"], "ns"),
+        speedup=with_interval(speedup["estimate"], speedup["interval"], "ratio"),
+        verdict=comparison["verdict"],
+        tone=_TONES.get(comparison["verdict"], ""),
+    )
 
 
 def _point(point: Document, chosen: int) -> Point:
@@ -180,7 +223,7 @@ def _point(point: Document, chosen: int) -> Point:
         compression=quantity(point["compression_ratio"], "ratio"),
         speedup=with_interval(speedup["estimate"], speedup["interval"], "ratio"),
         verdict=point["verdict"],
-        tone={"faster": "good", "slower": "bad", "noisy": "warn", "inconclusive": "warn"}.get(point["verdict"], ""),
+        tone=_TONES.get(point["verdict"], ""),
         accuracy_verdict=accuracy["test"]["verdict"],
         violated=", ".join(dict.fromkeys([*violated, *undecided])),
         numbers={

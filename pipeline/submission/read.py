@@ -1,14 +1,15 @@
 """Read a submission that anybody may have written: bounded in size, depth and numbers, before anything looks at it.
 
-Only JSON is checked here; whether it is a submission is `validate`'s question. Standard library only, because showing
-an earlier result needs no schema.
+Only JSON is checked here; whether it is a submission is `validate`'s question. Standard library only.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import os
 import re
+import stat
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -22,29 +23,35 @@ MAX_INTEGER_DIGITS = 18  # what fits a signed 64-bit integer everywhere
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)  # possessive, the end optional: linear in whatever it is given
 _BRACKETS = re.compile(rb"[\[\]{}]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
-def read_submission(path: Path) -> dict[str, Any]:
-    """Return the JSON object in a file; raises UserError if it cannot be read, SubmissionInvalid if it holds none."""
+def read_submission(path: Path, most: int = MAX_BYTES) -> dict[str, Any]:
+    """Return the JSON object in a file of at most `most` bytes.
+
+    Raises UserError if the file cannot be read, SubmissionInvalid if it does not hold one bounded JSON object.
+    """
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would be waited for
+            raise OSError(None, "it is a folder" if path.is_dir() else "it is not a regular file")
         with open(path, "rb") as file:
-            data = file.read(MAX_BYTES + 1)
+            data = file.read(most + 1)
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})", hint="name a submission.json") from error
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
     try:
-        return parse_submission(data)
+        return parse_submission(data, most)
     except SubmissionInvalid as error:
         raise SubmissionInvalid(f"{path}: {error.message}", code=error.code, hint=error.hint) from None
 
 
-def parse_submission(data: bytes) -> dict[str, Any]:
-    """Return the JSON object that the bytes hold.
+def parse_submission(data: bytes, most: int = MAX_BYTES) -> dict[str, Any]:
+    """Return the JSON object that at most `most` bytes hold.
 
     Raises SubmissionInvalid for what is too large or too deep, not UTF-8, not JSON or not an object, and for duplicate
     keys, NaN, infinities (1e999 among them), integers beyond 18 digits and unpaired surrogates.
     """
-    if len(data) > MAX_BYTES:
-        _reject(f"is larger than {MAX_BYTES // 2**20} MiB")
+    if len(data) > most:
+        _reject(f"is larger than {most // 2**20} MiB")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -59,7 +66,7 @@ def parse_submission(data: bytes) -> dict[str, Any]:
         _reject(f"is not JSON: {error.msg} (line {error.lineno}, column {error.colno})")
     if not isinstance(value, dict):
         _reject(f"holds {_kind(value)}, expected an object")
-    if _holds_surrogate(value):
+    if _SURROGATE_ESCAPE.search(data) and _holds_surrogate(value):  # unescaped, they are no UTF-8
         _reject("holds an unpaired surrogate, which is no character")
     return value
 

@@ -132,6 +132,15 @@ def _rule(goals: Goals) -> str:
 
 
 def _reason(best: _Point, points: Sequence[_Point]) -> str:
+    return f"{_choice(best, points)}{_seeds(best)}"
+
+
+def _seeds(best: _Point) -> str:
+    count = len(best.members)
+    return f"; its {count} seeds are judged together and the first of them is submitted" if count > 1 else ""
+
+
+def _choice(best: _Point, points: Sequence[_Point]) -> str:
     if len(points) == 1:
         return "the only point"
     if best.violated:
@@ -140,7 +149,7 @@ def _reason(best: _Point, points: Sequence[_Point]) -> str:
         return "no point keeps every limit for certain; this one leaves the fewest undecided"
     clean = sum(not point.violated and not point.undecided for point in points)
     return (
-        f"the best of the {clean} points that keep every limit"
+        f"the best of the {clean} points that keep every limit on the validation split"
         if clean > 1
-        else "the only point that keeps every limit"
+        else "the only point that keeps every limit on the validation split"
     )

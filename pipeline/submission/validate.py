@@ -7,6 +7,7 @@ samples) is left to rules.
 from __future__ import annotations
 
 import difflib
+import itertools
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import ValidationError
 
 from pipeline.core.errors import Problem, SubmissionInvalid
@@ -27,6 +28,10 @@ __all__ = ["SCHEMAS", "check_submission", "find_problems", "schema_version", "va
 SCHEMAS = {1: "submission.v1", 2: "submission.v2"}
 _CODE = "E502"
 _MOST_PROBLEMS = 100  # a hostile file must not fill the screen
+_MOST_LOOKED_AT = 1000  # nor keep the processor busy: with more than this, the first ones found are listed
+_LONGEST_KEY = 80
+
+Place = tuple[tuple[bool, Any], ...]  # a path whose parts sort: numbers as numbers, keys as texts
 
 
 def validate_file(path: Path) -> int:
@@ -68,23 +73,35 @@ def find_problems(document: Mapping[str, Any], path: str = "submission") -> list
         version = schema_version(document)
     except SubmissionInvalid as error:
         return [Problem("E503", path, "schema_version", error.message.partition(": ")[2])]
-    found = {
-        (_where(error, key), message)
+    errors = (
+        (_place(error, key), message)
         for error in _validator(version).iter_errors(document)
         for key, message in _messages(error)
-    }
-    found |= {(where, "found a number that is not finite, expected a finite one") for where in _not_finite(document)}
-    return [Problem(_CODE, path, where, message) for where, message in sorted(found)[:_MOST_PROBLEMS]]
+    )
+    found = set(itertools.islice(errors, _MOST_LOOKED_AT))
+    not_finite = "found a number that is not finite, expected a finite one"
+    found |= {(where, not_finite) for where in itertools.islice(_not_finite(document), _MOST_LOOKED_AT)}
+    return [Problem(_CODE, path, _path(where), message) for where, message in sorted(found)[:_MOST_PROBLEMS]]
 
 
 @cache
 def _validator(version: int) -> Draft202012Validator:
-    return Draft202012Validator(read_schema(SCHEMAS[version]))
+    bounded = validators.extend(Draft202012Validator, {"items": _items})
+    return cast(Draft202012Validator, bounded(read_schema(SCHEMAS[version])))
 
 
-def _where(error: ValidationError, key: str) -> str:
-    parts = [*error.absolute_path, *([key] if key else [])]
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
+def _items(validator: Any, items: Any, instance: Any, schema: Mapping[str, Any]) -> Iterator[ValidationError]:
+    """Check the items of a list, unless there are too many: that is the problem then."""
+    if not isinstance(instance, list) or len(instance) <= schema.get("maxItems", len(instance)):
+        yield from cast(Any, Draft202012Validator.VALIDATORS["items"])(validator, items, instance, schema)
+
+
+def _place(error: ValidationError, key: str) -> Place:
+    return tuple((isinstance(part, str), part) for part in (*error.absolute_path, *([key] if key else [])))
+
+
+def _path(place: Place) -> str:
+    path = "".join(f".{part[:_LONGEST_KEY]}" if is_key else f"[{part}]" for is_key, part in place)
     return path.removeprefix(".") or "$"
 
 
@@ -103,7 +120,7 @@ def _messages(error: ValidationError) -> Iterator[tuple[str, str]]:
 
 
 def _unknown(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
+    near = difflib.get_close_matches(name[:_LONGEST_KEY], known, n=1)
     return f"is not a key of this object; did you mean {near[0]!r}?" if near else "is not a key of this object"
 
 
@@ -141,12 +158,12 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _not_finite(value: Any, where: str = "") -> Iterator[str]:
+def _not_finite(value: Any, place: Place = ()) -> Iterator[Place]:
     if isinstance(value, float) and not math.isfinite(value):
-        yield where.removeprefix(".") or "$"
+        yield place
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            yield from _not_finite(item, f"{where}.{key}")
+            yield from _not_finite(item, (*place, (True, key)))
     elif isinstance(value, list | tuple):
         for i, item in enumerate(value):
-            yield from _not_finite(item, f"{where}[{i}]")
+            yield from _not_finite(item, (*place, (False, i)))

@@ -115,7 +115,7 @@ def test_a_long_sweep_is_cut_and_keeps_the_chosen_point(submission: dict[str, An
     submission["selection"] |= {"points": many, "chosen": 299}
     text = render(submission)
     assert "* point 299" in text
-    assert "259 more points" in text
+    assert "259 more" in text
     assert len(text.splitlines()) < 120
 
 
@@ -167,3 +167,20 @@ def test_a_table_drops_its_optional_columns_before_it_becomes_blocks() -> None:
     assert len(table.lines(34, False)) == 2
     assert "2" not in "".join(table.lines(33, False))
     assert table.lines(21, False) == ["1" * 10, "  b  " + "2" * 10, "  c  " + "3" * 10]
+
+
+def test_further_batch_sizes_have_rows_of_their_own(submission: dict[str, Any]) -> None:
+    """What was measured beside the primary comparison is shown, not only paid for."""
+    second = {**copy.deepcopy(submission["benchmark"]["comparisons"][0]), "batch_size": 32, "verdict": "slower"}
+    submission["benchmark"]["comparisons"].append(second)
+    text = render(submission)
+    assert "batch size  threads" in text
+    assert re.search(r"^ +32 .*slower$", text, re.MULTILINE)
+
+
+def test_seeds_are_not_counted_as_points(submission: dict[str, Any]) -> None:
+    """Three runs of one point under three seeds are one point."""
+    points = submission["selection"]["points"][:3]
+    submission["selection"]["points"] = [{**point, "point": {}, "seed": seed} for seed, point in enumerate(points)]
+    submission["selection"]["tried"] = 3
+    assert "1 point with 3 seeds" in render(submission)

@@ -64,7 +64,7 @@ def test_accuracy_is_read_at_the_estimate(candidate: Make, model: Callable[..., 
     ]
     choice = choose(runs, [{"metric": "accuracy", "max_drop": 0.01}, {"minimize": "size_bytes"}])
     assert choice.index == 1
-    assert choice.reason == "the best of the 2 points that keep every limit"
+    assert choice.reason == "the best of the 2 points that keep every limit on the validation split"
 
 
 def test_an_undecided_speed_limit_loses_to_a_decided_one(candidate: Make, ratio: Callable[..., Any]) -> None:
