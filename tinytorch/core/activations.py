@@ -39,7 +39,9 @@ class ReLUBackward(Function):
 
     def backward(self, grad: Array) -> tuple[Array | None, ...]:
         """1 where the output is positive, else 0."""
-        return (grad * (self.out > 0),)
+        slope = (self.out > 0).astype(grad.dtype)  # multiplying by booleans would convert them piece by piece
+        slope *= grad
+        return (slope,)
 
 
 class SigmoidBackward(Function):

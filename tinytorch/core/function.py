@@ -152,7 +152,9 @@ def run_backward(root: Node, gradient: Array, retain_graph: bool = False) -> Non
     freed by an earlier backward pass.
     """
     pending: dict[int, tuple[Array, bool]] = {id(root): (gradient, False)}
-    for node in _consumers_first(root):
+    nodes = _sources_first(root)
+    while nodes:
+        node = nodes.pop()  # so that an intermediate value that nobody else holds is freed as soon as it is done
         if id(node) not in pending:
             continue
         grad, owned = pending.pop(id(node))
@@ -193,8 +195,8 @@ def _checked_gradients(function: Function, grad: Array) -> tuple[Array | None, .
     return parts
 
 
-def _consumers_first(root: Node) -> list[Node]:
-    """List the nodes below `root` that want a gradient so that each comes after everything computed from it."""
+def _sources_first(root: Node) -> list[Node]:
+    """List the nodes below `root` that want a gradient so that each comes before everything computed from it."""
     order: list[Node] = []
     seen: set[int] = set()
     stack: list[tuple[Node, bool]] = [(root, False)]
@@ -216,5 +218,4 @@ def _consumers_first(root: Node) -> list[Node]:
                 "Run the forward pass again, or call the first one with backward(retain_graph=True)."
             )
         stack.extend((t, False) for t in function.saved_tensors if isinstance(t, Node) and t.requires_grad)
-    order.reverse()
     return order

@@ -78,6 +78,18 @@ def test_convolution_gradients_equal_those_of_unit_probes(rng, kernel, stride, p
     np.testing.assert_allclose(reference.conv2d_weight_grad(g, x, kernel, stride, padding).ravel(), expected)
 
 
+@pytest.mark.parametrize("block_bytes", [1, 1 << 20])
+@pytest.mark.parametrize(("kernel", "stride", "padding"), WINDOWS)
+def test_both_convolution_gradients_at_once(rng, monkeypatch, kernel, stride, padding, block_bytes):
+    """Sharing the windows of the gradient gives what the two functions give that do not, whatever the block."""
+    monkeypatch.setattr(reference, "BLOCK_BYTES", block_bytes)
+    x, weight = rng.normal(size=(3, 3, 7, 6)), rng.normal(size=(4, 3, *kernel))
+    g = rng.normal(size=(3, 4, *reference.output_size((7, 6), kernel, stride, padding)))
+    dx, dw = reference.conv2d_grads(g, x, weight, stride, padding)
+    np.testing.assert_allclose(dx, reference.conv2d_input_grad(g, weight, (7, 6), stride, padding), atol=1e-12)
+    np.testing.assert_allclose(dw, reference.conv2d_weight_grad(g, x, kernel, stride, padding), atol=1e-12)
+
+
 def test_a_batch_larger_than_a_block_gives_the_same(rng, monkeypatch):
     """How many images are multiplied at once does not change the result."""
     x, weight = rng.normal(size=(5, 2, 6, 6)), rng.normal(size=(3, 2, 3, 3))
@@ -117,6 +129,31 @@ def test_the_first_of_equal_maxima_gets_the_gradient():
     np.testing.assert_array_equal(grad, [[[[3.0, 0.0], [0.0, 0.0]]]])
 
 
+def test_of_equal_maxima_the_upper_row_wins():
+    """Row by row: a maximum at the upper right comes before one at the lower left."""
+    x = np.array([[[[0.0, 1.0], [1.0, 0.0]]]])
+    out = reference.max_pool2d(x, (2, 2), (2, 2), (0, 0))
+    grad = reference.max_pool2d_grad(np.ones_like(out), x, out, (2, 2), (2, 2), (0, 0))
+    np.testing.assert_array_equal(grad, [[[[0.0, 1.0], [0.0, 0.0]]]])
+
+
+@pytest.mark.parametrize("block_bytes", [1, 1 << 20])
+@pytest.mark.parametrize(("kernel", "stride", "padding"), [w for w in WINDOWS if w[2][0] * 2 <= w[0][0]])
+def test_pooling_gradients_go_to_the_first_maximum(rng, monkeypatch, kernel, stride, padding, block_bytes):
+    """Window by window, with many equal values, as a naive search finds it."""
+    monkeypatch.setattr(reference, "BLOCK_BYTES", block_bytes)
+    x = rng.integers(0, 3, size=(2, 3, 7, 6)).astype(float)
+    out = reference.max_pool2d(x, kernel, stride, padding)
+    g = rng.normal(size=out.shape)
+    expected = np.zeros(np.add(x.shape, (0, 0, 2 * padding[0], 2 * padding[1])))
+    for i, j, window in naive_windows(x, kernel, stride, padding, -np.inf):
+        for image, channel in np.ndindex(2, 3):
+            h, w = np.unravel_index(window[image, channel].argmax(), kernel)
+            expected[image, channel, i * stride[0] + h, j * stride[1] + w] += g[image, channel, i, j]
+    inner = expected[:, :, padding[0] : padding[0] + 7, padding[1] : padding[1] + 6]
+    np.testing.assert_allclose(reference.max_pool2d_grad(g, x, out, kernel, stride, padding), inner, atol=1e-12)
+
+
 def test_overlapping_windows_add_their_gradients():
     """A value that is the maximum of four windows gets all four gradients."""
     x = np.zeros((1, 1, 3, 3))
@@ -125,6 +162,15 @@ def test_overlapping_windows_add_their_gradients():
     grad = reference.max_pool2d_grad(np.ones_like(out), x, out, (2, 2), (1, 1), (0, 0))
     assert grad[0, 0, 1, 1] == 4.0
     assert grad.sum() == 4.0
+
+
+@pytest.mark.parametrize("row_bytes", [1, 100, 1 << 18])
+def test_sums_of_products_by_channel(rng, monkeypatch, row_bytes):
+    """Blocks of any size give the sum over images and pixels of a·b for each channel."""
+    monkeypatch.setattr(reference, "ROW_BYTES", row_bytes)
+    a, b = rng.normal(size=(2, 4, 3, 5, 2))
+    sums = reference.product_sums(reference.as_rows(a), reference.as_rows(b), 3)
+    np.testing.assert_allclose(sums, (a * b).sum(axis=(0, 2, 3)), rtol=1e-12)
 
 
 def test_results_keep_the_input_dtype(rng):

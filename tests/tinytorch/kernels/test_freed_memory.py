@@ -1,0 +1,35 @@
+"""Freed memory is there for the next step."""
+
+import ctypes
+import sys
+
+import numpy as np
+import pytest
+
+from tinytorch.kernels.memory import freed_memory_kept
+
+resource = pytest.importorskip("resource")
+HAS_GLIBC = sys.platform == "linux" and hasattr(ctypes.CDLL(None), "mallopt")
+
+
+def page_faults_of_a_step():
+    """Hold and free 60 MB, as a training step does, and return how many pages the system had to provide."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for array in [np.empty(3 << 20, np.uint8) for _ in range(20)]:
+        array[::4096] = 1
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
+@pytest.mark.skipif(not HAS_GLIBC, reason="only glibc can be told to keep memory")
+def test_a_second_step_finds_the_memory_of_the_first():
+    """Inside the block the system provides 60 MB once; after it, memory is given back and usable as ever."""
+    with freed_memory_kept():
+        page_faults_of_a_step()
+        assert page_faults_of_a_step() < 1000
+    assert page_faults_of_a_step() > 1000
+
+
+def test_an_error_ends_the_block():
+    """The usual ways come back with an exception, too."""
+    with pytest.raises(ZeroDivisionError), freed_memory_kept():
+        raise ZeroDivisionError
