@@ -6,7 +6,7 @@ A layer computes (`forward`), names its parameters, and describes itself by `con
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Self, TypeAlias
 
@@ -16,7 +16,7 @@ from tinytorch.core.function import Array
 from tinytorch.core.tensor import Tensor
 from tinytorch.errors import ModelFileError
 
-__all__ = ["JSON", "Layer", "Stateless", "checked_config", "checked_state", "walk"]
+__all__ = ["JSON", "Layer", "Leaf", "Stateless", "checked_config", "checked_state", "walk"]
 
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 
@@ -24,7 +24,8 @@ JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON
 class Layer:
     """The base of all layers; a subclass defines `forward` and, if it has any, `parameters`.
 
-    What tinytorch ships defines all of these methods. Course code that only has forward and parameters works too.
+    What tinytorch ships defines all of these methods. Course code that only has forward works too: the layers in its
+    attributes are found.
     """
 
     training: bool = True
@@ -41,12 +42,15 @@ class Layer:
         return f"{type(self).__name__}({', '.join(f'{k}={v}' for k, v in self.config().items())})"
 
     def parameters(self) -> list[Tensor]:
-        """List the trainable tensors: the layer's own, weight before bias, then its children's in order."""
-        return [p for child in self.children().values() for p in child.parameters()]
+        """List the trainable tensors once each: the layer's own, weight before bias, then its children's in order."""
+        return list(dict.fromkeys(p for child in self.children().values() for p in child.parameters()))
 
     def children(self) -> dict[str, Layer]:
-        """Name the layers directly inside this one, in order of execution; empty for a leaf."""
-        return {}
+        """Name the layers directly inside this one, in order of execution; here: of the attributes that hold them.
+
+        Layers in a list, tuple or dict are called "attribute.position" or "attribute.key".
+        """
+        return {name: part for name, part in _parts(self) if isinstance(part, Layer)}
 
     def train(self) -> Self:
         """Switch this layer and all inside it to training behaviour."""
@@ -98,7 +102,15 @@ class Layer:
         return sum(int(np.count_nonzero(parameter.data)) for parameter in self.parameters())
 
 
-class Stateless(Layer):
+class Leaf(Layer):
+    """A layer that holds no others."""
+
+    def children(self) -> dict[str, Layer]:
+        """Return none."""
+        return {}
+
+
+class Stateless(Leaf):
     """A leaf without arrays, which its config rebuilds; elementwise and of unchanged shape unless it says otherwise."""
 
     @classmethod
@@ -117,11 +129,38 @@ class Stateless(Layer):
         return 0
 
 
-def walk(layer: Layer) -> Iterator[Layer]:
-    """Yield `layer` and everything inside it, parents first, in order of execution."""
-    yield layer
-    for child in layer.children().values():
-        yield from walk(child)
+def walk(model: Any) -> Iterator[Layer]:
+    """Yield every layer inside `model` once, itself included, parents first, in order of execution.
+
+    A model that is no Layer, as course code may write it, consists of the layers in its attributes and in those of
+    other such objects there.
+    """
+    return _walk(model, set())
+
+
+def _walk(model: Any, seen: set[int]) -> Iterator[Layer]:
+    if id(model) in seen:
+        return
+    seen.add(id(model))
+    if isinstance(model, Layer):
+        yield model
+        parts: Iterable[Any] = model.children().values()
+    else:
+        parts = (part for _, part in _parts(model))
+    for part in parts:
+        yield from _walk(part, seen)
+
+
+def _parts(owner: Any) -> Iterator[tuple[str, Any]]:
+    """Yield what the public attributes of `owner` hold, by name: layers, and other objects with parameters()."""
+    for name, value in list(getattr(owner, "__dict__", {}).items()):
+        entries: Iterable[tuple[str, Any]] = [(name, value)]
+        if isinstance(value, list | tuple):
+            entries = [(f"{name}.{i}", entry) for i, entry in enumerate(value)]
+        elif isinstance(value, dict):
+            entries = [(f"{name}.{key}", entry) for key, entry in value.items()]
+        if not name.startswith("_"):
+            yield from (part for part in entries if callable(getattr(part[1], "parameters", None)))
 
 
 @contextmanager

@@ -10,13 +10,13 @@ import numpy as np
 
 from tinytorch.core.arithmetic import LinearBackward, MulBackward
 from tinytorch.core.function import Array
-from tinytorch.core.layer import JSON, Layer, Stateless, checked_config, checked_state
+from tinytorch.core.layer import JSON, Layer, Leaf, Stateless, checked_config, checked_state
 from tinytorch.core.tensor import Tensor
 
 __all__ = ["Dense", "Dropout", "Flatten", "Layer", "Linear", "Sequential"]
 
 
-class Linear(Layer):
+class Linear(Leaf):
     """y = x·W + b: (..., in_features) -> (..., out_features).
 
     `weight` is (in, out), drawn from N(0, 1/in) [LeCun et al., Efficient BackProp, 1998]; `bias` is zeros (out,) or
@@ -152,10 +152,6 @@ class Sequential(Layer):
     def children(self) -> dict[str, Layer]:
         """Name the layers by position: "0", "1", …."""
         return {str(i): layer for i, layer in enumerate(self.layers)}
-
-    def parameters(self) -> list[Tensor]:
-        """List the parameters of all layers in order."""
-        return [p for layer in self.layers for p in layer.parameters()]
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         """Follow the shape of a sample through every layer."""

@@ -91,6 +91,8 @@ class CrossEntropyBackward(Function):
         log_p = _log_softmax(logits, -1)
         self.probabilities, self.ids = np.exp(log_p), targets.astype(np.intp)
         picked = log_p[np.arange(len(log_p)), self.ids].mean()
+        if not self.label_smoothing:  # 0·log p is NaN for a class that is ruled out (logit -inf)
+            return np.asarray(-picked)
         return np.asarray(-((1 - self.label_smoothing) * picked + self.label_smoothing * log_p.mean()))
 
     def backward(self, grad: Array) -> tuple[Array | None, ...]:

@@ -11,9 +11,9 @@ from typing import Any, Self
 import numpy as np
 
 from tinytorch.core.function import Array, Function, is_grad_enabled
-from tinytorch.core.layer import JSON, Layer, checked_config, checked_state
+from tinytorch.core.layer import JSON, Leaf, checked_config, checked_state
 from tinytorch.core.tensor import Tensor
-from tinytorch.kernels.reference import as_rows, channel_sums, from_rows, tiled
+from tinytorch.kernels.reference import as_rows, channel_sums, from_rows, product_sums, row_blocks, tiled
 
 __all__ = ["BatchNorm2d", "BatchNorm2dBackward"]
 
@@ -34,19 +34,18 @@ class BatchNorm2dBackward(Function):
         """Normalize, scale and shift."""
         rows, self.channels, width = as_rows(x), x.shape[1], x.shape[3]
         self.shape, self.count = x.shape, x.size // x.shape[1]
+        self.centered = np.empty_like(rows)
         if self.mean is None or self.var is None:
             mean = channel_sums(rows, self.channels) / self.count
-            centered = rows - tiled(mean, width)
-            var = channel_sums(centered * centered, self.channels) / self.count
+            np.subtract(rows, tiled(mean, width), out=self.centered)
+            var = product_sums(self.centered, self.centered, self.channels) / self.count
             if self.track is not None:
                 self.track(mean, var, self.count)
         else:
             var = self.var.astype(x.dtype)
-            centered = rows - tiled(self.mean.astype(x.dtype), width)
+            np.subtract(rows, tiled(self.mean.astype(x.dtype), width), out=self.centered)
         self.inverse_std, self.gamma = 1 / np.sqrt(var + x.dtype.type(self.eps)), gamma
-        centered *= tiled(self.inverse_std, width)
-        self.normalized = centered
-        out = centered * tiled(gamma, width)
+        out = self.centered * tiled(gamma * self.inverse_std, width)
         out += tiled(beta, width)
         return from_rows(out, x.shape)
 
@@ -54,24 +53,29 @@ class BatchNorm2dBackward(Function):
         """d/dx = γ/σ·(g - mean(g) - x̂·mean(g·x̂)); the two means vanish for fixed statistics."""
         rows, width = as_rows(grad), self.shape[3]
         grad_beta = channel_sums(rows, self.channels)
-        grad_gamma = channel_sums(rows * self.normalized, self.channels)
+        grad_gamma = product_sums(rows, self.centered, self.channels) * self.inverse_std
         if not self.needs[0]:
             return None, grad_gamma, grad_beta
-        scale = tiled(self.gamma * self.inverse_std, width)
+        scale = self.gamma * self.inverse_std
         if self.mean is not None:
-            return from_rows(rows * scale, self.shape), grad_gamma, grad_beta
-        grad_x = self.normalized * tiled(-grad_gamma / self.count, width)
-        grad_x += rows
-        grad_x -= tiled(grad_beta / self.count, width)
-        grad_x *= scale
+            return from_rows(rows * tiled(scale, width), self.shape), grad_gamma, grad_beta
+        slope = tiled(-grad_gamma * self.inverse_std / self.count, width)
+        offset, factor = tiled(grad_beta / self.count, width), tiled(scale, width)
+        grad_x = np.empty_like(rows)
+        for block in row_blocks(rows):
+            part = np.multiply(self.centered[block], slope, out=grad_x[block])
+            part += rows[block]
+            part -= offset
+            part *= factor
         return from_rows(grad_x, self.shape), grad_gamma, grad_beta
 
 
-class BatchNorm2d(Layer):
+class BatchNorm2d(Leaf):
     """Normalize each channel over batch and pixels, then scale by `gamma` and shift by `beta` (both (C,)).
 
     Training uses the batch's statistics and moves `running_mean` and `running_var` (unbiased) towards them by
-    `momentum`; evaluation uses those. [Ioffe & Szegedy, 2015]
+    `momentum`; evaluation uses those. A batch with one value for each channel becomes `beta`, teaches nothing, and
+    leaves `running_var` alone. [Ioffe & Szegedy, 2015]
     """
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
@@ -112,7 +116,8 @@ class BatchNorm2d(Layer):
     def _track(self, mean: Array, var: Array, count: int) -> None:
         keep, new = np.float32(1 - self.momentum), np.float32(self.momentum)
         self.running_mean = keep * self.running_mean + new * mean
-        self.running_var = keep * self.running_var + new * np.float32(count / max(count - 1, 1)) * var
+        if count > 1:  # one value has no variance: counting it as 0 would shrink running_var
+            self.running_var = keep * self.running_var + new * np.float32(count / (count - 1)) * var
 
     def parameters(self) -> list[Tensor]:
         """Return [gamma, beta]."""

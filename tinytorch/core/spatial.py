@@ -13,7 +13,7 @@ import numpy as np
 
 from tinytorch.core.activations import ReLU
 from tinytorch.core.function import Array, Function
-from tinytorch.core.layer import JSON, Layer, Stateless, checked_config, checked_state
+from tinytorch.core.layer import JSON, Layer, Leaf, Stateless, checked_config, checked_state
 from tinytorch.core.layers import Flatten, Linear
 from tinytorch.core.normalization import BatchNorm2d
 from tinytorch.core.tensor import Tensor
@@ -48,9 +48,11 @@ class Conv2dBackward(Function):
         """Correlate the gradient with the input (weight) and with the weight, transposed (input)."""
         size, kernel = self.x.shape[2:], self.weight.shape[2:]
         grad_x = grad_w = None
-        if self.needs[0]:
+        if self.needs[0] and self.needs[1]:
+            grad_x, grad_w = reference.conv2d_grads(grad, self.x, self.weight, self.stride, self.padding)
+        elif self.needs[0]:
             grad_x = reference.conv2d_input_grad(grad, self.weight, size, self.stride, self.padding)
-        if self.needs[1]:
+        elif self.needs[1]:
             grad_w = reference.conv2d_weight_grad(grad, self.x, kernel, self.stride, self.padding)
         if len(self.needs) == 2:
             return grad_x, grad_w
@@ -91,7 +93,7 @@ class AvgPool2dBackward(Function):
         return (reference.avg_pool2d_grad(grad, self.size, self.kernel, self.stride, self.padding),)
 
 
-class Conv2d(Layer):
+class Conv2d(Leaf):
     """Cross-correlate images with learned kernels: (N, in, H, W) -> (N, out, H', W').
 
     `weight` is (out, in, kh, kw), drawn from N(0, 2/fan_in) [He et al., 2015]; `bias` is zeros (out,) or None. Sizes
@@ -259,8 +261,8 @@ class SimpleCNN(Layer):
         return self.fc.forward(self.flatten.forward(x))
 
     def children(self) -> dict[str, Layer]:
-        """Name the layers that hold parameters or change the shape."""
-        return {name: getattr(self, name) for name in ("conv1", "pool1", "conv2", "pool2", "flatten", "fc")}
+        """Name the layers."""
+        return {name: getattr(self, name) for name in ("conv1", "pool1", "conv2", "pool2", "relu", "flatten", "fc")}
 
 
 def _kernel_major(weight: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from tinytorch.core.losses import CrossEntropyLoss
 from tinytorch.core.optimizers import SGD, Adam, AdamW, Optimizer
 from tinytorch.core.tensor import Tensor
 from tinytorch.errors import TinyTorchError
+from tinytorch.kernels.memory import freed_memory_kept
 
 __all__ = ["CosineSchedule", "FitSettings", "LabelledImages", "Trainer", "clip_grad_norm", "fit"]
 
@@ -53,7 +54,8 @@ def clip_grad_norm(params: Iterable[Tensor], max_norm: float = 1.0) -> float:
 class Trainer:
     """Train a model on batches from a loader, as the course does.
 
-    `model` needs forward(x) and parameters(); `loss_fn` takes (outputs, targets); `scheduler` get_lr(epoch).
+    `model` needs forward(x) and parameters(), and layers in its attributes follow its mode; `loss_fn` takes (outputs,
+    targets); `scheduler` get_lr(epoch).
     `history` has train_loss and learning_rates for each epoch and eval_loss for each evaluation.
     """
 
@@ -131,10 +133,9 @@ class Trainer:
 
     def _set_mode(self, is_training: bool) -> None:
         self.training_mode = is_training
-        if isinstance(self.model, Layer):
-            (self.model.train if is_training else self.model.eval)()
-        else:
-            self.model.training = is_training
+        self.model.training = is_training
+        for layer in walk(self.model):
+            layer.training = is_training
 
     def save_checkpoint(self, path: str | Path) -> None:
         """Write parameters, batch-norm statistics, optimizer state and history to an .npz file without any pickle."""
@@ -194,8 +195,6 @@ class Trainer:
 
 def _running_statistics(model: Any) -> list[tuple[int, str, Array]]:
     """List the arrays that layers hold beside their parameters."""
-    if not isinstance(model, Layer):
-        return []
     found = []
     for i, layer in enumerate(walk(model)):
         trained = {id(p.data) for p in layer.parameters()}
@@ -282,32 +281,38 @@ def fit(
     """Train `model` in place for classification and leave it in eval mode; return one record for each epoch.
 
     A record is {epoch (from 1), train_loss, validation_accuracy (None without validation images), lr}. Order of samples
-    and dropout follow from `seed` alone, so the same call gives the same bits on the same machine. Raises ValueError if
-    there is nothing to train on and TinyTorchError if the loss stops being a number.
+    and dropout follow from `seed` alone, so the same call gives the same bits on the same machine. A last batch of one
+    image joins the batch before it, because batch normalization learns nothing from one. Raises ValueError if there is
+    nothing to train on and TinyTorchError as soon as loss or weights stop being finite numbers.
     """
     if not len(train):
         raise ValueError("fit() needs at least one training image, but the training split is empty.")
     rng = np.random.default_rng(seed)
-    trainer = Trainer(
-        model,
-        OPTIMIZERS[settings.optimizer](model.parameters(), settings),
-        CrossEntropyLoss(settings.label_smoothing),
-        SCHEDULES[settings.schedule](settings),
-        settings.grad_clip,
-    )
+    optimizer = OPTIMIZERS[settings.optimizer](model.parameters(), settings)
+    cross_entropy = CrossEntropyLoss(settings.label_smoothing)
+
+    def finite_loss(logits: Tensor, targets: Tensor) -> Tensor:
+        loss = cross_entropy.forward(logits, targets)
+        if not math.isfinite(float(loss.data)):
+            raise _diverged(trainer.epoch + 1, f"the loss of step {trainer.step + 1} is {loss.data}", settings)
+        return loss
+
+    trainer = Trainer(model, optimizer, finite_loss, SCHEDULES[settings.schedule](settings), settings.grad_clip)
     dropouts = [layer for layer in walk(model) if isinstance(layer, Dropout)]
     before = [layer.rng for layer in dropouts]
     for layer in dropouts:
         layer.rng = rng
     history: list[dict[str, float | int | None]] = []
     try:
-        for epoch in range(1, settings.epochs + 1):
-            loss = trainer.train_epoch(_batches(train, settings.batch_size, rng))
-            if not math.isfinite(loss):
-                raise TinyTorchError(f"Training diverged in epoch {epoch}: the loss is {loss}. Lower lr={settings.lr}.")
-            accuracy = _accuracy(model, validation) if validation is not None and len(validation) else None
-            lr = trainer.history["learning_rates"][-1]
-            history.append({"epoch": epoch, "train_loss": loss, "validation_accuracy": accuracy, "lr": lr})
+        # What overflows while training diverges is reported as divergence, not by NumPy's warnings as well.
+        with freed_memory_kept(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            for epoch in range(1, settings.epochs + 1):
+                loss = trainer.train_epoch(_batches(train, settings.batch_size, rng))
+                if bad := sum(int(np.count_nonzero(~np.isfinite(p.data))) for p in optimizer.params):
+                    raise _diverged(epoch, f"{bad} weights are NaN or infinite", settings)
+                accuracy = _accuracy(model, validation) if validation is not None and len(validation) else None
+                lr = trainer.history["learning_rates"][-1]
+                history.append({"epoch": epoch, "train_loss": loss, "validation_accuracy": accuracy, "lr": lr})
     finally:
         for layer, own in zip(dropouts, before, strict=True):
             layer.rng = own
@@ -315,10 +320,18 @@ def fit(
     return history
 
 
+def _diverged(epoch: int, found: str, settings: FitSettings) -> TinyTorchError:
+    way_out = f"Lower lr={settings.lr}" + ("." if settings.grad_clip else " or set grad_clip.")
+    return TinyTorchError(f"Training diverged in epoch {epoch}: {found}. {way_out}")
+
+
 def _batches(split: LabelledImages, size: int, rng: np.random.Generator) -> Iterable[tuple[Tensor, Tensor]]:
     order = rng.permutation(len(split))
-    for start in range(0, len(order), size):
-        chosen = order[start : start + size]
+    starts = list(range(0, len(order), size))
+    if len(starts) > 1 and size > 1 and len(order) - starts[-1] == 1:
+        starts.pop()
+    for start, stop in zip(starts, [*starts[1:], len(order)], strict=True):
+        chosen = order[start:stop]
         yield Tensor._wrap(split.images(chosen)), Tensor(split.labels[chosen])
 
 

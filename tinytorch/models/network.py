@@ -46,7 +46,9 @@ class Network(Sequential):
         for name, layer in layers.items():
             if not _NAME.fullmatch(name):
                 raise ValueError(f"a layer's name is a letter, then letters, digits or _, at most 64, not {name!r}")
-            if layer.children() and not isinstance(layer, (Network, Residual)):
+            # A layer that merely holds others in its attributes is a leaf here, one that lists them a container.
+            is_container = type(layer).children is not Layer.children and bool(layer.children())
+            if is_container and not isinstance(layer, (Network, Residual)):
                 raise TypeError(f"{name} is a {type(layer).__name__}, whose inner layers a network cannot follow")
         self.output_shape(self.input_shape)
 

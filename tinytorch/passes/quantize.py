@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinytorch.arguments import choice, integer
-from tinytorch.core.layer import Layer
+from tinytorch.core.layer import Layer, Leaf
 from tinytorch.core.layers import Linear
 from tinytorch.core.tensor import Tensor
 from tinytorch.data.split import Split
@@ -120,7 +120,7 @@ def _quantized(name: str, layer: Any, scheme: Scheme, activation_scale: Array | 
     return quantized
 
 
-class _Observed(Layer):
+class _Observed(Leaf):
     """A layer that remembers the largest magnitude it was given."""
 
     def __init__(self, layer: Layer) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from tinytorch.core.layer import JSON, Layer
+from tinytorch.core.layer import JSON, Leaf
 from tinytorch.core.tensor import Tensor
 from tinytorch.errors import ModelFileError
 from tinytorch.kernels import quantized as kernels
@@ -91,7 +91,7 @@ class QuantizedWeight:
         return scaled
 
 
-class _Quantized(Layer):
+class _Quantized(Leaf):
     """What both layers hold: sizes, weights, bias and scheme. `_execution` is a prepared copy, never stored."""
 
     geometry: LinearGeometry | ConvGeometry

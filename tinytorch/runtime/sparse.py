@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tinytorch.core.arithmetic import LinearBackward, MulBackward
 from tinytorch.core.function import is_grad_enabled
-from tinytorch.core.layer import JSON, Layer
+from tinytorch.core.layer import JSON, Leaf
 from tinytorch.core.layers import Linear
 from tinytorch.core.spatial import Conv2d, Conv2dBackward
 from tinytorch.core.tensor import Tensor
@@ -28,7 +28,7 @@ Array: TypeAlias = NDArray[Any]
 Mask: TypeAlias = NDArray[np.bool_]
 
 
-class _Sparse(Layer):
+class _Sparse(Leaf):
     """What both layers share: the dense layer they wrap, and the mask (of its weight's shape) of what is kept."""
 
     dense: Linear | Conv2d

@@ -1,5 +1,7 @@
 """The engine and the gradient of every op, checked numerically."""
 
+import weakref
+
 import numpy as np
 import pytest
 
@@ -192,6 +194,25 @@ def test_deep_graphs_need_no_recursion():
         y = y + 1.0
     y.backward()
     np.testing.assert_array_equal(x.grad, [1.0])
+
+
+def test_an_intermediate_value_is_freed_on_the_way():
+    """Nobody else holds it: its memory serves the rest of the backward pass."""
+    alive = []
+
+    class Probe(Function):
+        def forward(self, x):
+            return x + 1
+
+        def backward(self, grad):
+            alive.append(later() is not None)
+            return (grad,)
+
+    h = Probe.apply(Tensor([1.0], requires_grad=True)) * 2
+    later, loss = weakref.ref(h), h.sum()
+    del h
+    loss.backward()
+    assert alive == [False]
 
 
 def test_gradients_do_not_share_memory():

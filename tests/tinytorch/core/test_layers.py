@@ -174,6 +174,50 @@ def test_a_layer_of_ones_own_needs_only_forward():
         Layer()(Tensor([1.0]))
 
 
+class Block(Layer):
+    """A layer as course code writes it: others in attributes and lists, and no word about them."""
+
+    def __init__(self):
+        self.fc = Linear(2, 2)
+        self.more = [Dropout(0.5), BatchNorm2d(3)]
+        self.named = {"tail": Linear(2, 1)}
+        self._cache = Linear(9, 9)
+
+    def forward(self, x):
+        return self.named["tail"](self.fc(x))
+
+
+def test_layers_in_attributes_are_found():
+    """Public attributes, lists and dicts of them, in order of definition; private ones are nobody's business."""
+    block = Block()
+    assert list(block.children()) == ["fc", "more.0", "more.1", "named.tail"]
+    assert [p.shape for p in block.parameters()] == [(2, 2), (2,), (3,), (3,), (2, 1), (1,)]
+    block.eval()
+    assert not any(layer.training for layer in walk(block))
+    assert list(walk(block)) == [block, *block.children().values()]
+    assert Linear(2, 2).children() == ReLU().children() == {}
+
+
+def test_objects_that_are_no_layers_are_walked_through():
+    """A plain model, and plain parts that know their parameters, consist of the layers they hold; cycles end."""
+
+    class Plain:
+        def __init__(self, part):
+            self.part, self.owner, self.other = part, self, "text"
+
+        def parameters(self):
+            return []
+
+    inner = Linear(1, 1)
+    assert list(walk(Plain(Plain(inner)))) == [inner]
+
+
+def test_a_layer_used_twice_has_its_parameters_once():
+    """Tied weights get one update a step."""
+    tied = Linear(2, 2)
+    assert Sequential(tied, ReLU(), tied).parameters() == [tied.weight, tied.bias]
+
+
 def test_shapes_a_layer_cannot_take_are_refused():
     """output_shape raises like forward does."""
     for layer, shape in [(Linear(3, 2), (4,)), (Conv2d(3, 2, 3), (1, 5, 5)), (Conv2d(1, 2, 6), (1, 5, 5))]:

@@ -35,6 +35,17 @@ def test_cross_entropy():
         assert float(loss.data) == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.filterwarnings("error")
+def test_cross_entropy_of_extreme_logits():
+    """Large logits neither overflow nor lose the loss; a class ruled out by -inf costs nothing, and has no gradient."""
+    logits = Tensor([[1e4, -1e4, 0.0], [2.0, 1.0, -np.inf]], requires_grad=True)
+    loss = CrossEntropyLoss()(logits, [1, 0])
+    assert float(loss.data) == pytest.approx((2e4 + np.log1p(np.exp(-1.0))) / 2, rel=1e-6)
+    loss.backward()
+    expected = np.array([[1, -1, 0], [1 / (1 + np.exp(-1)) - 1, 1 / (1 + np.e), 0]]) / 2
+    np.testing.assert_allclose(logits.grad, expected, rtol=1e-5)
+
+
 def test_label_smoothing_mixes_with_the_uniform_distribution():
     """Smoothing s gives (1-s)·loss + s·(mean over classes)."""
     log_p = exact_log_softmax(LOGITS)

@@ -72,6 +72,16 @@ def test_batch_norm_normalizes_and_tracks():
     np.testing.assert_allclose(layer.running_var, 0.9 + 0.1 * x.var(axis=(0, 2, 3), ddof=1), rtol=1e-5)
 
 
+def test_one_value_says_nothing_about_the_variance():
+    """A training batch with one value for each channel gives beta, moves the mean and leaves running_var alone."""
+    layer = BatchNorm2d(2)
+    layer.beta.data = [1.0, -2.0]
+    y = layer(Tensor(np.array([5.0, 7.0]).reshape(1, 2, 1, 1)))
+    np.testing.assert_array_equal(y.data.ravel(), [1.0, -2.0])
+    np.testing.assert_allclose(layer.running_mean, [0.5, 0.7], rtol=1e-6)
+    np.testing.assert_array_equal(layer.running_var, [1.0, 1.0])
+
+
 def test_batch_norm_evaluation_uses_the_running_values():
     """In eval mode a sample's output does not depend on its batch, with or without a graph, and nothing is tracked."""
     layer = BatchNorm2d(2)

@@ -145,6 +145,36 @@ def test_a_model_that_is_no_layer_is_trained():
     assert model.training is True
 
 
+class PlainCNN:
+    """A course model that is no Layer, with batch norm and dropout inside."""
+
+    def __init__(self):
+        rng = np.random.default_rng(0)
+        self.norm, self.dropout, self.fc = BatchNorm2d(1), Dropout(0.5), Linear(4, 3, rng=rng)
+
+    def forward(self, x):
+        return self.fc(Flatten()(self.dropout(self.norm(x))))
+
+    def parameters(self):
+        return [*self.norm.parameters(), *self.fc.parameters()]
+
+
+def test_the_layers_of_a_plain_model_follow_the_mode_and_are_saved(tmp_path):
+    """Evaluation drops nothing and uses the running statistics, and a checkpoint restores them."""
+    images = Tensor(np.random.default_rng(0).normal(5.0, 1.0, size=(6, 1, 2, 2)))
+    data = DataLoader(TensorDataset(images, Tensor(np.arange(6) % 3)), 3)
+    model = PlainCNN()
+    trainer = Trainer(model, SGD(model.parameters()), CrossEntropyLoss())
+    trainer.train_epoch(data)
+    mean = model.norm.running_mean.copy()
+    assert trainer.evaluate(data) == trainer.evaluate(data)
+    np.testing.assert_array_equal(model.norm.running_mean, mean)
+    trainer.save_checkpoint(tmp_path / "at.npz")
+    other = PlainCNN()
+    Trainer(other, SGD(other.parameters()), CrossEntropyLoss()).load_checkpoint(tmp_path / "at.npz")
+    np.testing.assert_array_equal(other.norm.running_mean, mean)
+
+
 def cnn_trainer(optimizer):
     """Return a trainer of a network with batch norm, after one epoch."""
     rng = np.random.default_rng(0)
@@ -237,11 +267,55 @@ def test_zero_epochs_change_nothing():
     np.testing.assert_array_equal(model.parameters()[0].data, before)
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.filterwarnings("error")
 def test_divergence_is_an_error():
-    """A loss that is no number any more ends training with the epoch and the learning rate named."""
-    with pytest.raises(TinyTorchError, match=r"diverged in epoch \d+.*lr=1e\+30"):
-        fit(mlp(), blobs(0), None, FitSettings(lr=1e30, optimizer="sgd", epochs=5), 0)
+    """A loss that is no number any more ends training at once, with epoch, step and learning rate named."""
+    with pytest.raises(TinyTorchError, match=r"in epoch 1: the loss of step \d is \S+\. Lower lr=1e\+30 or set"):
+        fit(mlp(), blobs(0), None, FitSettings(lr=1e30, optimizer="sgd", epochs=5, batch_size=10), 0)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_last_update_that_destroys_the_weights_is_an_error():
+    """Even if no loss was computed after it."""
+    settings = FitSettings(lr=1e39, optimizer="sgd", epochs=1, batch_size=90, grad_clip=1.0)
+    with pytest.raises(TinyTorchError, match=r"in epoch 1: \d+ weights are NaN or infinite. Lower lr=1e\+39\."):
+        fit(mlp(), blobs(0), None, settings, 0)
+
+
+def norm_net():
+    """Return a network whose batch norm sees one value for each image."""
+    rng = np.random.default_rng(0)
+    return Sequential(Conv2d(1, 4, (1, 2), rng=rng), BatchNorm2d(4), ReLU(), Flatten(), Linear(4, 3, rng=rng))
+
+
+def one_pixel_images(count):
+    """Return points as images (N, 1, 1, 2)."""
+    split = blobs(0, count)
+    return Blobs(split.points.reshape(count, 1, 1, 2), split.labels)
+
+
+def test_a_last_image_joins_the_batch_before_it():
+    """Batch norm never has to normalize by the statistics of one value: 13 images in batches of 4 are 4, 4 and 5."""
+    sizes = []
+
+    class Recorder(BatchNorm2d):
+        def forward(self, x):
+            sizes.append(len(x.data))
+            return super().forward(x)
+
+    model = norm_net()
+    model.layers[1] = Recorder(4)
+    fit(model, one_pixel_images(13), None, FitSettings(epochs=1, batch_size=4), 0)
+    assert sizes == [4, 4, 5]
+
+
+@pytest.mark.parametrize(("count", "size"), [(1, 1), (1, 64), (2, 1), (3, 64)])
+def test_tiny_datasets_train(count, size):
+    """One image, batches of one, and batches larger than the dataset."""
+    model = norm_net()
+    history = fit(model, one_pixel_images(count), one_pixel_images(count), FitSettings(epochs=2, batch_size=size), 0)
+    assert [record["epoch"] for record in history] == [1, 2]
+    assert all(np.isfinite(array).all() for array in model.layers[1].state().values())
 
 
 def test_fit_needs_data():
