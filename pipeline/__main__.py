@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 
-from pipeline.cli.main import main as _main
-
 __all__ = ["main"]
+
+_INTERRUPTED = 130
 
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    sys.exit(_main())
+    try:
+        run = importlib.import_module("pipeline.cli.main").main
+    except KeyboardInterrupt:  # while it was still being imported; later ones are the command line's
+        sys.exit(_INTERRUPTED)
+    sys.exit(run())
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,9 @@ def _machine() -> list[dict[str, str]]:
 
 def _store(path: Path) -> dict[str, str]:
     existing = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
-    if not os.access(existing, os.W_OK):
-        return _row("missing", "store", f"{path}: {existing} cannot be written to")
-    free = os.statvfs(existing)
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            free = os.statvfs(existing)
+    except OSError as error:
+        return _row("missing", "store", f"{path}: {existing} cannot be written to: {error.strerror}")
     return _row("ok", "store", f"{path}, {free.f_bavail * free.f_frsize / 2**30:.1f} GiB free")

@@ -1,4 +1,4 @@
-"""Explain an error code, such as E114, at more length than the message it came with."""
+"""Explain error codes, such as E114, at more length than the messages they came with."""
 
 from __future__ import annotations
 
@@ -6,24 +6,29 @@ import argparse
 import difflib
 
 from pipeline.cli.answer import Answer
+from pipeline.cli.console import columns
 from pipeline.core.errors import UserError
 from pipeline.core.explain import EXPLANATIONS
+from pipeline.report.text import wrap
 
 __all__ = ["configure", "run"]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("code", metavar="CODE", nargs="?", help="the code (default: list them all)")
+    parser.add_argument("codes", metavar="CODE", nargs="*", help="a code (default: list them all)")
 
 
 def run(args: argparse.Namespace) -> Answer:
-    """Answer with the explanation."""
-    if args.code is None:
+    """Answer with the explanations."""
+    if not args.codes:
         lines = [f"{code}  {text.partition('.')[0]}." for code, text in sorted(EXPLANATIONS.items())]
-        return Answer("\n".join(lines), dict(EXPLANATIONS))
-    code = args.code.upper()
-    if code not in EXPLANATIONS:
-        near = difflib.get_close_matches(code, EXPLANATIONS, n=3)
-        raise UserError(f"no error has the code {args.code}", hint=f"codes like it: {', '.join(near) or 'none'}")
-    return Answer(f"{code}: {EXPLANATIONS[code]}", {"code": code, "explanation": EXPLANATIONS[code]})
+        return Answer("\n".join(lines), {"explanations": dict(EXPLANATIONS)})
+    codes = list(dict.fromkeys(code.upper() for code in args.codes))
+    for code in codes:
+        if code not in EXPLANATIONS:
+            near = difflib.get_close_matches(code, EXPLANATIONS, n=3, cutoff=0.4)
+            hint = f"codes like it: {', '.join(near)}" if near else "`pipeline explain` lists the codes"
+            raise UserError(f"no error has the code {code}", hint=hint)
+    lines = [line for code in codes for line in wrap(f"{code}: {EXPLANATIONS[code]}", columns(), "", "  ")]
+    return Answer("\n".join(lines), {"explanations": {code: EXPLANATIONS[code] for code in codes}})

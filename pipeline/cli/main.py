@@ -8,6 +8,7 @@ Exit codes: 0 fine, 1 a stage failed, 2 bad input, 3 a goal or gate not met, 4 s
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import json
 import os
@@ -16,13 +17,21 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from pipeline.cli import COMMANDS
+from pipeline.cli.answer import Answer
+from pipeline.cli.console import columns, open_streams, safe
 
 __all__ = ["main"]
 
 INTERRUPTED = 130
 OUR_BUG = 70
+ENVIRONMENT = 6
 BAD_INPUT = 2
+PROBLEM_WIDTH = 120  # where there is no terminal to fit
 
+# What the system says when a disk, a permission or a limit is in the way, whatever was being done.
+_ENVIRONMENT_ERRORS = frozenset(
+    {errno.EACCES, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EPERM, errno.EROFS}
+)
 _EPILOG = """start here:
   pipeline init first.yaml        write an experiment file
   pipeline plan first.yaml        see what would run
@@ -31,54 +40,94 @@ _EPILOG = """start here:
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse, with its errors raised instead of printed, so that `--json` covers them, too."""
+    """argparse, with its errors and its help raised instead of printed, so that `--json` covers them, too."""
 
     def error(self, message: str) -> NoReturn:
-        raise _Usage(f"{message}\n{self.format_usage().rstrip()}")
+        raise _Usage(message, self.format_usage().rstrip())
+
+    def print_help(self, file: Any = None) -> NoReturn:
+        raise _Help(self.format_help().rstrip())
 
 
 class _Usage(Exception):
-    pass
+    """The command line is wrong: what is wrong with it, and how the command is used."""
+
+
+class _Help(Exception):
+    """Help was asked for."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (default: the process's); return the exit code."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    as_json = "--json" in arguments
+    open_streams()
+    arguments, as_json = _without_json(list(sys.argv[1:] if argv is None else argv))
     try:
-        code = _dispatch(arguments, as_json)
-        sys.stdout.flush()
-        return code
-    except _Usage as error:
-        return _report(as_json, {"code": "E201", "message": str(error)}, f"error: {error}", BAD_INPUT)
+        answer = _dispatch(arguments)
     except KeyboardInterrupt:
-        message = "interrupted; what was finished is kept"
-        return _report(as_json, {"code": "E130", "message": message}, message, INTERRUPTED)
-    except BrokenPipeError:  # the reader, `head` for example, has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        answer = _error("E130", "interrupted; what was finished is kept", INTERRUPTED)
     except Exception as error:  # the outermost boundary: an error of ours to report, or a bug of ours
-        return _fail(error, as_json)
+        answer = _failed(error)
+    return _print(answer, as_json)
 
 
-def _dispatch(arguments: list[str], as_json: bool) -> int:
+def _without_json(arguments: list[str]) -> tuple[list[str], bool]:
+    """Return the arguments without `--json`, which may stand anywhere, and whether it was there."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    rest = [argument for argument in arguments[:end] if argument != "--json"] + arguments[end:]
+    return rest, len(rest) < len(arguments)
+
+
+def _dispatch(arguments: list[str]) -> Answer:
     name = arguments[0] if arguments else "--help"
     if name in ("-h", "--help"):
-        print(_top_help())
-        return 0
+        return _help(_top_help())
     if name == "--version":
-        print(_version())
-        return 0
+        return _version()
     if name not in COMMANDS:
-        raise _Usage(_unknown(name))
+        raise _Usage(_unknown(name), "")
     module = importlib.import_module(f"pipeline.cli.{name}")
-    parser = _Parser(prog=f"pipeline {name}", description=_sentence(module.__doc__), formatter_class=_formatter())
+    parser = _Parser(
+        prog=f"pipeline {name}",
+        description=_sentence(module.__doc__),
+        formatter_class=_formatter(),
+        allow_abbrev=False,
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of text")
     module.configure(parser)
-    answer = module.run(parser.parse_args(arguments[1:]))
-    print(json.dumps(answer.document, indent=2, allow_nan=False) if as_json else answer.text)
-    exit_code: int = answer.exit_code
-    return exit_code
+    try:
+        args = parser.parse_args(arguments[1:])
+    except _Help as shown:
+        return _help(str(shown))
+    answer: Answer = module.run(args)
+    return answer
+
+
+def _print(answer: Answer, as_json: bool) -> int:
+    """Print the text to stdout and the message to stderr, or the document to stdout; return the exit code."""
+    try:
+        if as_json:
+            print(json.dumps(answer.document, indent=2, allow_nan=False))
+        elif answer.text:
+            print(answer.text)
+        sys.stdout.flush()
+        if answer.message and not as_json:
+            print(answer.message, file=sys.stderr)
+    except BrokenPipeError:  # the reader, `head` for example, has gone
+        _drop_output()
+    except OSError as error:
+        _drop_output()
+        print(f"error E700: the output cannot be written: {error.strerror}", file=sys.stderr)
+        return ENVIRONMENT
+    return answer.exit_code
+
+
+def _drop_output() -> None:
+    """Send to nowhere what is still to be written to stdout, so that the interpreter's end finds nothing to fail on."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _help(text: str) -> Answer:
+    return Answer(text, {"help": text})
 
 
 def _top_help() -> str:
@@ -103,9 +152,9 @@ def _sentence(doc: str | None) -> str:
     return (doc or "").partition("\n\n")[0]
 
 
-def _version() -> str:
-    tinytorch = importlib.import_module("tinytorch")
-    return f"tinytorch-pipeline {tinytorch.__version__}"
+def _version() -> Answer:
+    version = importlib.import_module("tinytorch").__version__
+    return Answer(f"tinytorch-pipeline {version}", {"version": version})
 
 
 def _unknown(name: str) -> str:
@@ -115,27 +164,36 @@ def _unknown(name: str) -> str:
     return f"there is no command '{name}'{hint} (commands: {', '.join(COMMANDS)})"
 
 
-def _fail(error: Exception, as_json: bool) -> int:
+def _failed(error: Exception) -> Answer:
     errors = importlib.import_module("pipeline.core.errors")
     tinytorch_errors = importlib.import_module("tinytorch.errors")
+    if isinstance(error, _Usage):
+        message, usage = error.args
+        return _error("E201", message, BAD_INPUT, hint=usage)
     if isinstance(error, errors.PipelineError):
-        problems = error.problems
-        text = errors.render_problems(problems) if problems else f"error {error.code}: {error.message}"
+        if not error.problems:
+            return _error(error.code, error.message, error.exit_code, hint=error.hint)
         hint = f"\n  {error.hint}" if error.hint else ""
-        return _report(as_json, error.to_json(), text + hint, error.exit_code)
+        text = errors.render_problems(error.problems, columns(PROBLEM_WIDTH)) + hint
+        return Answer("", {"error": error.to_json()}, error.exit_code, safe(text))
     if isinstance(error, tinytorch_errors.TinyTorchError):
-        return _report(as_json, {"code": "E200", "message": str(error)}, f"error: {error}", BAD_INPUT)
-    traceback = importlib.import_module("traceback")
-    trace = traceback.format_exc()
+        return _error("E200", str(error), BAD_INPUT)
+    if isinstance(error, MemoryError):
+        return _error("E700", "there is not enough memory", ENVIRONMENT)
+    if isinstance(error, OSError) and error.errno in _ENVIRONMENT_ERRORS:
+        where = f"{error.filename}: " if error.filename else ""
+        return _error("E700", f"{where}{error.strerror}", ENVIRONMENT)
+    return _bug(error)
+
+
+def _error(code: str, message: str, exit_code: int, *, hint: str = "") -> Answer:
+    text = "\n  ".join([f"error {code}: {message}", *hint.splitlines()])
+    document = {"code": code, "exit_code": exit_code, "message": message, "hint": hint, "problems": []}
+    return Answer("", {"error": document}, exit_code, safe(text))
+
+
+def _bug(error: Exception) -> Answer:
+    trace = "".join(importlib.import_module("traceback").format_exception(error))
+    answer = _error("E900", f"{type(error).__name__}: {error}", OUR_BUG)
     text = f"{trace}\nThis is a bug in tinytorch-pipeline, not in your files. What was finished is kept."
-    return _report(
-        as_json, {"code": "E900", "message": f"{type(error).__name__}: {error}", "traceback": trace}, text, OUR_BUG
-    )
-
-
-def _report(as_json: bool, document: dict[str, Any], text: str, exit_code: int) -> int:
-    if as_json:
-        print(json.dumps({"error": {**document, "exit_code": exit_code}}, indent=2))
-    else:
-        print(text, file=sys.stderr)
-    return exit_code
+    return Answer("", {"error": {**answer.document["error"], "traceback": trace}}, OUR_BUG, safe(text))

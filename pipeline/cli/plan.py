@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from typing import Any
+from collections.abc import Sequence
 
 from pipeline.cli.answer import Answer
+from pipeline.cli.console import safe
 from pipeline.cli.experiment import add_experiment_arguments, open_experiment, open_store
-from pipeline.cli.tables import table
+from pipeline.cli.tables import ranges, table
 from pipeline.core.experiment import Experiment
 from pipeline.core.plan import Plan
-from pipeline.execute.decide import forecast
+from pipeline.execute.decide import Forecast, forecast
 from pipeline.execute.layers import layer_settings
 from pipeline.run import prepare
 
 __all__ = ["configure", "run"]
+
+_MOST_POINTS = 40  # that the text lists; --json lists them all
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -30,15 +33,17 @@ def run(args: argparse.Namespace) -> Answer:
     plan, oracle = prepare(experiment, store)
     forecasts = forecast(plan, oracle)
     points = _points(plan)
+    layers = _layers(plan)
     document = {
         "points": [run.label for run in experiment.runs],
         "nodes": [
             {"node": f.node.label, "status": f.status, "reason": f.reason, "points": points.get(f.node.id, [])}
             for f in forecasts
         ],
-        "layers": _layers(plan),
+        "layers": layers,
     }
-    return Answer(_text(experiment, document), document)
+    parts = [_head(experiment, forecasts, points), _point_list(experiment), _nodes(experiment, forecasts, points)]
+    return Answer("\n\n".join(part for part in [*parts, _settings(layers)] if part), document)
 
 
 def _points(plan: Plan) -> dict[str, list[int]]:
@@ -52,32 +57,58 @@ def _points(plan: Plan) -> dict[str, list[int]]:
 
 
 def _layers(plan: Plan) -> list[dict[str, str]]:
-    """Return what every step sets for every layer; a step that several points share is listed once."""
-    rows: dict[tuple[str, str], dict[str, str]] = {}
+    """Return what every step sets for every layer, each once."""
+    rows: dict[tuple[str, str, str], dict[str, str]] = {}
     for nodes in plan.runs:
         ids = dict(zip((step.id for step in nodes.run.steps), nodes.steps, strict=True))
         for step, layers in layer_settings(nodes.run):
             title = plan.node(ids[step.id]).title
             for layer, setting in layers.items():
-                rows.setdefault((title, layer), {"step": title, "layer": layer, "setting": setting})
+                rows.setdefault((title, layer, setting), {"step": title, "layer": layer, "setting": setting})
     return list(rows.values())
 
 
-def _text(experiment: Experiment, document: dict[str, Any]) -> str:
-    nodes, points = document["nodes"], len(document["points"])
-    counts = Counter(node["status"] for node in nodes)
-    shared = sum(len(node["points"]) - 1 for node in nodes if node["points"])
+def _head(experiment: Experiment, forecasts: Sequence[Forecast], points: dict[str, list[int]]) -> str:
+    counts = Counter(forecast.status for forecast in forecasts)
+    shared = sum(len(served) - 1 for served in points.values())
     statuses = ", ".join(f"{counts[name]} {name}" for name in ("cached", "run", "may run") if counts[name])
-    head = f"{experiment.name}: {_number(points, 'point')}, {len(nodes)} nodes ({shared} shared): {statuses}"
-    rows = [(n["status"], n["node"], _serves(n["points"], points), n["reason"]) for n in nodes]
-    layers = [(row["step"], row["layer"], row["setting"]) for row in document["layers"]]
-    tables = [table(("status", "node", "points", "why"), rows), table(("step", "layer", "setting"), layers)]
-    numbered = [f"  {i}  {label}" for i, label in enumerate(document["points"], start=1) if label]
-    return "\n\n".join([head, *(["\n".join(numbered)] if numbered else []), *tables])
+    runs = _number(len(experiment.runs), "point")
+    return f"{experiment.name}: {runs}, {len(forecasts)} nodes ({shared} shared): {statuses}"
 
 
-def _serves(numbers: list[int], points: int) -> str:
-    return "" if len(numbers) in (0, points) else ",".join(map(str, numbers))
+def _point_list(experiment: Experiment) -> str:
+    labels = [safe(run.label) for run in experiment.runs]
+    width = len(str(len(labels)))
+    lines = [f"  {i:>{width}}  {label}" for i, label in enumerate(labels[:_MOST_POINTS], start=1) if label]
+    more = len(labels) - _MOST_POINTS
+    return "\n".join([*lines, *([f"  {more} more points: --json lists them"] if more > 0 else [])])
+
+
+def _nodes(experiment: Experiment, forecasts: Sequence[Forecast], points: dict[str, list[int]]) -> str:
+    """Return the table of nodes; those that differ in their point only are one row."""
+    labels = {run.label for run in experiment.runs if run.label}
+    rows: dict[tuple[str, str, str], list[str]] = {}
+    for f in forecasts:
+        name = f.node.stage if f.node.title in labels else f.node.label
+        rows.setdefault((f.status, name, f.reason), []).append(f.node.id)
+    table_rows = []
+    for (status, name, reason), ids in rows.items():
+        served = sorted({number for node in ids for number in points.get(node, [])})
+        is_partial = 0 < len(served) < len(experiment.runs)
+        count = f"{len(ids)}x" if len(ids) > 1 else ""
+        table_rows.append((status, name, count, ranges(served) if is_partial else "", reason))
+    header = ("status", "node", "", "points", "why")
+    used = [place for place, column in enumerate(zip(*table_rows, strict=True)) if any(column) or place == len(header)]
+    return table([header[place] for place in used], [[row[place] for place in used] for row in table_rows])
+
+
+def _settings(layers: Sequence[dict[str, str]]) -> str:
+    """Return the table of layers; those that a step sets alike are one row."""
+    rows: dict[tuple[str, str], list[str]] = {}
+    for row in layers:
+        rows.setdefault((row["step"], row["setting"]), []).append(row["layer"])
+    listed = [(step, f"{', '.join(names)}: {setting}") for (step, setting), names in rows.items()]
+    return table(("step", "layers and their settings"), listed) if listed else ""
 
 
 def _number(count: int, noun: str) -> str:

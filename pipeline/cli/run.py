@@ -6,25 +6,32 @@ The result table goes to stdout, progress and messages to stderr. The files are 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import shlex
-import shutil
 import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pipeline.cli.answer import Answer
+from pipeline.cli.console import columns, has_colour, safe
 from pipeline.cli.experiment import add_experiment_arguments, open_experiment, open_store
 from pipeline.cli.progress import Progress
 from pipeline.core.errors import EnvironmentProblem, PipelineError, StageFailed, UserError
 from pipeline.core.event import Outcome
+from pipeline.core.experiment import Experiment
 from pipeline.core.keys import digest_value
 from pipeline.execute.environment import CodeDigests
 from pipeline.run import RunResult, run_experiment
 from pipeline.store.local import LocalStore
 from tinytorch.errors import DataFileError, TinyTorchError
 
-__all__ = ["configure", "run"]
+__all__ = ["configure", "run", "verdicts"]
+
+_NEEDS = {"html": ("jinja2", "report")}  # report format -> the package it needs, and the extra that brings it
+_MOST_FAILURES = 10  # that are listed; run.json has them all
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -40,13 +47,58 @@ def run(args: argparse.Namespace) -> Answer:
     store = open_store(args)
     experiment = open_experiment(args, store)
     folder = Path(args.out or Path("runs", experiment.name))
+    _make_writable(folder)
+    lacking = [kind for kind in experiment.outputs.report if not _can_render(kind)]
     # A result must not depend on how many cores the machine has; numpy reads this when it is first imported.
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     progress = Progress(sys.stderr, quiet=args.quiet)
-    result = run_experiment(experiment, store, folder, progress, command=_command(args), fresh=args.fresh)
+    command = _command(args)
+    result = run_experiment(_without(experiment, lacking), store, folder, progress, command=command, fresh=args.fresh)
     if result.failures:
         raise _failure(result, folder)
-    return _answer(result, store)
+    return _answer(result, store, lacking)
+
+
+def verdicts(submission: Mapping[str, Any] | None, lacking: Sequence[str] = ()) -> Iterator[tuple[int, str]]:
+    """Yield what a result means for the exit code as (exit code, message); the first that is not 0 counts.
+
+    A goal that is surely missed comes before noise, which another run may end. `lacking` names the report formats that
+    cannot be rendered here.
+    """
+    goals = [goal["status"] for goal in submission["constraints"]] if submission else []
+    if missed := goals.count("not_met"):
+        yield 3, f"{missed} of {_number(len(goals), 'goal')} not met (exit code 3)"
+    if submission and submission["measurement"]["noisy"]:
+        yield 5, "too noisy to claim anything about speed (exit code 5): try again with --fresh on a quieter machine"
+    if undecided := goals.count("inconclusive"):
+        yield 0, f"{undecided} of {_number(len(goals), 'goal')} inconclusive: neither shown to be met nor to be missed"
+    for kind in lacking:
+        package, extra = _NEEDS[kind]
+        yield 6, f'report.{kind} is not written, for want of {package}: pip install "tinytorch-pipeline[{extra}]"'
+
+
+def _make_writable(folder: Path) -> None:
+    """Make the folder for the results, before hours are spent on what cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(None, "it cannot be written to")
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"results cannot be written to {folder}: {error.strerror}", hint="choose another folder with --out"
+        ) from error
+
+
+def _can_render(kind: str) -> bool:
+    return kind not in _NEEDS or importlib.util.find_spec(_NEEDS[kind][0]) is not None
+
+
+def _without(experiment: Experiment, formats: list[str]) -> Experiment:
+    """Return the experiment without some report formats, so that the others are still written."""
+    if not formats:
+        return experiment
+    wanted = tuple(kind for kind in experiment.outputs.report if kind not in formats)
+    return replace(experiment, outputs=replace(experiment.outputs, report=wanted))
 
 
 def _command(args: argparse.Namespace) -> str:
@@ -58,24 +110,33 @@ def _command(args: argparse.Namespace) -> str:
     return shlex.join(["python", "-m", "pipeline", "run", file, *overrides])
 
 
-def _answer(result: RunResult, store: LocalStore) -> Answer:
+def _answer(result: RunResult, store: LocalStore, lacking: list[str]) -> Answer:
     submission = result.submission
     lines = [_count_line(result)]
     if submission is not None:
         lines += ["", _rendered(submission, store)]
-    lines += ["", *(f"{name:<11} {path}" for name, path in result.files.items())]
+    if result.files:
+        lines += ["", *(f"{name:<11} {safe(str(path))}" for name, path in result.files.items())]
+    found = list(verdicts(submission, lacking))
+    exit_code = next((code for code, _ in found if code), 0)
+    messages = [message for _, message in found]
     document = {
         "nodes": {outcome.value: result.count(outcome) for outcome in Outcome},
         "submission": submission,
         "files": {name: str(path) for name, path in result.files.items()},
+        "messages": messages,
+        "exit_code": exit_code,
     }
-    return Answer("\n".join(lines), document, _exit_code(submission))
+    return Answer("\n".join(lines), document, exit_code, "\n".join(messages))
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _rendered(submission: dict[str, Any], store: LocalStore) -> str:
     """Return the result table; it is remembered, because rendering takes as long as finding that nothing is to do."""
-    width = shutil.get_terminal_size((100, 24)).columns
-    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    width, colour = columns(), has_colour()
     code = CodeDigests(store).module_digest("pipeline.report.terminal")
     name = digest_value([submission, width, colour, code])
     known = store.recall("rendered", name)
@@ -92,30 +153,24 @@ def _count_line(result: RunResult) -> str:
     return f"{ran + cached} nodes: {ran} ran, {cached} cached"
 
 
-def _exit_code(submission: dict[str, Any] | None) -> int:
-    if submission is None:
-        return 0
-    if submission["measurement"]["noisy"]:
-        return 5
-    unmet = [goal for goal in submission["constraints"] if goal["status"] == "not_met"]
-    return 3 if unmet else 0
-
-
 def _failure(result: RunResult, folder: Path) -> PipelineError:
     """Return the error that stands for all failures: the first one's branch decides the exit code."""
-    first = result.failures[0]
-    lines = [f"{failed.node.label}: {_message(failed.error)}" for failed in result.failures]
+    errors = [failed.error for failed in result.failures]
+    lines = [f"{failed.node.label}: {_message(failed.error)}" for failed in result.failures[:_MOST_FAILURES]]
+    if (more := len(errors) - len(lines)) > 0:
+        lines.append(f"{more} more")
     skipped = result.count(Outcome.SKIPPED)
-    hint = (
-        f"{skipped} nodes that depend on this were not run; everything finished is kept. Details: {folder / 'run.json'}"
-    )
-    if isinstance(first.error, PipelineError):
-        return type(first.error)("\n".join(lines), code=first.error.code, hint=first.error.hint or hint)
-    if isinstance(first.error, ImportError):  # a stage that needs an extra says which pip command brings it
-        return EnvironmentProblem("\n".join(lines), hint=hint)
-    if isinstance(first.error, DataFileError):
-        return UserError("\n".join(lines), hint=hint)
-    return StageFailed("\n".join(lines), hint=hint)
+    not_run = f"{_number(skipped, 'node')} that depend on this did not run; " if skipped else ""
+    hint = f"{not_run}everything finished is kept. Details: {folder / 'run.json'}"
+    message, first = "\n".join(lines), errors[0]
+    if isinstance(first, PipelineError):
+        own = f"{first.hint}\n" if first.hint else ""
+        return type(first)(message, code=first.code, hint=f"{own}{hint}")
+    if isinstance(first, ImportError | OSError | MemoryError):  # an extra, a full disk, a file without permission
+        return EnvironmentProblem(message, hint=hint)
+    if isinstance(first, DataFileError):
+        return UserError(message, hint=hint)
+    return StageFailed(message, hint=hint)
 
 
 def _message(error: Exception | None) -> str:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import json
-import os
-import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
 from pipeline.cli.answer import Answer
-from pipeline.core.errors import UserError
+from pipeline.cli.console import columns, has_colour, safe
+from pipeline.cli.progress import node_line
+from pipeline.core.errors import SubmissionInvalid, UserError
 from pipeline.report.terminal import render
 from pipeline.submission.read import read_submission
+from pipeline.submission.validate import check_submission
 
 __all__ = ["configure", "run"]
+
+_MOST_BYTES = 64 * 2**20  # a record has about 1 KiB for each node
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -26,26 +27,48 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> Answer:
-    """Answer with the stored result."""
+    """Answer with the stored result; what is damaged, or was changed by hand to what no run writes, is an error."""
     if args.run is None:
         names = _names()
-        return Answer("\n".join(names) or "no runs in this folder", {"runs": names})
+        return Answer(safe("\n".join(names)) or "no runs in this folder", {"runs": names})
     folder = _folder(args.run)
-    record = json.loads((folder / "run.json").read_bytes())
-    path = folder / "submission.json"
-    submission = read_submission(path) if path.exists() else None
-    lines = [f"{record['experiment']}: {len(record['nodes'])} nodes"]
+    record = _record(folder / "run.json")
+    submission = _submission(folder / "submission.json")
+    lines = [safe(f"{record['experiment']}: {len(record['nodes'])} nodes")]
     if args.nodes or submission is None:
-        lines += [_node_line(node) for node in record["nodes"]]
+        nodes = record["nodes"]
+        lines += [node_line(node["seconds"], node["outcome"], node["label"], node["reason"]) for node in nodes]
     if submission is not None:
-        colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-        lines += ["", render(submission, width=shutil.get_terminal_size((100, 24)).columns, colour=colour)]
+        lines += ["", render(submission, width=columns(), colour=has_colour())]
     return Answer("\n".join(lines), {"run": record, "submission": submission})
 
 
-def _node_line(node: dict[str, Any]) -> str:
-    seconds = f"{node['seconds']:6.1f} s" if node["seconds"] is not None else " " * 8
-    return f"{seconds}  {node['outcome']:<7} {node['label']:<44} {node['reason']}".rstrip()
+def _record(path: Path) -> dict[str, Any]:
+    try:
+        record = read_submission(path, _MOST_BYTES)  # whoever may write the one file may write the other
+    except SubmissionInvalid as error:
+        raise UserError(
+            error.message, hint="the file is damaged; running the experiment again writes it anew"
+        ) from error
+    nodes = record.get("nodes")
+    is_whole = isinstance(record.get("experiment"), str) and isinstance(nodes, list)
+    if not is_whole or not all(map(_is_node, nodes or ())):
+        raise UserError(f"{path}: is no record of a run", hint="running the experiment again writes it anew")
+    return record
+
+
+def _is_node(node: Any) -> bool:
+    if not isinstance(node, dict) or not all(isinstance(node.get(key), str) for key in ("outcome", "label", "reason")):
+        return False
+    return node.get("seconds") is None or type(node["seconds"]) in (int, float)
+
+
+def _submission(path: Path) -> dict[str, Any] | None:
+    if not path.exists():
+        return None
+    submission = read_submission(path)
+    check_submission(submission, str(path))
+    return submission
 
 
 def _folder(name: str) -> Path:

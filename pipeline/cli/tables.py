@@ -1,11 +1,8 @@
-"""Tables for commands off the fast path, laid out by rich."""
+"""Tables for commands off the fast path, laid out by rich; where they are too wide, the last column goes below."""
 
 from __future__ import annotations
 
 import io
-import os
-import shutil
-import sys
 from collections.abc import Sequence
 
 from rich import box
@@ -13,18 +10,57 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["table"]
+from pipeline.cli.console import columns, has_colour
+from pipeline.report.text import cells_of, printable, wrap
+
+__all__ = ["ranges", "table"]
+
+_GAP = 3
+_READABLE = 36  # cells that the last column needs to be read with ease
+_INDENT = "    "
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> str:
-    """Return rows under a header, fitted to the terminal; colour only on a terminal and without NO_COLOR."""
-    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    width = shutil.get_terminal_size((100, 24)).columns
-    grid = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False)
-    for column in columns:
-        grid.add_column(column, overflow="fold")
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return rows under a header, fitted to the terminal; colour only on a terminal and without NO_COLOR.
+
+    The last column takes the lines it needs. Where too little room is left for it, it stands below its row.
+    """
+    shown = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(map(cells_of, column)) for column in zip(header, *shown, strict=True)]
+    room = columns() - sum(width + _GAP for width in widths[:-1])
+    if room >= min(widths[-1], _READABLE):
+        return _grid(header, shown)
+    return "\n".join(line for row in [list(header), *shown] for line in _stacked(row, widths))
+
+
+def ranges(numbers: Sequence[int]) -> str:
+    """Return ascending numbers in words: [1, 2, 3, 5] is "1-3,5"."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
+
+
+def _grid(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for place, name in enumerate(header):
+        is_last = place == len(header) - 1
+        grid.add_column(name, overflow="fold", no_wrap=not is_last)
     for row in rows:
-        grid.add_row(*(Text(cell) for cell in row))
-    out = io.StringIO()
-    Console(file=out, width=width, force_terminal=colour, no_color=not colour, highlight=False).print(grid)
+        grid.add_row(*map(Text, row))
+    out, colour = io.StringIO(), has_colour()
+    console = Console(file=out, width=columns(), force_terminal=colour, no_color=not colour, highlight=False)
+    console.print(grid)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n")
+
+
+def _stacked(row: Sequence[str], widths: Sequence[int]) -> list[str]:
+    """Return the lines of a row: its cells but the last in columns, as far as they fit, and the last below them."""
+    *cells, last = row
+    padded = [f"{cell}{' ' * (width - cells_of(cell))}" for cell, width in zip(cells, widths, strict=False)]
+    first = (" " * (_GAP - 1)).join(padded).rstrip()
+    lines = [first] if cells_of(first) <= columns() else wrap(" ".join(filter(None, cells)), columns(), "", _INDENT)
+    return lines + (wrap(last, columns(), _INDENT, _INDENT) if last else [])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.cli.answer import Answer
+from pipeline.cli.console import columns, safe
 from pipeline.core.errors import ConfigError, PipelineError, Problem, render_problems
 
 __all__ = ["configure", "run"]
@@ -23,20 +24,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Answer:
     """Answer with one verdict a file; the exit code is that of the worst."""
     rows = [_check(Path(file)) for file in args.files]
-    text = "\n".join(row.pop("text") for row in rows)
+    text = safe("\n".join(row.pop("text") for row in rows))
     return Answer(text, {"files": rows}, max(row["exit_code"] for row in rows))
 
 
 def _check(path: Path) -> dict[str, Any]:
+    is_submission = path.suffix.lower() == ".json"
     try:
-        kind, problems = _submission(path) if path.suffix == ".json" else _experiment(path)
+        kind, problems = _submission(path) if is_submission else _experiment(path)
         error: PipelineError | None = ConfigError(problems) if problems else None
     except PipelineError as raised:
-        kind, error = "submission" if path.suffix == ".json" else "experiment", raised
+        kind, error = "submission" if is_submission else "experiment", raised
     row: dict[str, Any] = {"file": str(path), "kind": kind, "valid": error is None}
     if error is None:
         return row | {"problems": [], "exit_code": 0, "text": f"{path}: valid {kind}"}
-    text = render_problems(error.problems) if error.problems else f"error: {error.message}"
+    text = render_problems(error.problems, columns(120)) if error.problems else f"error {error.code}: {error.message}"
     listed = [problem.to_json() for problem in error.problems] or [{"code": error.code, "message": error.message}]
     return row | {"problems": listed, "exit_code": error.exit_code, "text": text}
 

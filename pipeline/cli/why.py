@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import json
+from collections.abc import Iterator
 from typing import Any
 
 from pipeline.cli.answer import Answer
+from pipeline.cli.console import columns
 from pipeline.cli.experiment import add_experiment_arguments, open_experiment, open_store
 from pipeline.core.errors import UserError
 from pipeline.execute.decide import Forecast, Oracle, forecast
+from pipeline.report.text import printable, wrap
 from pipeline.run import prepare
 
 __all__ = ["configure", "run"]
+
+_TITLE = len("environment")
+_MOST_PARAMETERS = 40  # the submission depends on the whole experiment
+_LONGEST = 120
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -56,23 +64,39 @@ def _document(forecast: Forecast, oracle: Oracle) -> dict[str, Any]:
 
 
 def _text(document: dict[str, Any]) -> str:
-    lines = [f"{document['node']}: {document['status']}" + (f", {document['reason']}" if document["reason"] else "")]
-    if "key" not in document:
-        return lines[0]
-    lines.append(f"  key          {document['key'][:16]}…, made of:")
-    lines += [f"  parameter    {name} = {_short(value)}" for name, value in sorted(document["params"].items())]
-    lines += [f"  input        {role} {digest[:16]}…" for role, digest in sorted(document["inputs"].items())]
-    lines.append(f"  code         {document['code'][:16]}…, {len(document['modules'])} modules from {_roots(document)}")
-    lines += [f"  environment  {name} {value}" for name, value in sorted(document["environment"].items())]
-    outputs = document["outputs"] or {}
-    lines += [f"  output       {role} {digest[:16]}…" for role, digest in sorted(outputs.items())]
+    head = f"{document['node']}: {document['status']}" + (f", {document['reason']}" if document["reason"] else "")
+    lines = wrap(printable(head), columns(), "", "  ")
+    for title, text in _facts(document) if "key" in document else ():
+        lines += wrap(printable(text), columns(), f"  {title:<{_TITLE}}  ", " " * (_TITLE + 4))
     return "\n".join(lines)
 
 
-def _short(value: Any, longest: int = 100) -> str:
-    text = str(value)
-    return text if len(text) <= longest else f"{text[:longest]}…"
+def _facts(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what a key is made of, and what came out, as (what it is, its name and value)."""
+    yield "key", f"{_short(document['key'])}, made of:"
+    parameters = list(_flat(document["params"]))
+    for name, text in parameters[:_MOST_PARAMETERS]:
+        yield "parameter", f"{name} = {text if len(text) <= _LONGEST else f'{text[:_LONGEST]}…'}"
+    if (more := len(parameters) - _MOST_PARAMETERS) > 0:
+        yield "", f"{more} more parameters: --json lists them"
+    for role, digest in sorted(document["inputs"].items()):
+        yield "input", f"{role} {_short(digest)}"
+    stages = ", ".join(name for name in document["modules"] if ".stages." in name)
+    yield "code", f"{_short(document['code'])}, {len(document['modules'])} modules: {stages} and all it depends on"
+    for name, value in sorted(document["environment"].items()):
+        yield "environment", f"{name} {value.replace(',', ', ')}"
+    for role, digest in sorted((document["outputs"] or {}).items()):
+        yield "output", f"{role} {_short(digest)}"
 
 
-def _roots(document: dict[str, Any]) -> str:
-    return ", ".join(name for name in document["modules"] if ".stages." in name or ".passes." in name)
+def _short(digest: str) -> str:
+    return f"{digest[:16]}…"
+
+
+def _flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the parameters inside mappings by their dotted path, and as JSON."""
+    if isinstance(value, dict) and value:
+        for name, item in sorted(value.items()):
+            yield from _flat(item, f"{path}.{name}" if path else name)
+    else:
+        yield path, json.dumps(value, ensure_ascii=False)

@@ -86,7 +86,7 @@ def find_problems(document: Mapping[str, Any], path: str = "submission") -> list
 
 @cache
 def _validator(version: int) -> Draft202012Validator:
-    bounded = validators.extend(Draft202012Validator, {"items": _items})
+    bounded = cast(Any, validators).extend(Draft202012Validator, {"items": _items})
     return cast(Draft202012Validator, bounded(read_schema(SCHEMAS[version])))
 
 
