@@ -5,7 +5,6 @@ It is no dependency of anything here. To run this file: ``pip install torch`` be
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -247,10 +246,8 @@ def test_training(arch: str, shape: tuple[int, ...], args: dict[str, Any], optim
     kind, own = {"sgd": (torch.optim.SGD, {"momentum": 0.9}), "adamw": (torch.optim.AdamW, {})}[optimizer]
     theirs = kind(module.parameters(), lr=0.01, weight_decay=0.01, **own)
     rng, losses = np.random.default_rng(3), []
-    for epoch, step in itertools.product(range(2), range(3)):
-        theirs.param_groups[0]["lr"] = 0.01 if epoch == 0 else 0.005
-        order = rng.permutation(24) if step == 0 else order
-        chosen = order[8 * step : 8 * step + 8]
+    for lr, chosen in [(lr, batch) for lr in (0.01, 0.005) for batch in np.split(rng.permutation(24), 3)]:
+        theirs.param_groups[0]["lr"] = lr
         logits = module(torch.tensor(split.images(chosen)))
         loss = F.cross_entropy(logits, torch.tensor(split.labels[chosen]), label_smoothing=0.1)
         theirs.zero_grad()
