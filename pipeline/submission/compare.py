@@ -75,9 +75,17 @@ def speed_verdicts(candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
             "verdict": "inconclusive" if i in claims and adjusted.get(i, 0.0) > SIGNIFICANCE else _verdict(speed),
             "compared": len(speeds),
             "adjusted_p_value": adjusted.get(i) if i in claims else None,
+            "adjusted_p_value_reason": _no_p_value(i in claims, len(speeds)),
         }
         for i, speed in enumerate(speeds)
     ]
+
+
+def _no_p_value(is_claim: bool, compared: int) -> str | None:
+    """Return why a comparison has no adjusted p-value, None if it has one."""
+    if not is_claim:
+        return "nothing is claimed that could be tested"
+    return "a single comparison needs no correction" if compared == 1 else None
 
 
 def _verdict(speed: Mapping[str, Any]) -> str:

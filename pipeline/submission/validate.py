@@ -1,7 +1,7 @@
 """Check a submission against its schema: every problem at once, with where it is, what was found and what is expected.
 
-The only module here that imports jsonschema. What a schema cannot say (that numbers agree with each other and with the
-samples) is left to rules.
+The only module here that imports jsonschema. What a schema cannot say is left to `rules`, which look at documents that
+their schema allows.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import difflib
 import itertools
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -21,6 +21,7 @@ from jsonschema.exceptions import ValidationError
 from pipeline.core.errors import Problem, SubmissionInvalid
 from pipeline.schemas import read_schema
 from pipeline.submission.read import read_submission
+from pipeline.submission.rules import broken_rules
 
 __all__ = ["SCHEMAS", "check_submission", "find_problems", "schema_version", "validate_file"]
 
@@ -79,6 +80,10 @@ def find_problems(document: Mapping[str, Any], path: str = "submission") -> list
         for key, message in _messages(error)
     )
     found = set(itertools.islice(errors, _MOST_LOOKED_AT))
+    if not found and version == 2:
+        found = {
+            (_sortable(where), message) for where, message in itertools.islice(broken_rules(document), _MOST_LOOKED_AT)
+        }
     not_finite = "found a number that is not finite, expected a finite one"
     found |= {(where, not_finite) for where in itertools.islice(_not_finite(document), _MOST_LOOKED_AT)}
     return [Problem(_CODE, path, _path(where), message) for where, message in sorted(found)[:_MOST_PROBLEMS]]
@@ -97,7 +102,11 @@ def _items(validator: Any, items: Any, instance: Any, schema: Mapping[str, Any])
 
 
 def _place(error: ValidationError, key: str) -> Place:
-    return tuple((isinstance(part, str), part) for part in (*error.absolute_path, *([key] if key else [])))
+    return _sortable((*error.absolute_path, *([key] if key else [])))
+
+
+def _sortable(path: Iterable[str | int]) -> Place:
+    return tuple((isinstance(part, str), part) for part in path)
 
 
 def _path(place: Place) -> str:

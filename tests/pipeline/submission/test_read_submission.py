@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,12 @@ def test_a_file_is_named_in_the_message(tmp_path: Path) -> None:
     path.write_text("[]")
     with pytest.raises(SubmissionInvalid, match=r"s\.json: holds a list"):
         read_submission(path)
+
+
+def test_only_a_regular_file_is_opened(tmp_path: Path) -> None:
+    """A pipe that nobody writes to would be waited for; a device may never end."""
+    pipe = tmp_path / "pipe.json"
+    os.mkfifo(pipe)
+    for path in (pipe, Path("/dev/zero")):
+        with pytest.raises(UserError, match="it is not a regular file"):
+            read_submission(path)

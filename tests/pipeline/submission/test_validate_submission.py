@@ -131,3 +131,55 @@ def test_a_file_is_validated_from_its_bytes(submission: dict[str, Any], tmp_path
     with pytest.raises(SubmissionInvalid, match="timestamp: found 3, expected a string") as caught:
         validate_file(path)
     assert caught.value.problems[0].path == str(path)
+
+
+GAPS = [
+    ("benchmark.comparisons[0].arms.baseline.percentile_reasons", {}, "arms.baseline.percentiles.p99"),
+    ("benchmark.comparisons[0].arms.optimized.percentile_reasons.p50", "why?", "percentile_reasons.p50"),
+    ("benchmark.comparisons[0].arms.optimized.peak_rss_bytes", None, "arms.optimized.peak_rss_bytes"),
+    ("benchmark.comparisons[0].arms.optimized.peak_rss_reason", "why?", "arms.optimized.peak_rss_reason"),
+    ("comparisons.speed.adjusted_p_value", None, "comparisons.speed.adjusted_p_value"),
+    ("comparisons.speed.adjusted_p_value_reason", "why?", "comparisons.speed.adjusted_p_value_reason"),
+    ("selection.points[1].adjusted_p_value", None, "selection.points[1].adjusted_p_value"),
+    ("machine.cpu", None, "machine.cpu"),
+    ("machine.missing", {}, "machine."),
+    ("profile.machine.cpu", None, "profile.machine.cpu"),
+    ("selection.chosen", 99, "selection.chosen"),
+    ("selection.tried", 99, "selection.tried"),
+    ("selection.points[1].index", 0, "selection.points[1].index"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "place"), GAPS, ids=[gap[0] for gap in GAPS])
+def test_no_figure_is_missing_without_its_reason(submission: dict[str, Any], path: str, value: Any, place: str) -> None:
+    """What the schema alone lets pass: a null without a word, a reason without a null, a choice of nothing."""
+    problems = find_problems(put(submission, path, value))
+    assert problems
+    assert all(place in problem.yaml_path for problem in problems)
+
+
+def test_problems_are_in_the_order_of_paths(submission: dict[str, Any]) -> None:
+    """Point 2 comes before point 10."""
+    submission["selection"]["points"] = [{**submission["selection"]["points"][0], "seed": "x"} for _ in range(12)]
+    places = [problem.yaml_path for problem in find_problems(submission)]
+    assert places == [f"selection.points[{i}].seed" for i in range(12)]
+
+
+def test_a_list_that_is_too_long_is_one_problem(submission: dict[str, Any]) -> None:
+    """Its items are not looked at: a file of 16 MiB would keep the processor busy for minutes."""
+    submission["selection"]["points"] = [{}] * 100_000
+    (problem,) = find_problems(submission)
+    assert problem.message == "found a list of 100000 items, expected at most 5000 items"
+
+
+def test_many_unknown_keys_are_listed_up_to_the_limit(submission: dict[str, Any]) -> None:
+    """Without looking for the nearest valid key of each."""
+    submission |= {f"key{i}": i for i in range(200_000)}
+    assert len(find_problems(submission)) == 100
+
+
+def test_a_key_without_end_is_cut(submission: dict[str, Any]) -> None:
+    """In the path, which is printed."""
+    submission["k" * 1_000_000] = 1
+    (problem,) = find_problems(submission)
+    assert len(problem.yaml_path) < 200

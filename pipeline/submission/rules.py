@@ -1,0 +1,71 @@
+"""What a schema cannot say about a submission of version 2: no figure is missing without its reason.
+
+Rules take a document that its schema allows. Whether figures agree with the samples is not checked here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+__all__ = ["broken_rules"]
+
+Path = tuple[str | int, ...]
+Broken = tuple[Path, str]
+
+_NO_REASON = "found null, expected a figure, or its reason in {}"
+_NO_GAP = "found a reason, expected none for a figure that is there"
+_MACHINE_FACTS = ("caches", "container", "cpu", "flags", "governor", "memory_bytes", "turbo", "virtual")
+
+
+def broken_rules(document: Mapping[str, Any]) -> Iterator[Broken]:
+    """Yield (path, what is wrong there) for every rule that a document of version 2 breaks."""
+    for i, comparison in enumerate(document["benchmark"]["comparisons"]):
+        for side, arm in comparison["arms"].items():
+            yield from _arm(arm, ("benchmark", "comparisons", i, "arms", side))
+    yield from _reasoned(document["comparisons"]["speed"], "adjusted_p_value", ("comparisons", "speed"))
+    yield from _machine(document["machine"], ("machine",))
+    if document["profile"] is not None:
+        yield from _machine(document["profile"]["machine"], ("profile", "machine"))
+    yield from _selection(document["selection"])
+
+
+def _arm(arm: Mapping[str, Any], path: Path) -> Iterator[Broken]:
+    reasons = arm["percentile_reasons"]
+    for name, value in arm["percentiles"].items():
+        if value is None and name not in reasons:
+            yield (*path, "percentiles", name), _NO_REASON.format("percentile_reasons")
+    for name in reasons:
+        if arm["percentiles"].get(name) is not None:
+            yield (*path, "percentile_reasons", name), _NO_GAP
+    if arm["peak_rss_bytes"] is None and not arm["peak_rss_reason"]:
+        yield (*path, "peak_rss_bytes"), _NO_REASON.format("peak_rss_reason")
+    if arm["peak_rss_bytes"] is not None and arm["peak_rss_reason"] is not None:
+        yield (*path, "peak_rss_reason"), _NO_GAP
+
+
+def _reasoned(record: Mapping[str, Any], name: str, path: Path) -> Iterator[Broken]:
+    reason = f"{name}_reason"
+    if record[name] is None and not record[reason]:
+        yield (*path, name), _NO_REASON.format(reason)
+    if record[name] is not None and record[reason] is not None:
+        yield (*path, reason), _NO_GAP
+
+
+def _machine(machine: Mapping[str, Any], path: Path) -> Iterator[Broken]:
+    for name in _MACHINE_FACTS:
+        if machine[name] is None and name not in machine["missing"]:
+            yield (*path, name), _NO_REASON.format("missing")
+
+
+def _selection(selection: Mapping[str, Any]) -> Iterator[Broken]:
+    points = selection["points"]
+    indexes = [point["index"] for point in points]
+    for i, point in enumerate(points):
+        yield from _reasoned(point, "adjusted_p_value", ("selection", "points", i))
+        if point["index"] in indexes[:i]:
+            yield ("selection", "points", i, "index"), f"found {point['index']} again, expected an index of its own"
+    if selection["chosen"] not in indexes:
+        yield ("selection", "chosen"), f"found {selection['chosen']}, expected the index of one of the points"
+    if selection["tried"] != len(points):
+        yield ("selection", "tried"), f"found {selection['tried']}, expected the number of points, {len(points)}"
