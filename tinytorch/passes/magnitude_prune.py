@@ -37,6 +37,7 @@ Array: TypeAlias = NDArray[Any]
 
 NEEDS: frozenset[str] = frozenset()
 SCOPES = ("layer", "global")
+_NONE = "no layer was chosen"
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def apply(
     if is_asked and not pruned and not settings.allow_no_effect:
         raise NoEffectError(
             f"magnitude_prune with sparsity {settings.sparsity} removed no weight: "
-            "no layer chosen has enough weights for it, or they are pruned this far already"
+            + ("no layer chosen has enough weights for it, or they are pruned this far already" if chosen else _NONE)
         )
     result = clone(model.replaced(pruned))
     matched = {name: _report(sparsity[name], layer) for name, layer in result.named_layers() if name in chosen}
@@ -141,10 +142,12 @@ def _report(sparsity: float, layer: Layer) -> dict[str, Any]:
     return {"sparsity": sparsity, "sparsity_reached": reached, "storage": layer.storage}
 
 
-def _warnings(pruned: Mapping[str, Layer]) -> list[str]:
+def _warnings(pruned: Mapping[str, Any]) -> list[str]:
     if not pruned:
         return []
     warnings = ["simulated for speed: pruned weights are multiplied as zeros; only the stored file is smaller"]
+    if emptied := [name for name, layer in pruned.items() if not layer.mask.any()]:
+        warnings.append(f"{', '.join(emptied)}: every weight was removed, so the outputs do not depend on the inputs")
     dense = [name for name, layer in pruned.items() if layer.config()["storage"] == "dense"]
     if dense:
         warnings.append(f"{', '.join(dense)}: stored dense, because no sparse form is smaller at this sparsity")

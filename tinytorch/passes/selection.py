@@ -60,11 +60,14 @@ def quantized_names(model: Network) -> list[str]:
 
 
 def check_finite(name: str, layer: Layer, done: str) -> None:
-    """Raise TinyTorchError, naming the layer, if a learned value is NaN or infinite, so that it cannot be `done`."""
-    for parameter in layer.parameters():
-        bad = parameter.size - int(np.count_nonzero(np.isfinite(parameter.data)))
+    """Raise TinyTorchError, naming the layer, if a value it holds is NaN or infinite, so that it cannot be `done`.
+
+    Running statistics count as well.
+    """
+    for array in (*[parameter.data for parameter in layer.parameters()], *layer.state().values()):
+        bad = array.size - int(np.count_nonzero(np.isfinite(array)))
         if bad:
             raise TinyTorchError(
-                f"{name}: {bad} of {parameter.size} values are NaN or infinite, cannot be {done}; "
+                f"{name}: {bad} of {array.size} values are NaN or infinite, cannot be {done}; "
                 "train the model again, with a lower lr"
             )

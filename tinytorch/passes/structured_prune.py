@@ -86,7 +86,7 @@ def apply(
     pruned = [groups[name] for name in chosen if name in groups]
     layers = dict(model.named_layers())
     for group in pruned:
-        _check_reader(group, layers[group.consumer])
+        _check_group(group, layers)
     importance = {group.producer: _importance(group, layers, NORMS[settings.importance]) for group in pruned}
     pooled = [name for name in importance if settings.scope == "global" and "sparsity" not in chosen[name]]
     removed = {name: _least(importance[name], sparsity[name]) for name in importance if name not in pooled}
@@ -95,22 +95,27 @@ def apply(
     kept = {name: f"{name} keeps all its units: {reasons[name]}." for name in chosen if name in reasons}
     is_asked = any(sparsity.values()) if chosen else settings.sparsity > 0
     if is_asked and not any(map(len, removed.values())) and not settings.allow_no_effect:
-        why = " ".join(kept.values()) or "no layer chosen has enough units for this sparsity."
+        few = "no layer chosen has enough units for this sparsity." if chosen else "no layer was chosen."
+        why = " ".join(kept.values()) or few
         raise NoEffectError(f"structured_prune with sparsity {settings.sparsity} removed no unit: {why}")
     # That the output layer stays goes without saying, unless it was asked for by a setting of its own.
     warnings = [kept[name] for name in kept if sparsity[name] and (reasons[name] != OUTPUT or chosen[name])]
     matched = {name: _report(groups[name], sparsity[name], len(removed[name])) for name in importance}
+    warnings += [_last_unit(name, matched[name]) for name in matched if _is_used_up(matched[name], name in pooled)]
     effect = measure_effect("structured_prune", to_params(settings), model, result, matched, warnings=warnings)
     return result, effect, None
 
 
-def _check_reader(group: Group, consumer: Layer) -> None:
+def _check_group(group: Group, layers: Mapping[str, Layer]) -> None:
+    """Raise TinyTorchError unless the layers that change with the producer can, naming the one that cannot."""
+    consumer = layers[group.consumer]
     if isinstance(consumer, QuantizedLinear | QuantizedConv2d):
         raise TinyTorchError(
             f"{group.consumer} reads the units of {group.producer} and is already quantized, so they cannot be "
             f"pruned; put prune before quantize, or leave {group.producer} out with except"
         )
-    check_finite(group.consumer, consumer, f"pruned together with {group.producer}")
+    for name in (*group.norms, group.consumer):
+        check_finite(name, layers[name], f"pruned together with {group.producer}")
 
 
 def _importance(group: Group, layers: Mapping[str, Layer], order: int) -> Array:
@@ -169,6 +174,19 @@ def _without(
         for name in outputs.keys() | inputs.keys()
     }
     return clone(model.replaced(changes))
+
+
+def _is_used_up(report: Mapping[str, Any], is_pooled: bool) -> bool:
+    """Say whether one unit is left that should have gone too, or that a ranking of all layers together left alone."""
+    is_cut_short = report["sparsity_reached"] < report["sparsity"]
+    return report["units_before"] > report["units_after"] == 1 and (is_pooled or is_cut_short)
+
+
+def _last_unit(name: str, report: Mapping[str, Any]) -> str:
+    return (
+        f"{name} is left with one of its {report['units_before']} units, which a layer always keeps: "
+        f"sparsity {report['sparsity_reached']:.3g}, {report['sparsity']:g} asked for."
+    )
 
 
 def _report(group: Group, sparsity: float, removed: int) -> dict[str, Any]:

@@ -105,3 +105,13 @@ def test_a_quantized_layer_cannot_be_pruned(build: Build) -> None:
     with pytest.raises(TinyTorchError, match=r"fc1: already quantized.*put prune before quantize.*except: \[fc1\]"):
         prune(quantized)
     assert prune(quantized, except_=("fc1",))[1].layers[0].name == "fc_out"
+
+
+def test_a_layer_left_without_weights_is_reported(build: Build) -> None:
+    """round(0.99 · 40) is all 40: the network answers the same to everything, which nobody should have to find out."""
+    model = build("mlp", hidden=[8])
+    pruned, effect, _ = apply(model, Settings(sparsity=0.99), {}, 0)
+    assert not dict(pruned.named_layers())["fc_out"].mask.any()
+    assert [w for w in effect.warnings if "every weight" in w] == [
+        "fc_out: every weight was removed, so the outputs do not depend on the inputs"
+    ]

@@ -164,3 +164,30 @@ def test_a_window_too_large_for_exact_sums_names_its_layer() -> None:
     with pytest.raises(TinyTorchError, match="conv1 cannot be quantized: a window of 1089 values"):
         quantize(model)
     assert kinds(quantize(model, activations="none")[0])["conv1"] == "QuantizedConv2d"
+
+
+def test_weights_that_run_in_float32_are_simulated(build: Build) -> None:
+    """Without quantized activations only the file is smaller; with some layers in integers it is a warning alone."""
+    model = build("mlp", hidden=[12])
+    effects = [
+        quantize(model, activations="none")[1],
+        quantize(model, per_layer={"fc1": {"activations": "none"}})[1],
+        quantize(model)[1],
+    ]
+    assert [effect.simulated for effect in effects] == [True, False, False]
+    assert effects[0].warnings == ("fc1, fc_out: run in float32 (activations: none), so that only the file is smaller",)
+    assert [len(effect.warnings) for effect in effects] == [1, 1, 0]
+    assert effects[0].stored_bytes_after < effects[0].stored_bytes_before
+
+
+def test_an_outlier_among_the_calibration_images_is_reported(build: Build, train: Split, images: np.ndarray) -> None:
+    """One pixel of 1000 sets the scale for all images: the warning has the numbers, ordinary images give none."""
+    settings = {"activations": "static", "calibration_samples": 20}
+    assert quantize(build("mlp", hidden=[12]), {"train": train}, **settings)[1].warnings == ()
+    bright = images.copy()
+    bright[3, 0, 0, 0] = 1000.0
+    data = {"train": Split(bright, train.labels, 1.0, (0.0, 0.0), (1.0, 1.0))}
+    first, *_ = quantize(build("mlp", hidden=[12]), data, **settings)[1].warnings
+    median = np.median(np.abs(bright).max(axis=(1, 2, 3)))
+    assert first.startswith("fc1: the largest of its calibration inputs, 1e+03, sets the scale, but that of the median")
+    assert f"leaves it {127 * median / 1000:.1f} of 127 steps" in first

@@ -270,3 +270,30 @@ def test_weights_that_are_not_finite_name_their_layer(build: Build) -> None:
     dict(model.named_layers())["fc1"].weight.data[0, 0] = np.nan
     with pytest.raises(TinyTorchError, match=r"fc1: 1 of \d+ values are NaN or infinite, cannot be pruned"):
         prune(model)
+
+
+@pytest.mark.parametrize("array", ["gamma", "running_var"])
+def test_batch_norms_that_are_not_finite_are_named(build: Build, array: str) -> None:
+    """A channel's importance depends on its batch norm; NaN there must not decide what goes."""
+    model = build("cnn")
+    state = dict(model.named_layers())["bn1"].state()
+    state[array][1] = np.nan
+    with pytest.raises(TinyTorchError, match=r"bn1: 1 of 16 values are NaN.*together with conv1"):
+        prune(model, sparsity=0.5)
+
+
+@pytest.mark.parametrize("scope", ["layer", "global"])
+def test_a_layer_that_keeps_its_last_unit_is_reported(build: Build, scope: str) -> None:
+    """What was asked for and what was reached, in numbers; a sparsity that is reached needs no words."""
+    model = build("mlp", hidden=[20, 10])
+    warnings = apply(model, Settings(sparsity=0.99, scope=scope), {}, 0)[1].warnings
+    assert [warning.split(" ")[0] for warning in warnings] == ["fc1", "fc2"]
+    assert "one of its 20 units" in warnings[0]
+    assert warnings[0].endswith("sparsity 0.95, 0.99 asked for.")
+    assert apply(model, Settings(sparsity=0.5), {}, 0)[1].warnings == ()
+
+
+def test_choosing_no_layer_is_said_as_it_is(build: Build) -> None:
+    """With everything left out the reason is not a lack of units."""
+    with pytest.raises(NoEffectError, match="removed no unit: no layer was chosen"):
+        prune(build("mlp"), except_=("*",))
