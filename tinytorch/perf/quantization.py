@@ -80,8 +80,8 @@ class Int8Tensor(Tensor):
 def quantize_int8(tensor: Tensor) -> tuple[Int8Tensor, float, int]:
     """Return (q, scale, zero_point) with value ≈ (q - zero_point)·scale and q in [-128, 127], one scale for all.
 
-    The range always contains 0, which is represented exactly; the error is at most one scale. Raises ValueError for an
-    empty tensor, NaN or infinity. [Jacob et al., 2018, section 2.1]
+    The range always contains 0, which is represented exactly; the error is at most half a scale. Raises ValueError for
+    an empty tensor, NaN or infinity. [Jacob et al., 2018, section 2.1]
     """
     values = tensor.data.astype(np.float64)
     if not values.size or not np.isfinite(values).all():
@@ -103,9 +103,9 @@ def dequantize_int8(q_tensor: Tensor, scale: float, zero_point: int) -> Tensor:
 class QuantizedLinear(Layer):
     """A Linear with weights of 8 or 4 bits and one scale for all of them; its bias stays float32.
 
-    `q_weight` (out, in) holds the integers, `weight_scale` and `weight_zero_point` (always 0: symmetric) give their
-    values back; `q_bias` is the bias or None. Inputs are rounded to int8 with a scale of their own for each row, until
-    `calibrate` fixes one scale for all.
+    `q_weight` (in, out), like the Linear's, shows the integers; `weight_scale` and `weight_zero_point` (always 0:
+    symmetric) give their values back; `q_bias` is the bias or None. Inputs are rounded to int8 with a scale of their
+    own for each row, until `calibrate` fixes one scale for all.
     """
 
     def __init__(self, linear_layer: Linear, bits: int = 8) -> None:
@@ -115,7 +115,7 @@ class QuantizedLinear(Layer):
         bias = None if linear_layer.bias is None else linear_layer.bias.data.copy()
         geometry = LinearGeometry(linear_layer.in_features, linear_layer.out_features)
         self._layer = runtime.QuantizedLinear(geometry, runtime.QuantizedWeight.of(rows, scheme), bias, scheme)
-        self.q_weight = Int8Tensor(self._layer.weight.values)
+        self.q_weight = Int8Tensor(self._layer.weight.values.T)
         self.weight_scale = float(self._layer.weight.scale[0])
         self.weight_zero_point = 0
         self.q_bias = None if bias is None else Tensor._wrap(bias)

@@ -28,13 +28,24 @@ def rng():
 
 
 @pytest.mark.parametrize("shift", [0.0, 5.0, -5.0, 0.3])
-def test_the_error_is_at_most_one_scale(rng, shift):
-    """Values come back within a scale, whatever the range, and int8 is what is held."""
+def test_the_error_is_at_most_half_a_scale(rng, shift):
+    """Values come back to the nearest step, whatever the range, and int8 is what is held."""
     x = Tensor(rng.normal(size=(20, 30)) + shift)
     q, scale, zero_point = quantize_int8(x)
     assert (q.data.dtype, q.shape, q.memory_footprint()) == (np.int8, (20, 30), 600)
     assert -128 <= zero_point <= 127
-    assert np.abs(dequantize_int8(q, scale, zero_point).data - x.data).max() <= scale
+    assert scale == pytest.approx((max(x.data.max(), 0) - min(x.data.min(), 0)) / 255)
+    assert np.abs(dequantize_int8(q, scale, zero_point).data - x.data).max() <= scale * 0.50001
+
+
+def test_the_whole_range_of_int8_is_used():
+    """The least value becomes -128, the largest 127, also where the zero point is rounded half-way."""
+    for low, high in [(-1.0, 1.0), (-0.5, 254.5), (-1.5, 253.5), (-127.5, 127.5), (0.0, 3.0), (-7.0, 0.0)]:
+        q, scale, zero_point = quantize_int8(Tensor([low, high]))
+        back = dequantize_int8(q, scale, zero_point).data
+        assert q.data.min() <= -127
+        assert q.data.max() >= 126
+        assert np.abs(back - [low, high]).max() <= scale * 0.50001
 
 
 def test_zero_is_exact_and_constants_work():
@@ -77,10 +88,10 @@ def test_a_quantized_layer_is_close_and_small(rng, bits, bound):
 
 
 def test_a_quantized_layer_shows_its_integers(rng):
-    """q_weight·scale is the weight to half a step; the bias is kept."""
+    """q_weight·scale is the weight to half a step, in its shape; the bias is kept."""
     linear = Linear(8, 4, rng=rng)
     layer = QuantizedLinear(linear)
-    back = dequantize_int8(layer.q_weight, layer.weight_scale, layer.weight_zero_point).data.T
+    back = dequantize_int8(layer.q_weight, layer.weight_scale, layer.weight_zero_point).data
     assert np.abs(back - linear.weight.data).max() <= layer.weight_scale * 0.5001
     np.testing.assert_array_equal(layer.q_bias.data, linear.bias.data)
     assert layer.parameters() == [layer.q_weight, layer.q_bias]
