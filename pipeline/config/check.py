@@ -238,7 +238,7 @@ def _check_inert(template: Template, points: Sequence[Point], report: _Report) -
             given, default = get_or_none(template.data, path), (node_at(path) or {}).get("default")
             if given in (None, default) and not any(axis.path == path for axis in template.axes):
                 continue
-            if not report.is_clean(*path) or not report.is_clean(*prefix, inert.needs):
+            if not all(report.is_clean(*prefix, key) for key in (inert.key, inert.needs, "per_layer")):
                 continue
             at = per_point(template, prefix, _same)
             if any(_is_at_work(inert, at(point)) for point in points):

@@ -86,6 +86,17 @@ def _goals(data: Mapping[str, JSON]) -> Iterator[Finding]:
             wishes.setdefault(wish, index)
 
 
+def _possible_bound(metric: JSON, bound: JSON, path: Path) -> Iterator[Finding]:
+    """A bound that no result can keep, or every result keeps, is a slip: 95 for 0.95, or a sign."""
+    if isinstance(bound, bool) or not isinstance(bound, int | float):
+        return
+    if metric == "accuracy" and not 0 <= bound <= 1:
+        share = f"; write {bound / 100:g} for {bound:g} %" if 1 < bound <= 100 else ""
+        yield Finding("E118", path, f"accuracy is a share from 0 to 1, not {bound:g}{share}")
+    elif metric != "accuracy" and bound <= 0:
+        yield Finding("E118", path, f"{metric} is always above 0, so a bound of {bound:g} decides nothing")
+
+
 def _bounded_goal(goal: Mapping[str, JSON], bounds: list[str], path: Path) -> Iterator[Finding]:
     if not bounds:
         yield Finding("E118", path, "this goal needs a bound: at_least, at_most or max_drop")
@@ -94,6 +105,8 @@ def _bounded_goal(goal: Mapping[str, JSON], bounds: list[str], path: Path) -> It
         yield Finding(
             "E118", (*path, "max_drop"), f"max_drop is for accuracy; bound {goal['metric']} by at_least or at_most"
         )
+    for key in ("at_least", "at_most"):
+        yield from _possible_bound(goal["metric"], goal.get(key), (*path, key))
     low, high = goal.get("at_least"), goal.get("at_most")
     if isinstance(low, int | float) and isinstance(high, int | float) and low > high:
         yield Finding("E118", (*path, "at_most"), f"no value is at least {low:g} and at most {high:g}")

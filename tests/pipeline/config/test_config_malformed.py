@@ -50,6 +50,16 @@ CASES = {
         "- fintune",
         '10:5 optimize[1].fintune unknown key "fintune"; did you mean "finetune"?',
     ),
+    "accuracy in per cent": (
+        "max_drop: 0.02",
+        "at_least: 95",
+        "13:33 goals[0].at_least accuracy is a share from 0 to 1, not 95; write 0.95 for 95 %",
+    ),
+    "a bound that decides nothing": (
+        "metric: accuracy, max_drop: 0.02",
+        "metric: latency_ms, at_most: -1",
+        "13:35 goals[0].at_most latency_ms is always above 0, so a bound of -1 decides nothing",
+    ),
     "key of a later version": (
         "goals:",
         "competition: x\ngoals:",

@@ -80,6 +80,12 @@ def test_a_missing_key_hides_nothing_else() -> None:
     ]
 
 
+def test_a_broken_per_layer_is_one_problem() -> None:
+    """Also beside a setting that may have no effect."""
+    text = experiment(prune="{}\n  - quantize: {calibration_samples: 10, per_layer: 8}")
+    assert places(text) == ["optimize[1].quantize.per_layer"]
+
+
 def test_a_misspelt_root_is_one_problem() -> None:
     """That the right key is missing then is no second one."""
     assert places(experiment("{name: mnist, rot: data/mnist}")) == ["data.rot"]
