@@ -213,11 +213,11 @@ def _about_the_answer(question: Question, timed: Sequence[_Timed], speedup: Rati
         ),
         (
             control.excludes_one and not is_unsettled,
-            f"identical code differed by {off:.2%}, hardly by chance: the interval of the speed-up leaves room for it",
+            f"identical code differed by {off:.2%}, and its interval excludes 1: that of the speed-up leaves room for it",
         ),
         (
             count < question.processes,
-            f"{count} of the {question.processes} processes asked for fit into the budget of {question.budget_s:g} s",
+            f"the budget of {question.budget_s:g} s was spent after {count} of {question.processes} processes",
         ),
         (
             speedup.half_width > question.target_ci,
@@ -236,7 +236,7 @@ def _about_the_processes(
     disturbed = sum(t.is_disturbed for t in timed)
     restless = sum(not process["steady"] for process in processes)
     crowded = sum(share is not None and share > _MUCH_BUSY for share in busy)
-    medians = [float(np.median(t.service(_BASELINE))) / 1e3 for t in timed]
+    medians = [float(np.median(t.service(_BASELINE))) for t in timed]
     conditions = [process["conditions"] for process in processes]
     quota = conditions[0]["quota"]
     unseen = "several threads do the work" if question.threads > 1 else "the clock of CPU time is coarse here"
@@ -250,9 +250,10 @@ def _about_the_processes(
             f"{tried - pairs} of {tried} pairs were dropped because another program interrupted a sample",
         ),
         (
-            max(medians) > _MUCH_SLOWER * min(medians),
-            f"a call of the baseline took {min(medians):.3g} to {max(medians):.3g} µs in different processes: the core "
-            "changed its speed. Ratios are measured side by side and hold, latencies are those of the moment",
+            max(medians) > _MUCH_SLOWER * min(medians) and not disturbed,
+            f"a call of the baseline took {_duration(min(medians))} to {_duration(max(medians))} in different "
+            "processes: the core changed its speed. Ratios are measured side by side and hold, latencies are those of "
+            "the moment",
         ),
         (restless > 0, f"in {restless} {of} times were still changing when the warm-up ended"),
         (crowded > 0, f"before {crowded} {of} other programs used more than {_MUCH_BUSY:.0%} of the core"),
@@ -262,11 +263,13 @@ def _about_the_processes(
             "again and again, which percentiles include",
         ),
         (not _is_filtered(question, processes[0]), f"interrupted samples could not be told from others: {unseen}"),
-        (
-            any(c["pinned"] is None for c in conditions),
-            "processes could not be bound to cores",
-        ),
+        (any(c["pinned"] is None for c in conditions), "processes could not be bound to cores"),
     )
+
+
+def _duration(ns: float) -> str:
+    unit, name = next((size, name) for size, name in ((1e9, "s"), (1e6, "ms"), (1e3, "µs"), (0, "ns")) if ns >= size)
+    return f"{ns / (unit or 1):.3g} {name}"
 
 
 def _those(*remarks: tuple[bool, str]) -> list[str]:
