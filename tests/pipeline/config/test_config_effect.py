@@ -1,0 +1,253 @@
+"""Every key that the schema accepts does something: another value changes what is executed, and from where on."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from pipeline.config.build import build
+from pipeline.config.dump import dump
+from pipeline.config.load import loads
+from pipeline.core.errors import ConfigError
+from pipeline.core.experiment import Experiment
+from pipeline.run import prepare
+from pipeline.schemas import read_schema
+from pipeline.store.local import LocalStore
+
+TRAINING = {
+    "epochs": 2,
+    "lr": 0.01,
+    "optimizer": "sgd",
+    "batch_size": 16,
+    "weight_decay": 0.0,
+    "momentum": 0.5,
+    "schedule": "constant",
+    "label_smoothing": 0.0,
+    "grad_clip": 1.0,
+}
+# An experiment that says everything it can say, so that each key is at work.
+ONE: dict[str, Any] = {
+    "version": 1,
+    "name": "x",
+    "description": "one",
+    "seeds": [0],
+    "vars": {},
+    "data": {"name": "synthetic", "args": {"train": 50, "validation": 20, "test": 20}},
+    "model": {"arch": "mlp", "args": {"hidden": [8, 8]}, "train": TRAINING},
+    "optimize": [
+        {
+            "prune": {
+                "method": "structured",
+                "sparsity": 0.5,
+                "importance": "l1",
+                "scope": "layer",
+                "targets": ["fc*"],
+                "except": ["fc_out"],
+                "per_layer": {"fc1": {"sparsity": 0.25}},
+                "allow_no_effect": False,
+            },
+            "id": "first",
+        },
+        {"finetune": {**TRAINING}},
+        {
+            "quantize": {
+                "bits": 8,
+                "weights": "per_channel",
+                "activations": "static",
+                "calibration_samples": 16,
+                "targets": ["fc*"],
+                "except": ["fc_out"],
+                "per_layer": {"fc1": {"bits": 4, "weights": "per_tensor", "activations": "none"}},
+                "allow_no_effect": False,
+            }
+        },
+    ],
+    "sweep": {},
+    "benchmark": {
+        "scenario": "single_stream",
+        "batch_sizes": [1, 2],
+        "threads": [1],
+        "processes": 2,
+        "target_ci": 0.5,
+        "budget_s": 1.0,
+        "threshold": 0.02,
+    },
+    "goals": [
+        {"metric": "accuracy", "at_least": 0.1, "at_most": 1.0},
+        {"metric": "accuracy", "max_drop": 0.5},
+        {"minimize": "size_bytes"},
+        {"maximize": "speedup"},
+    ],
+    "outputs": {"report": ["html", "md"], "submission": "best"},
+}
+
+# The same with a variable, and with several points.
+WITH_VARS = copy.deepcopy(ONE)
+WITH_VARS["vars"] = {"bits": 8}
+WITH_VARS["optimize"][2]["quantize"]["bits"] = "${bits}"
+MANY = copy.deepcopy(WITH_VARS)
+MANY["sweep"] = {"grid": {"bits": [8, 4, 32]}, "exclude": [{"bits": 4}], "include": [], "max_points": 10}
+
+OTHER_TRAINING = {
+    "epochs": 3,
+    "lr": 0.02,
+    "optimizer": "adam",
+    "batch_size": 8,
+    "weight_decay": 0.1,
+    "momentum": 0.6,
+    "schedule": "cosine",
+    "label_smoothing": 0.1,
+    "grad_clip": 2.0,
+}
+# key -> its place, another value, and the first stage that this changes
+CASES: dict[str, tuple[tuple[str | int, ...], Any, str]] = {
+    "name": (("name",), "y", "submit"),
+    "description": (("description",), "two", "submit"),
+    "seeds": (("seeds",), [1], "train"),
+    "vars": (("vars", "bits"), 4, "optimize"),
+    "data.name": (("data",), {"name": "digits"}, "data"),
+    "data.args": (("data", "args", "train"), 51, "data"),
+    "model.arch": (("model",), {"arch": "cnn"}, "train"),
+    "model.args": (("model", "args", "hidden"), [8, 9], "train"),
+    **{f"model.train.{key}": (("model", "train", key), other, "train") for key, other in OTHER_TRAINING.items()},
+    "optimize.prune.method": (("optimize", 0, "prune"), {"method": "magnitude"}, "optimize"),
+    "optimize.prune.sparsity": (("optimize", 0, "prune", "sparsity"), 0.6, "optimize"),
+    "optimize.prune.importance": (("optimize", 0, "prune", "importance"), "l2", "optimize"),
+    "optimize.prune.scope": (("optimize", 0, "prune", "scope"), "global", "optimize"),
+    "optimize.prune.targets": (("optimize", 0, "prune", "targets"), ["fc2"], "optimize"),
+    "optimize.prune.except": (("optimize", 0, "prune", "except"), ["fc2"], "optimize"),
+    "optimize.prune.per_layer": (("optimize", 0, "prune", "per_layer"), {"fc2": {"sparsity": 0.25}}, "optimize"),
+    "optimize.prune.per_layer.sparsity": (("optimize", 0, "prune", "per_layer", "fc1", "sparsity"), 0.4, "optimize"),
+    "optimize.prune.allow_no_effect": (("optimize", 0, "prune", "allow_no_effect"), True, "optimize"),
+    **{f"optimize.finetune.{k}": (("optimize", 1, "finetune", k), v, "optimize") for k, v in OTHER_TRAINING.items()},
+    "optimize.quantize.bits": (("optimize", 2, "quantize", "bits"), 4, "optimize"),
+    "optimize.quantize.weights": (("optimize", 2, "quantize", "weights"), "per_tensor", "optimize"),
+    "optimize.quantize.activations": (("optimize", 2, "quantize", "activations"), "none", "optimize"),
+    "optimize.quantize.calibration_samples": (("optimize", 2, "quantize", "calibration_samples"), 17, "optimize"),
+    "optimize.quantize.targets": (("optimize", 2, "quantize", "targets"), ["fc2"], "optimize"),
+    "optimize.quantize.except": (("optimize", 2, "quantize", "except"), ["fc2"], "optimize"),
+    "optimize.quantize.per_layer": (("optimize", 2, "quantize", "per_layer"), {}, "optimize"),
+    "optimize.quantize.per_layer.bits": (("optimize", 2, "quantize", "per_layer", "fc1", "bits"), 32, "optimize"),
+    "optimize.quantize.per_layer.weights": (
+        ("optimize", 2, "quantize", "per_layer", "fc1", "weights"),
+        "per_channel",
+        "optimize",
+    ),
+    "optimize.quantize.per_layer.activations": (
+        ("optimize", 2, "quantize", "per_layer", "fc1", "activations"),
+        "dynamic",
+        "optimize",
+    ),
+    "optimize.quantize.allow_no_effect": (("optimize", 2, "quantize", "allow_no_effect"), True, "optimize"),
+    "optimize.id": (("optimize", 0, "id"), "second", "submit"),
+    "sweep.grid": (("sweep", "grid", "bits"), [8, 4], "optimize"),
+    "sweep.exclude": (("sweep", "exclude"), [{"bits": 8}], "optimize"),
+    "sweep.include": (("sweep", "include"), [{"bits": 4}], "optimize"),
+    "benchmark.batch_sizes": (("benchmark", "batch_sizes"), [1, 4], "benchmark"),
+    "benchmark.threads": (("benchmark", "threads"), [1, 2], "benchmark"),
+    "benchmark.processes": (("benchmark", "processes"), 3, "benchmark"),
+    "benchmark.target_ci": (("benchmark", "target_ci"), 0.4, "benchmark"),
+    "benchmark.budget_s": (("benchmark", "budget_s"), 2.0, "benchmark"),
+    "benchmark.threshold": (("benchmark", "threshold"), 0.03, "benchmark"),
+    "goals.metric": (("goals", 0), {"metric": "speedup", "at_least": 0.1, "at_most": 1.0}, "submit"),
+    "goals.at_least": (("goals", 0, "at_least"), 0.2, "submit"),
+    "goals.at_most": (("goals", 0, "at_most"), 0.9, "submit"),
+    "goals.max_drop": (("goals", 1, "max_drop"), 0.4, "submit"),
+    "goals.minimize": (("goals", 2, "minimize"), "latency_ms", "submit"),
+    "goals.maximize": (("goals", 3, "maximize"), "compression", "submit"),
+}
+# key -> where its effect is tested, or why it has none yet
+ELSEWHERE = {
+    "version": "it has one value so far",
+    "benchmark.scenario": "it has one value so far",
+    "data.root": "it changes the files that are read: tests/pipeline/execute/test_sources.py",
+    "sweep.max_points": "it stops what has more points: below",
+    "outputs.report": "the files that are written: tests/pipeline/cli/test_run_outcome.py",
+    "outputs.submission": "the files that are written: tests/pipeline/cli/test_run_outcome.py",
+}
+
+
+def keys(schema: Mapping[str, Any], node: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    """Yield the dotted path of every key, of lists and free mappings without index or name."""
+    node = schema["$defs"][node["$ref"].rpartition("/")[2]] if "$ref" in node else node
+    inner = node.get("items") or node.get("additionalProperties")
+    if "properties" in node:
+        for name, child in node["properties"].items():
+            yield from keys(schema, child, f"{path}.{name}" if path else name)
+        return
+    names = list(keys(schema, inner, path)) if isinstance(inner, Mapping) else []
+    yield from [path, *names] if names != [path] and path != "optimize" and path != "goals" else names
+
+
+def experiment(document: Mapping[str, Any]) -> Experiment:
+    return build(loads(dump(document), "x.yaml"))
+
+
+def changed(base: Mapping[str, Any], path: tuple[str | int, ...], value: Any) -> dict[str, Any]:
+    document = copy.deepcopy(dict(base))
+    node: Any = document
+    for part in path[:-1]:
+        node = node[part]
+    node[path[-1]] = value
+    for key in ("momentum", "calibration_samples"):  # which would have no effect then, and is an error
+        if value in ("adam", "none") and key in node:
+            del node[key]
+    if path == ("model",):
+        document["optimize"] = [{"quantize": {"bits": 8}}]
+    return document
+
+
+def ids(document: Mapping[str, Any], store: LocalStore) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for node in prepare(experiment(document), store)[0].nodes:
+        found.setdefault(node.stage, set()).add(node.id)
+    return found
+
+
+def test_every_key_of_the_schema_has_a_case() -> None:
+    """A new key needs one."""
+    schema = read_schema("experiment.v1")
+    listed = {key for key in keys(schema, schema) if not key.startswith(("sweep.exclude.", "sweep.include."))}
+    assert listed == CASES.keys() | ELSEWHERE.keys()
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> LocalStore:
+    """One store for all: planning remembers digests of code in it."""
+    return LocalStore(tmp_path_factory.mktemp("effect") / "store")
+
+
+@pytest.fixture(scope="module")
+def before(store: LocalStore) -> dict[str, dict[str, set[str]]]:
+    """What is executed without a change, by the first part of the key that is changed."""
+    return {"": ids(ONE, store), "vars": ids(WITH_VARS, store), "sweep": ids(MANY, store)}
+
+
+@pytest.mark.parametrize("key", CASES)
+def test_another_value_changes_what_is_executed_from_its_stage_on(
+    key: str, store: LocalStore, before: dict[str, dict[str, set[str]]]
+) -> None:
+    """And nothing before that stage."""
+    path, value, stage = CASES[key]
+    section = key.partition(".")[0]
+    base = {"vars": WITH_VARS, "sweep": MANY}.get(section, ONE)
+    after = ids(changed(base, path, value), store)
+    unchanged = before.get(section, before[""])
+    order = ("data", "train", "profile", "optimize", "evaluate", "benchmark", "submit", "report")
+    assert next(name for name in order if unchanged[name] != after[name]) == stage
+
+
+def test_max_points_stops_a_larger_sweep() -> None:
+    """The one key of the sweep that changes no point."""
+    with pytest.raises(ConfigError, match="max_points: 1 "):
+        experiment({**MANY, "sweep": {**MANY["sweep"], "max_points": 1}})
+
+
+def test_the_submission_says_what_is_written() -> None:
+    """Outputs are part of the experiment, and of no run."""
+    other = experiment({**ONE, "outputs": {"report": ["md"], "submission": "none"}})
+    assert (other.outputs.report, other.outputs.submission) == (("md",), "none")
+    assert other.runs == experiment(ONE).runs
