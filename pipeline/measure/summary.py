@@ -213,7 +213,7 @@ def _about_the_answer(question: Question, timed: Sequence[_Timed], speedup: Rati
         ),
         (
             control.excludes_one and not is_unsettled,
-            f"identical code differed by {off:.2%}, and its interval excludes 1: that of the speed-up leaves room for it",
+            f"identical code differed by {off:.2%}, and its interval excludes 1: the speed-up's leaves room for that",
         ),
         (
             count < question.processes,
