@@ -53,7 +53,7 @@ CASES = {
     "accuracy in per cent": (
         "max_drop: 0.02",
         "at_least: 95",
-        "13:33 goals[0].at_least accuracy is a share from 0 to 1, not 95; write 0.95 for 95 %",
+        "13:34 goals[0].at_least accuracy is a share from 0 to 1, not 95; write 0.95 for 95 %",
     ),
     "a bound that decides nothing": (
         "metric: accuracy, max_drop: 0.02",
@@ -236,8 +236,8 @@ CASES = {
     ),
     "impossible goal": (
         "max_drop: 0.02",
-        "at_least: 2, at_most: 1",
-        "13:46 goals[0].at_most no value is at least 2 and at most 1",
+        "at_least: 0.9, at_most: 0.5",
+        "13:48 goals[0].at_most no value is at least 0.9 and at most 0.5",
     ),
     "unknown axis": (
         "goals:",
