@@ -90,7 +90,7 @@ class _Report:
         for finding in findings:
             if finding.path in self._refused:
                 continue
-            self._broken.add(finding.path)
+            self._broken.update({finding.path, finding.meant or finding.path})
             at = self._mark(finding, origins or {})
             self._enter(self._document.problem(finding.code, finding.path, finding.message, hint=finding.hint, at=at))
 
@@ -119,10 +119,13 @@ def _schema_findings(value: JSON, section: str | None = None) -> Iterator[Findin
     """Yield what the schema says about a document, or about one of its top-level sections."""
     prefix: Path = () if section is None else (section,)
     node = root() if section is None else root()["properties"][section]
+    findings: list[Finding] = []
     for error in Draft202012Validator(root()).evolve(schema=node).iter_errors(value):
         if isinstance(error.instance, str) and "${" in error.instance:
             continue  # a reference that leads nowhere, which the rules report
-        yield from in_words(error, prefix)
+        findings += in_words(error, prefix)
+    meant = {finding.meant for finding in findings}
+    yield from (finding for finding in findings if finding.code != "E112" or finding.path not in meant)
 
 
 def _check_values(template: Template, report: _Report) -> None:

@@ -10,24 +10,34 @@ from typing import NamedTuple
 from pipeline.config.paths import Path
 from pipeline.core.experiment import JSON
 
-__all__ = ["Finding", "clipped", "found", "nearest"]
+__all__ = ["Finding", "clipped", "found", "nearest", "nearest_word"]
 
 
 class Finding(NamedTuple):
-    """One problem with the value at a path; `at_key` points at its key instead of the value."""
+    """One problem with the value at a path; `at_key` points at its key instead of the value.
+
+    `meant` is the path that was probably meant by a misspelt key: that it is missing is no second problem.
+    """
 
     code: str
     path: Path
     message: str
     hint: str = ""
     at_key: bool = False
+    meant: Path = ()
 
 
 def nearest(word: str, valid: Iterable[str]) -> str:
     """Return the end of a message that names the valid word nearest to a wrong one, "" if none is near."""
+    near = nearest_word(word, valid)
+    return f'; did you mean "{near}"?' if near else ""
+
+
+def nearest_word(word: str, valid: Iterable[str]) -> str:
+    """Return the valid word nearest to a wrong one, "" if none is near."""
     choices = {choice.lower(): choice for choice in valid}
     near = difflib.get_close_matches(word.lower(), choices, n=1, cutoff=0.6)
-    return f'; did you mean "{choices[near[0]]}"?' if near else ""
+    return choices[near[0]] if near else ""
 
 
 def found(value: JSON) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 from pipeline.config.dump import dump
-from pipeline.config.finding import Finding, clipped, found, nearest
+from pipeline.config.finding import Finding, clipped, found, nearest, nearest_word
 from pipeline.config.paths import Path
 from pipeline.config.scalars import ScalarError, resolve_plain
 from pipeline.config.schema import about, step_names
@@ -73,6 +73,7 @@ def _unknown_keys(error: SchemaError, path: Path) -> Iterator[Finding]:
             f'unknown key "{clipped(key)}"{nearest(key, valid)}',
             _unknown_hint(key, error.instance, path) or f"keys here: {', '.join(valid)}",
             at_key=True,
+            meant=(*path, near) if (near := nearest_word(key, valid)) and near not in error.instance else (),
         )
 
 

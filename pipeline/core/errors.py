@@ -42,6 +42,7 @@ _NARROWEST = 40
 _MARGIN = "      | "
 _CUT = "..."
 _LONGEST_TEXT = 600
+_MOST_PROBLEMS = 100
 _UNSAFE = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 
 
@@ -199,8 +200,10 @@ def render_problem(problem: Problem, width: int = _WIDTH) -> str:
 
 
 def render_problems(problems: Sequence[Problem], width: int = _WIDTH) -> str:
-    """Render problems one below the other; the last line counts them and says how to learn more about them."""
-    blocks = [render_problem(problem, width) for problem in problems]
+    """Render problems one below the other, at most 100; the last line counts all and says how to learn more."""
+    blocks = [render_problem(problem, width) for problem in problems[:_MOST_PROBLEMS]]
+    if len(problems) > _MOST_PROBLEMS:
+        blocks.append(f"... and {len(problems) - _MOST_PROBLEMS} more")
     codes = " ".join(dict.fromkeys(problem.code for problem in problems))
     count = f"{len(problems)} problems; " if len(problems) > 1 else ""
     return "\n".join([*blocks, f"{count}more: pipeline explain {codes}"])

@@ -86,6 +86,22 @@ def test_a_broken_per_layer_is_one_problem() -> None:
     assert places(text) == ["optimize[1].quantize.per_layer"]
 
 
+def test_a_misspelt_key_is_not_missing_as_well() -> None:
+    """One slip is one problem, whichever key it is."""
+    whole = experiment()
+    for wrong in ("nme: x", "dat: {name: digits}", "modell: {arch: mlp}", "optimise:"):
+        right = {"nme": "name", "dat": "data", "modell": "model", "optimise": "optimize"}[wrong.partition(":")[0]]
+        assert places(whole.replace(f"{right}:", f"{wrong.partition(':')[0]}:", 1)) == [wrong.partition(":")[0]]
+    assert places(experiment("{nme: digits}")) == ["data.nme"]
+    assert places(experiment(model="{arhc: mlp}")) == ["model.arhc"]
+
+
+def test_a_misspelt_key_beside_the_right_one_is_one_problem() -> None:
+    """And another that is missing still is."""
+    assert places(experiment("{name: digits, nme: x}")) == ["data.nme"]
+    assert places(experiment(model="{train: {}, agrs: {}}")) == ["model.arch", "model.agrs"]
+
+
 def test_a_misspelt_root_is_one_problem() -> None:
     """That the right key is missing then is no second one."""
     assert places(experiment("{name: mnist, rot: data/mnist}")) == ["data.rot"]

@@ -141,3 +141,10 @@ def test_a_line_of_a_megabyte_is_rendered_at_once() -> None:
 def test_endless_names_are_cut() -> None:
     """A key of a megabyte does not fill the screen."""
     assert len(render_problem(problem(yaml_path="k" * 10**6, message="m" * 10**6))) < 2000
+
+
+def test_thousands_of_problems_do_not_fill_the_screen() -> None:
+    """A hundred are shown, all are counted."""
+    lines = render_problems([problem()] * 5000).splitlines()
+    assert lines[-2:] == ["... and 4900 more", "5000 problems; more: pipeline explain E114"]
+    assert sum(line.startswith("error:") for line in lines) == 100
