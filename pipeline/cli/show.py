@@ -11,6 +11,7 @@ from pipeline.cli.answer import Answer
 from pipeline.cli.console import columns, has_colour, safe
 from pipeline.cli.progress import node_line
 from pipeline.core.errors import SubmissionInvalid, UserError
+from pipeline.core.event import Outcome
 from pipeline.report.terminal import render
 from pipeline.submission.read import read_submission
 from pipeline.submission.validate import check_submission
@@ -35,6 +36,10 @@ def run(args: argparse.Namespace) -> Answer:
     record = _record(folder / "run.json")
     submission = _submission(folder / "submission.json")
     lines = [safe(f"{record['experiment']}: {len(record['nodes'])} nodes")]
+    failed = [node["label"] for node in record["nodes"] if node["outcome"] == Outcome.FAILED.value]
+    if failed:
+        earlier = "; what follows is the result of an earlier run" if submission else ""
+        lines.append(safe(f"the last run failed at {', '.join(failed)}{earlier}"))
     if args.nodes or submission is None:
         nodes = record["nodes"]
         lines += [node_line(node["seconds"], node["outcome"], node["label"], node["reason"]) for node in nodes]

@@ -27,9 +27,20 @@ def test_a_record_without_a_submission_lists_its_nodes(tmp_path: Path, capsys: p
     """A run that failed, or wrote none."""
     assert shown(tmp_path, {"experiment": "x", "nodes": [NODE, {**NODE, "seconds": None, "outcome": "failed"}]}) == 0
     lines = capsys.readouterr().out.splitlines()
+    assert lines.pop(1) == "the last run failed at train mlp"
     assert lines[0] == "x: 2 nodes"
     assert lines[1].split() == ["1.5", "s", "ran", "train", "mlp", "new"]
     assert lines[1].index("train") == lines[2].index("train")
+
+
+def test_an_earlier_result_is_not_shown_as_that_of_a_failed_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The table stays readable, and the first lines say that the last run did not get there."""
+    record = {"experiment": "x", "nodes": [{**NODE, "outcome": "failed"}]}
+    assert shown(tmp_path, record, SAMPLE.read_bytes()) == 0
+    expected = "the last run failed at train mlp; what follows is the result of an earlier run"
+    assert capsys.readouterr().out.splitlines()[1] == expected
 
 
 DAMAGED = {
