@@ -103,7 +103,8 @@ class SGD(Optimizer):
 class Adam(Optimizer):
     """Adam [Kingma & Ba, 2015], in the efficient order of its section 2; weight decay is added to the gradient.
 
-    `m_buffers` and `v_buffers` hold the moment estimates for each parameter, None before its first step.
+    `m_buffers` and `v_buffers` hold the moment estimates for each parameter, None before its first step. The correction
+    of their bias counts the optimizer's steps, `step_count`, also for a parameter that had no gradient in some.
     """
 
     decouples_decay = False

@@ -281,9 +281,10 @@ def fit(
     """Train `model` in place for classification and leave it in eval mode; return one record for each epoch.
 
     A record is {epoch (from 1), train_loss, validation_accuracy (None without validation images), lr}. Order of samples
-    and dropout follow from `seed` alone, so the same call gives the same bits on the same machine. A last batch of one
-    image joins the batch before it, because batch normalization learns nothing from one. Raises ValueError if there is
-    nothing to train on and TinyTorchError as soon as loss or weights stop being finite numbers.
+    and dropout follow from `seed` alone, so the same call gives the same bits on the same machine with as many BLAS
+    threads (other sums round otherwise). A last batch of one image joins the batch before it, because batch
+    normalization learns nothing from one. Raises ValueError if there is nothing to train on and TinyTorchError as soon
+    as loss or weights stop being finite numbers.
     """
     if not len(train):
         raise ValueError("fit() needs at least one training image, but the training split is empty.")

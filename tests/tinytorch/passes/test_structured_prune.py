@@ -43,6 +43,7 @@ def silenced(model: Network, pruned: Network) -> Network:
     return copy
 
 
+@pytest.mark.parametrize("sparsity", [0.5, 0.99])
 @pytest.mark.parametrize("scope", ["layer", "global"])
 @pytest.mark.parametrize("importance", ["l1", "l2"])
 @pytest.mark.parametrize(
@@ -53,16 +54,18 @@ def silenced(model: Network, pruned: Network) -> Network:
         ("mlp", {"hidden": [12, 8], "activation": "gelu"}),
         ("cnn", {"width": 6, "depth": 2}),
         ("cnn", {"width": 5, "depth": 1, "dropout": 0.1}),
+        ("cnn", {"width": 3, "depth": 3, "kernel_size": 5}),
         ("resnet", {"width": 4, "blocks": [1, 2]}),
+        ("resnet", {"width": 3, "blocks": [1, 1, 1]}),
     ],
     ids=str,
 )
 def test_it_equals_the_network_with_the_removed_units_silenced(
-    build: Build, images: np.ndarray, arch: str, args: dict, importance: str, scope: str
+    build: Build, images: np.ndarray, arch: str, args: dict, importance: str, scope: str, sparsity: float
 ) -> None:
     """What is left computes what the original does when the removed units give zero."""
     model = build(arch, **args)
-    pruned = prune(model, sparsity=0.5, importance=importance, scope=scope)
+    pruned = prune(model, sparsity=sparsity, importance=importance, scope=scope)
     assert pruned.parameter_count() < model.parameter_count()
     np.testing.assert_allclose(pruned.predict(images), silenced(model, pruned).predict(images), rtol=1e-4, atol=1e-5)
 
