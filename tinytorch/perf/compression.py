@@ -45,10 +45,16 @@ def magnitude_prune(model: Any, sparsity: float = 0.9) -> Any:
     """Set the `sparsity` share of all weights with the least magnitude to zero, in place, and return the model.
 
     One threshold for the whole model [Han et al., 2015]; exactly round(sparsity·n) weights go, biases stay. The arrays
-    keep their size: Compressor.compress_model stores them sparse. Raises ValueError for a share outside [0, 1].
+    keep their size: Compressor.compress_model stores them sparse. Raises ValueError for a share outside [0, 1] and for
+    a model with quantized weights.
     """
     _check_share("sparsity", sparsity)
     weights = _weights(model)
+    if any(w.dtype != np.float32 for w in weights):
+        raise ValueError(
+            f"{type(model).__name__} has quantized weights, which cannot be pruned: call magnitude_prune first, then "
+            "quantize_model."
+        )
     if not weights:
         return model
     magnitudes = np.concatenate([np.abs(w.data).ravel() for w in weights])

@@ -20,6 +20,7 @@ from tinytorch.kernels.quantized import activation_scale
 from tinytorch.perf.structure import held_bytes, observe, parameters_of, slots
 from tinytorch.runtime import quantized as runtime
 from tinytorch.runtime.geometry import ConvGeometry, LinearGeometry
+from tinytorch.runtime.sparse import SparseConv2d, SparseLinear
 
 __all__ = [
     "Int8Tensor",
@@ -105,16 +106,17 @@ class QuantizedLinear(Layer):
 
     `q_weight` (in, out), like the Linear's, shows the integers; `weight_scale` and `weight_zero_point` (always 0:
     symmetric) give their values back; `q_bias` is the bias or None. Inputs are rounded to int8 with a scale of their
-    own for each row, until `calibrate` fixes one scale for all.
+    own for each row, until `calibrate` fixes one scale for all. The zeros of a sparse layer stay unstored.
     """
 
-    def __init__(self, linear_layer: Linear, bits: int = 8) -> None:
+    def __init__(self, linear_layer: Linear | SparseLinear, bits: int = 8) -> None:
         self._original_bytes = held_bytes(linear_layer)
         scheme = runtime.Scheme(bits, "per_tensor", "dynamic")
         rows = np.ascontiguousarray(linear_layer.weight.data.T)
         bias = None if linear_layer.bias is None else linear_layer.bias.data.copy()
-        geometry = LinearGeometry(linear_layer.in_features, linear_layer.out_features)
-        self._layer = runtime.QuantizedLinear(geometry, runtime.QuantizedWeight.of(rows, scheme), bias, scheme)
+        geometry = LinearGeometry.from_config(linear_layer.config())
+        weight = runtime.QuantizedWeight.of(rows, scheme, isinstance(linear_layer, SparseLinear))
+        self._layer = runtime.QuantizedLinear(geometry, weight, bias, scheme)
         self.q_weight = Int8Tensor(self._layer.weight.values.T)
         self.weight_scale = float(self._layer.weight.scale[0])
         self.weight_zero_point = 0
@@ -166,13 +168,13 @@ class QuantizedLinear(Layer):
 
 
 def quantize_model(model: Any, calibration_data: Sequence[Tensor] | None = None, bits: int = 8) -> Any:
-    """Replace every Linear and Conv2d inside `model` by its quantized form, in place, and return the model.
+    """Replace every linear layer and convolution inside `model` by its quantized form, in place; return the model.
 
     `calibration_data`, inputs of the model, fixes the activation scales of the linear layers. Raises ValueError for
     bits other than 8 and 4, and NoEffectError if there is no layer to replace (quantize a lone Linear itself by
     QuantizedLinear).
     """
-    places = [slot for slot in slots(model) if isinstance(slot.get(), Linear | Conv2d)]
+    places = [slot for slot in slots(model) if isinstance(slot.get(), Linear | Conv2d | SparseLinear | SparseConv2d)]
     if not places:
         raise NoEffectError(
             f"quantize_model found no Linear or Conv2d inside {type(model).__name__}: they must be in its attributes "
@@ -183,9 +185,9 @@ def quantize_model(model: Any, calibration_data: Sequence[Tensor] | None = None,
         observe(model, sample, lambda layer, x, _: inputs.setdefault(id(layer), []).append(x))
     for slot in places:
         layer = slot.get()
-        if isinstance(layer, Conv2d):
+        if isinstance(layer, Conv2d | SparseConv2d):
             slot.put(_quantized_conv(layer, bits))
-        elif isinstance(layer, Linear):
+        elif isinstance(layer, Linear | SparseLinear):
             quantized = QuantizedLinear(layer, bits)
             if id(layer) in inputs:
                 quantized.calibrate(inputs[id(layer)])
@@ -193,10 +195,11 @@ def quantize_model(model: Any, calibration_data: Sequence[Tensor] | None = None,
     return model
 
 
-def _quantized_conv(layer: Conv2d, bits: int) -> Layer:
+def _quantized_conv(layer: Conv2d | SparseConv2d, bits: int) -> Layer:
     scheme = runtime.Scheme(bits, "per_channel", "dynamic")
     bias = None if layer.bias is None else layer.bias.data.copy()
-    weight = runtime.QuantizedWeight.of(np.ascontiguousarray(layer.weight.data), scheme)
+    is_sparse = isinstance(layer, SparseConv2d)
+    weight = runtime.QuantizedWeight.of(np.ascontiguousarray(layer.weight.data), scheme, is_sparse)
     return runtime.QuantizedConv2d(ConvGeometry.from_config(layer.config()), weight, bias, scheme)
 
 

@@ -17,6 +17,7 @@ from tinytorch.perf.compression import (
     structured_prune,
     verify_pruning_works,
 )
+from tinytorch.perf.quantization import quantize_model
 from tinytorch.perf.structure import held_bytes
 
 
@@ -44,6 +45,27 @@ def test_pruning_nothing_or_everything(share):
     magnitude_prune(model, share)
     np.testing.assert_array_equal(model.weight.data, before * (1 - share))
     assert measure_sparsity(model) == 100 * share
+
+
+def test_quantized_weights_are_not_pruned():
+    """Zeros among the integers would be reported, but a prepared layer would not compute with them."""
+    model = quantize_model(SimpleMLP())
+    with pytest.raises(ValueError, match="quantized weights, which cannot be pruned"):
+        magnitude_prune(model, 0.5)
+
+
+def test_what_is_stored_sparse_can_be_quantized():
+    """Compress, then quantize: integers where weights were kept, zeros still unstored, nearly the same outputs."""
+    model = Sequential(Conv2d(1, 16, 3), ReLU(), Flatten(), Linear(16 * 36, 10))
+    x = Tensor(np.random.default_rng(0).normal(size=(4, 1, 8, 8)))
+    dense = held_bytes(model)
+    Compressor.compress_model(model, {"magnitude_sparsity": 0.9})
+    pruned, exact = held_bytes(model), model.forward(x).data
+    quantize_model(model, bits=8)
+    assert [type(model.layers[i]).__name__ for i in (0, 3)] == ["QuantizedConv2d", "QuantizedLinear"]
+    assert measure_sparsity(model) >= 89
+    assert held_bytes(model) < pruned / 1.5 < dense / 3
+    assert np.abs(model.forward(x).data - exact).max() / np.abs(exact).max() < 0.05
 
 
 @pytest.mark.parametrize("prune", [magnitude_prune, structured_prune])
