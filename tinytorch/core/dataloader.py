@@ -35,12 +35,15 @@ class Dataset(ABC):
 class TensorDataset(Dataset):
     """Samples that are rows of tensors: sample i is (t[i] for each tensor).
 
-    Raises ValueError unless all have the same length along axis 0.
+    Raises ValueError unless all have the same length along axis 0, TypeError for what is no Tensor.
     """
 
     def __init__(self, *tensors: Tensor) -> None:
         if not tensors:
             raise ValueError("TensorDataset needs at least one tensor.")
+        if not all(isinstance(t, Tensor) for t in tensors):
+            kinds = ", ".join(type(t).__name__ for t in tensors)
+            raise TypeError(f"TensorDataset needs Tensors, but got {kinds}. Wrap arrays: Tensor(x).")
         lengths = [t.shape[0] if t.ndim else 0 for t in tensors]
         if len(set(lengths)) != 1:
             raise ValueError(

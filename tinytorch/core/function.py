@@ -105,10 +105,17 @@ class Function:
 
     @classmethod
     def run(cls, *tensors: N, **params: Any) -> N:
-        """Compute the result for `tensors` and remember how, if gradients are recorded and an input wants one."""
+        """Compute the result for `tensors` and remember how, if gradients are recorded and an input wants one.
+
+        Raises TypeError for an input that is no tensor.
+        """
         function = cls(*tensors, **params)
-        first = tensors[0]
-        result = first._wrap(function.forward(*[t._data for t in tensors]))
+        try:
+            arrays = [t._data for t in tensors]
+        except AttributeError:
+            kinds = ", ".join(type(t).__name__ for t in tensors)
+            raise TypeError(f"{cls.__name__} computes with Tensors, but got {kinds}. Wrap arrays: Tensor(x).") from None
+        result = tensors[0]._wrap(function.forward(*arrays))
         if _mode.enabled:
             needs = tuple([t.requires_grad for t in tensors])
             if True in needs:

@@ -35,7 +35,7 @@ class Linear(Leaf):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the affine map to the last axis; raise ValueError if its length is not in_features."""
-        if x._data.ndim == 0 or x._data.shape[-1] != self.in_features:
+        if x.ndim == 0 or x.shape[-1] != self.in_features:
             raise ValueError(
                 f"Linear({self.in_features}, {self.out_features}) got an input of shape {x.shape}, but its last axis "
                 f"must be {self.in_features} to multiply the weight of shape {self.weight.shape}. "

@@ -19,7 +19,8 @@ class Optimizer:
     lr: float
 
     def __init__(self, params: Iterable[Tensor]) -> None:
-        self.params = list(params)
+        # iterating over a tensor gives its rows: copies that nobody computes with
+        self.params = [params] if isinstance(params, Tensor) else list(params)
         for p in self.params:
             if not isinstance(p, Tensor):
                 raise TypeError(f"An optimizer needs Tensors, such as model.parameters(), but got {type(p).__name__}.")

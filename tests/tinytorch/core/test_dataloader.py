@@ -34,6 +34,12 @@ def test_tensor_dataset_refuses_positions_out_of_range(dataset, index):
         dataset[index]
 
 
+def test_tensor_dataset_needs_tensors():
+    """Arrays are to be wrapped."""
+    with pytest.raises(TypeError, match="needs Tensors, but got Tensor, ndarray"):
+        TensorDataset(Tensor([1.0]), np.ones(1))
+
+
 def test_tensor_dataset_needs_equal_lengths():
     """Both shapes are named."""
     with pytest.raises(ValueError, match=r"\(3, 2\).*\(4,\)"):

@@ -98,6 +98,14 @@ def test_linear_names_the_shapes_that_do_not_fit():
         Linear(0, 3)
 
 
+@pytest.mark.parametrize("layer", [Linear(3, 3), ReLU(), Softmax(), Conv2d(2, 1, 1), BatchNorm2d(2)])
+def test_arrays_are_to_be_wrapped(layer):
+    """What is no Tensor is named, with the way out."""
+    shape = (2, 3) if type(layer) in (Linear, ReLU, Softmax) else (1, 2, 3, 3)
+    with pytest.raises(TypeError, match=r"computes with Tensors, but got ndarray.*Tensor\(x\)"):
+        layer(np.ones(shape, np.float32))
+
+
 def test_dropout_scales_what_it_keeps():
     """About p of the values vanish, the rest grow by 1/(1-p), and the mean stays."""
     x = Tensor(np.ones((100, 100)))

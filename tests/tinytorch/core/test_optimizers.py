@@ -110,6 +110,15 @@ def test_without_momentum_there_is_no_state():
     plain.set_momentum_state([None])
 
 
+def test_one_tensor_is_one_parameter():
+    """A tensor without a list around it is trained itself, not its rows."""
+    w = Tensor([[1.0], [2.0]])
+    optimizer = SGD(w, lr=1.0)
+    w.grad = np.ones((2, 1), np.float32)
+    optimizer.step()
+    np.testing.assert_array_equal(w.data, [[0.0], [1.0]])
+
+
 def test_only_tensors_are_optimized():
     """Arrays are a TypeError; the base class has no step."""
     with pytest.raises(TypeError, match="ndarray"):
