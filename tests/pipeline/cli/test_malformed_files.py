@@ -105,7 +105,7 @@ FILES: dict[str, tuple[str | bytes, list[str]]] = {
         [
             "error: x.yaml:1:1561  nme",
             '    1 | ...rd word ", data: {name: digits}, model: {arch: mlp}, nme: x, optimize: [prune: {}], seeds: [0',
-            '      |                                                         ^^^ unknown key "nme"; did you mean',  # noqa: E501  a line as it is printed
+            '      |                                                         ^^^ unknown key "nme"; did you mean',
         ],
     ),
     "alias bomb": (
