@@ -88,7 +88,7 @@ class _Report:
     def add(self, findings: Iterable[Finding], origins: Origins | None = None) -> None:
         """Enter findings; `origins` says where values that are written elsewhere come from."""
         for finding in findings:
-            if finding.path in self._refused:
+            if finding.path in self._refused and not finding.at_key:
                 continue
             self._broken.update({finding.path, finding.meant or finding.path})
             at = self._mark(finding, origins or {})

@@ -15,12 +15,12 @@ from pipeline.config.schema import keys_at, node_at, step_names
 from pipeline.config.template import SWEEPABLE, Template, axis_path
 from pipeline.config.variables import malformed, uses
 from pipeline.core.experiment import JSON
-from pipeline.core.sweep import matches
+from pipeline.core.sweep import unmatched
 
 __all__ = ["DOCUMENT_RULES", "INERT", "Inert", "VALUE_RULES", "point_problems"]
 
 
-_MOST_ENUMERATED = 1_000_000  # points that are made only to be counted; takes about a second
+_MOST_COMPARED = 1_000_000  # points that are made only to be counted, times what they are compared with: seconds
 
 
 class Inert(NamedTuple):
@@ -136,13 +136,14 @@ def _variables(data: Mapping[str, JSON]) -> Iterator[Finding]:
     """Every variable is used, and is not called like a section."""
     used = {name for _, name in uses(data)}
     variables = _mapping(data.get("vars"))
+    is_misspelt = not used <= set(variables)  # a reference is, and is the likely cause of an unused variable
     for name in variables:
         if name in keys_at(()):
             yield Finding(
                 "E123", ("vars", name), f'a variable cannot be called "{name}": that is a section', at_key=True
             )
-        elif name not in used and used <= set(variables) and name.isascii() and name.isidentifier():
-            # Else a misspelt reference is the likely cause, or the name is no name and is reported as such.
+        elif name not in used and not is_misspelt and name.isascii() and name.isidentifier():
+            # What is no name is reported as such.
             message = f'nothing uses the variable "{clipped(name)}"'
             yield Finding("E123", ("vars", name), message, f'write "${{{name}}}" where its value belongs', at_key=True)
 
@@ -191,7 +192,8 @@ def _swept_whole(data: Mapping[str, JSON], swept: Mapping[Path, str]) -> Iterato
 def point_problems(template: Template, seeds: int, max_points: int) -> Iterator[Finding]:
     """Yield what is wrong with the number of points: too many, none, or excludes without effect."""
     count = template.count() * seeds
-    if template.exclude and max_points < count <= _MOST_ENUMERATED:
+    kinds = len({tuple(sorted(entry)) for entry in template.exclude})
+    if max_points < count and 0 < count * kinds <= _MOST_COMPARED:
         count = len(template.points()) * seeds
     if count > max_points:
         sizes = [f"{next(iter(factor[0]))} {len(factor)}" for factor in template.factors]
@@ -202,10 +204,11 @@ def point_problems(template: Template, seeds: int, max_points: int) -> Iterator[
         return
     if not template.points():
         yield Finding("E126", ("sweep", "exclude"), "everything is excluded; no point is left", at_key=True)
+    if not template.exclude:
+        return
     everything = Template(template.data, template.axes, template.factors, (), ()).points() if template.factors else ()
-    for index, entry in enumerate(template.exclude):
-        if not any(matches(point, entry) for point in everything):
-            yield Finding("E126", ("sweep", "exclude", index), "no point of the grid has these values")
+    for index in unmatched(everything, template.exclude):
+        yield Finding("E126", ("sweep", "exclude", index), "no point of the grid has these values")
 
 
 def _list(value: JSON) -> list[JSON]:

@@ -127,8 +127,9 @@ def resolve(template: Template, prefix: Path, point: Point, origins: dict[Path, 
     """
     data: JSON = template.data
     for axis in sorted(template.axes, key=lambda axis: len(axis.path)):
-        if axis.name in point:
-            data = replaced(data, axis.path, point[axis.name])
+        value = point.get(axis.name)
+        if value is not None or (axis.name in point and get_or_none(data, axis.path) is not None):
+            data = replaced(data, axis.path, value)  # null where there is nothing is what the file says
     variables = _variables(data)
     if prefix:
         return substitute(get_or_none(data, prefix), variables, prefix, origins)

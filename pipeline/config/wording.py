@@ -6,7 +6,7 @@ One function for each keyword the schema uses, in the table WORDINGS; a test hol
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from pipeline.config.dump import dump
@@ -64,25 +64,27 @@ def in_words(error: SchemaError, prefix: Path = ()) -> Iterator[Finding]:
 
 def _unknown_keys(error: SchemaError, path: Path) -> Iterator[Finding]:
     valid = list(error.schema["properties"])
+    empty = [name for name, value in error.instance.items() if value is None]
     for key in error.instance:
         if key in valid:
             continue
+        near = nearest_word(key, valid)
         yield Finding(
             "E111",
             (*path, key),
-            f'unknown key "{clipped(key)}"{nearest(key, valid)}',
-            _unknown_hint(key, error.instance, path) or f"keys here: {', '.join(valid)}",
+            f'unknown key "{clipped(key)}"' + (f'; did you mean "{near}"?' if near else ""),
+            _unknown_hint(key, empty, path) or f"keys here: {', '.join(valid)}",
             at_key=True,
-            meant=(*path, near) if (near := nearest_word(key, valid)) and near not in error.instance else (),
+            meant=(*path, near) if near and near not in error.instance else (),
         )
 
 
-def _unknown_hint(key: str, instance: Mapping[str, JSON], path: Path) -> str:
+def _unknown_hint(key: str, empty: Sequence[str], path: Path) -> str:
     """Return a hint for a merge key of YAML 1.1, and for a key beside an empty mapping in which it would be known."""
     if key == "<<":
         return "YAML 1.2 merges no mappings: write the keys out, or give the whole mapping as *name"
-    for name, value in instance.items():
-        if value is None and key in about((*path, name)).get("properties", ()):
+    for name in empty:
+        if key in about((*path, name)).get("properties", ()):
             return f'"{name}" is empty: indent "{key}" further to put it inside, or write {name}: {{{key}: ...}}'
     return ""
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from pipeline.core.experiment import JSON
 
-__all__ = ["Factor", "Point", "canonical", "expand", "grid_factor", "label", "matches", "short_names", "size"]
+__all__ = ["Factor", "Point", "canonical", "expand", "grid_factor", "label", "short_names", "size", "unmatched"]
 
 Point = Mapping[str, JSON]
 Factor = tuple[Point, ...]
@@ -40,11 +40,12 @@ def expand(
     """
     start = dict(base or {})
     points: list[Point] = []
+    excluded = _Lookup(exclude)
     for parts in itertools.product(*factors) if factors or not include else ():
         point = dict(start)
         for part in parts:
             point.update(part)
-        if not exclude or not any(matches(point, entry) for entry in exclude):
+        if not exclude or not excluded.found(point):
             points.append(point)
     if not include:  # the factors repeat nothing, so the product does not either
         return tuple(points)
@@ -55,9 +56,32 @@ def expand(
     return tuple(unique.values())
 
 
-def matches(point: Point, entry: Point) -> bool:
-    """Return whether a point has all the values of an entry."""
-    return all(name in point and _text(point[name]) == _text(canonical(entry[name])) for name in entry)
+def unmatched(points: Iterable[Point], entries: Sequence[Point]) -> list[int]:
+    """Return which entries (by index) no point has all the values of."""
+    lookup = _Lookup(entries)
+    seen: set[int] = set()
+    for point in points:
+        seen.update(lookup.found(point))
+    return [index for index in range(len(entries)) if index not in seen]
+
+
+class _Lookup:
+    """Entries by their axes and values, so that a point is compared once for each set of axes, not with each entry."""
+
+    def __init__(self, entries: Sequence[Point]) -> None:
+        self._by_names: dict[tuple[str, ...], dict[tuple[str, ...], list[int]]] = {}
+        for index, entry in enumerate(entries):
+            names = tuple(sorted(entry))
+            values = tuple(_text(canonical(entry[name])) for name in names)
+            self._by_names.setdefault(names, {}).setdefault(values, []).append(index)
+
+    def found(self, point: Point) -> list[int]:
+        """Return the entries (by index) all of whose values a point has."""
+        found: list[int] = []
+        for names, entries in self._by_names.items():
+            if all(name in point for name in names):
+                found += entries.get(tuple(_text(point[name]) for name in names), ())
+        return found
 
 
 def canonical(value: JSON) -> JSON:

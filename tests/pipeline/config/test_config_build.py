@@ -211,3 +211,18 @@ def test_an_experiment_survives_json() -> None:
     """What is remembered of a valid file is the whole experiment, under the path it has now."""
     experiment = build(loads(MINIMAL, "a.yaml"))
     assert experiment_from_json(json.loads(json.dumps(as_json(experiment))), "a.yaml") == experiment
+
+
+def test_a_point_that_does_not_name_an_axis_keeps_what_the_file_says() -> None:
+    """Also where the file says nothing and an argument has its default: that is no null."""
+    sweep = "sweep: {include: [{model.args.hidden: [8]}, {optimize.prune.sparsity: 0.25}]}\n"
+    first, second = built(MINIMAL + sweep).runs
+    assert (first.model.args, first.steps[0].params["sparsity"]) == ({"hidden": [8]}, 0.5)
+    assert (second.model.args, second.steps[0].params["sparsity"]) == ({}, 0.25)
+
+
+def test_null_on_an_axis_takes_a_value_of_the_file_away() -> None:
+    """As it would in the file."""
+    text = MINIMAL.replace("{arch: mlp}", "{arch: mlp, train: {grad_clip: 2.0}}")
+    runs = built(text + "sweep: {grid: {model.train.grad_clip: [1.0, null]}}\n").runs
+    assert [run.model.train.grad_clip for run in runs] == [1.0, None]

@@ -96,6 +96,13 @@ def test_a_misspelt_key_is_not_missing_as_well() -> None:
     assert places(experiment(model="{arhc: mlp}")) == ["model.arhc"]
 
 
+def test_a_misspelt_key_is_named_whatever_its_value_is() -> None:
+    """A value that cannot be read hides neither the key nor what is below it."""
+    for value in ("!tag x", ".inf", "{arch: mlp, 7: 1}"):
+        text = experiment(model=value).replace("model:", "modell:")
+        assert [problem.code for problem in problems(text) if problem.yaml_path == "modell"].count("E111") == 1
+
+
 def test_a_misspelt_key_beside_the_right_one_is_one_problem() -> None:
     """And another that is missing still is."""
     assert places(experiment("{name: digits, nme: x}")) == ["data.nme"]

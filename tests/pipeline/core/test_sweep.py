@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from pipeline.core.sweep import canonical, expand, grid_factor, label, matches, short_names, size
+from pipeline.core.sweep import canonical, expand, grid_factor, label, short_names, size, unmatched
 
 
 def test_the_last_factor_varies_fastest() -> None:
@@ -47,7 +47,7 @@ def test_equal_values_are_one_value() -> None:
         {"a": [1]},
     )
     assert canonical({"a": [2.0, 0.5]}) == {"a": [2, 0.5]}
-    assert not matches({"a": 1}, {"a": True})
+    assert unmatched([{"a": 1}], [{"a": True}, {"a": 1.0}]) == [0]
 
 
 def test_a_factor_may_set_several_axes_together() -> None:
@@ -74,3 +74,11 @@ def test_labels_are_short() -> None:
     assert label(point, shown) == "sparsity=0.5 bits=8 hidden=[8,4] arch=mlp"
     assert label(point, {"bits": "bits"}, seed=3) == "seed=3 bits=8"
     assert label({}, {}) == ""
+
+
+def test_many_exclusions_are_looked_up() -> None:
+    """Not compared with every point one by one, which would take minutes here."""
+    factors = [grid_factor("a", range(300)), grid_factor("b", range(300))]
+    exclude = [{"a": value} for value in range(299)] + [{"b": value} for value in range(299)] + [{"a": -1}]
+    assert expand(factors, exclude) == ({"a": 299, "b": 299},)
+    assert unmatched(expand(factors), exclude) == [len(exclude) - 1]
