@@ -141,14 +141,14 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _record(experiment: Experiment, results: dict[str, NodeResult], started: float) -> bytes:
-    record = {
+    head = {
         "experiment": experiment.name,
         "source": experiment.source.digest,
         "started_at": started,
         "finished_at": time.time(),
-        "nodes": [_node_json(result) for result in results.values()],
     }
-    return json.dumps(record, indent=1).encode()
+    nodes = ",\n  ".join(json.dumps(_node_json(result)) for result in results.values())  # a line each
+    return f'{json.dumps(head)[:-1]},\n "nodes": [\n  {nodes}\n ]}}\n'.encode()
 
 
 def _node_json(result: NodeResult) -> dict[str, Any]:

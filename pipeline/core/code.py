@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from pipeline.core.keys import digest_bytes, digest_value
 
-__all__ = ["ModuleFacts", "Source", "closure", "closure_digest", "module_facts"]
+__all__ = ["ImportGraph", "ModuleFacts", "Source", "closure_digest", "module_facts"]
 
 
 @dataclass(frozen=True)
@@ -44,41 +44,45 @@ class ModuleFacts:
     bound: tuple[str, ...] | None = None
 
 
-def closure(roots: Iterable[str], facts_of: Callable[[str], ModuleFacts | None]) -> dict[str, str]:
-    """Return module name -> digest for `roots` and all they import; `facts_of` gives None for what is not first-party.
+class ImportGraph:
+    """Which module leads to which; `facts_of` gives None for what is not first-party."""
 
-    A package's `__init__` runs when a submodule is imported, so every parent package is part of the closure.
-    Raises LookupError when a root is unknown: a stage whose code cannot be found must not be cached.
-    """
-    found: dict[str, str] = {}
-    seen: set[str] = set()
-    pending = list(roots)
-    for root in pending:
-        if facts_of(root) is None:
-            raise LookupError(f"no source for the module {root}")
-    while pending:
-        name = pending.pop()
-        if name in seen:
-            continue
-        seen.add(name)
-        facts = facts_of(name)
-        if facts is None:
-            pending += _offered(name, facts_of)
-            continue
-        found[name] = facts.digest
-        pending += facts.imports
-        pending += _parents(name)
-    return found
+    def __init__(self, facts_of: Callable[[str], ModuleFacts | None]) -> None:
+        self._facts_of = facts_of
+        self._edges: dict[str, frozenset[str]] = {}
 
+    def closure(self, roots: Iterable[str]) -> dict[str, str]:
+        """Return module name -> digest for `roots` and all they import.
 
-def _offered(name: str, facts_of: Callable[[str], ModuleFacts | None]) -> tuple[str, ...]:
-    """Return what has to be followed for a name that is no module: a package may import for it when it is asked."""
-    package, _, attribute = name.rpartition(".")
-    facts = facts_of(package) if package else None
-    if facts is None:
-        return ()
-    is_lazy = facts.bound is not None and attribute not in facts.bound
-    return facts.offers if is_lazy or attribute == "*" else ()
+        A package's `__init__` runs when a submodule is imported, so every parent package is part of the closure.
+        Raises LookupError when a root is unknown: a stage whose code cannot be found must not be cached.
+        """
+        found: dict[str, str] = {}
+        pending = list(roots)
+        while pending:
+            name = pending.pop()
+            if name in found:
+                continue
+            facts = self._facts_of(name)
+            if facts is None:
+                raise LookupError(f"no source for the module {name}")
+            found[name] = facts.digest
+            if name not in self._edges:
+                reached = (module for candidate in facts.imports for module in self._modules(candidate))
+                parents = (parent for parent in _parents(name) if self._facts_of(parent) is not None)
+                self._edges[name] = frozenset([*reached, *parents])
+            pending += self._edges[name]
+        return found
+
+    def _modules(self, name: str) -> Iterator[str]:
+        """Yield what is imported for a name: itself, or what its package may import when it is asked for it."""
+        if self._facts_of(name) is not None:
+            yield name
+            return
+        package, _, attribute = name.rpartition(".")
+        facts = self._facts_of(package) if package else None
+        if facts is not None and (attribute == "*" or (facts.bound is not None and attribute not in facts.bound)):
+            yield from (module for module in facts.offers if self._facts_of(module) is not None)
 
 
 def closure_digest(modules: dict[str, str]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -96,30 +96,51 @@ def canonical(value: Any) -> bytes:
     differently into the same bytes. Mappings are ordered by key. Raises TypeError for any other type, NaN included
     as a float (its bits are encoded).
     """
-    if value is None:
-        return b"n"
-    if value is True or value is False:
-        return b"t" if value else b"f"
-    if isinstance(value, int):
-        return _sized(b"i", str(value).encode())
-    if isinstance(value, float):
-        return b"d" + struct.pack(">d", value)
-    if isinstance(value, str):
-        return _sized(b"s", value.encode("utf-8", "surrogatepass"))
-    if isinstance(value, bytes):
-        return _sized(b"b", value)
-    if isinstance(value, Mapping):
-        if not all(isinstance(key, str) for key in value):
-            raise TypeError("a mapping that enters a key has string keys only")
-        items = b"".join(canonical(key) + canonical(value[key]) for key in sorted(value))
-        return _sized(b"m", items)
-    if isinstance(value, list | tuple):
-        return _sized(b"l", b"".join(canonical(item) for item in value))
+    encode = _ENCODERS.get(type(value))
+    return encode(value) if encode else _general(value)
+
+
+def _general(value: Any) -> bytes:
+    """Encode a value whose type is not one of the exact ones below."""
+    for kind in (Mapping, bool, int, float, str, bytes, list, tuple):
+        if isinstance(value, kind):
+            return _ENCODERS[dict if kind is Mapping else kind](value)
     raise TypeError(f"{type(value).__name__} cannot enter a key: {value!r}")
 
 
-def _sized(tag: bytes, body: bytes) -> bytes:
-    return tag + str(len(body)).encode() + b":" + body
+def _text(value: str) -> bytes:
+    body = value.encode("utf-8", "surrogatepass")
+    return b"s%d:%b" % (len(body), body)
+
+
+def _number(value: int) -> bytes:
+    body = b"%d" % value
+    return b"i%d:%b" % (len(body), body)
+
+
+def _items(value: Sequence[Any]) -> bytes:
+    body = b"".join(map(canonical, value))
+    return b"l%d:%b" % (len(body), body)
+
+
+def _mapping(value: Mapping[str, Any]) -> bytes:
+    if not all(isinstance(key, str) for key in value):
+        raise TypeError("a mapping that enters a key has string keys only")
+    body = b"".join([part for key in sorted(value) for part in (_text(key), canonical(value[key]))])
+    return b"m%d:%b" % (len(body), body)
+
+
+_ENCODERS: dict[type, Callable[[Any], bytes]] = {
+    type(None): lambda value: b"n",
+    bool: lambda value: b"t" if value else b"f",
+    int: _number,
+    float: lambda value: b"d" + struct.pack(">d", value),
+    str: _text,
+    bytes: lambda value: b"b%d:%b" % (len(value), value),
+    list: _items,
+    tuple: _items,
+    dict: _mapping,
+}
 
 
 def action_key(preimage: Preimage) -> str:

@@ -65,7 +65,7 @@ class Oracle:
         if record is None:
             return self._miss(key, preimage)
         if missing := self.store.missing(record):
-            return Decision(key, preimage, None, f"its stored {_listed(missing)} was deleted or cut short")
+            return Decision(key, preimage, None, f"deleted or cut short: its {_listed(missing)}")
         if self._fresh and self.stages[node.stage].measures:
             return Decision(key, preimage, None, "a fresh measurement was asked for")
         return Decision(key, preimage, record, "")
@@ -125,6 +125,8 @@ class Oracle:
                 yield "this is another machine than last time, or set up differently"
             elif change.name.startswith(_FILES):
                 yield f"data file {change.name.removeprefix(_FILES)} {_fate(change)}"
+            elif change.before is None and change.after is None:
+                yield f"{_last(change.name)} came or went, with no value"
             else:
                 yield f"{_last(change.name)} {_short(change.before)} → {_short(change.after)}"
 

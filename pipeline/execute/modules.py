@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.core import code
-from pipeline.core.code import ModuleFacts, Source, closure, closure_digest, module_facts
+from pipeline.core.code import ImportGraph, ModuleFacts, Source, closure_digest, module_facts
+from pipeline.core.errors import UserError
 from pipeline.core.keys import digest_bytes, digest_value
 from pipeline.core.plan import Node
 from pipeline.schemas import schema_path
@@ -36,9 +37,11 @@ class CodeDigests:
     def __init__(self, store: LocalStore) -> None:
         self._store = store
         self._reader = digest_bytes(Path(code.__file__).read_bytes())  # what is remembered depends on how it was found
+        self._graph = ImportGraph(self._facts)
         self._new: dict[str, object] = {}
         self._facts_of: dict[str, ModuleFacts | None] = {}
         self._stamps: dict[str, tuple[str, Stamp]] = {}
+        self._listings: dict[str, frozenset[str]] = {}
         self._in_memory: set[str] = set()
         self._modules: dict[Roots, dict[str, str]] = {}
         self._digests: dict[Roots, str] = {}
@@ -96,7 +99,7 @@ class CodeDigests:
     def _closure(self, roots: Roots) -> dict[str, str]:
         if roots not in self._modules:
             deep, alone = roots
-            found = closure(deep, self._facts)
+            found = self._graph.closure(deep)
             found |= {name: facts.digest for name in alone if (facts := self._facts(name))}
             for module in found.keys() & _SCHEMAS.keys():
                 paths = [schema_path(name) for name in _SCHEMAS[module]]
@@ -117,18 +120,21 @@ class CodeDigests:
         name = digest_value([self._reader, source.module, source.is_package, source.data])
         known = self._store.recall("code", name)
         if known is None:
-            facts = module_facts(source)
+            facts = _facts_or_complaint(source, self._stamps[source.module][0])
             self._new[name] = [facts.digest, facts.imports, facts.offers, facts.bound]
             return facts
         digest, imports, offers, bound = known
         return ModuleFacts(digest, tuple(imports), tuple(offers), None if bound is None else tuple(bound))
 
     def _read(self, module: str) -> Source | None:
-        parts = module.split(".")
-        if parts[0] not in FIRST_PARTY:
+        *above, name = module.split(".")
+        if (above or [name])[0] not in FIRST_PARTY:
             return None
-        base = os.path.join(PROJECT, *parts)
-        for path, is_package in ((os.path.join(base, "__init__.py"), True), (f"{base}.py", False)):
+        folder = os.path.join(PROJECT, *above)
+        names = self._names(folder)
+        files = [(os.path.join(folder, name, "__init__.py"), True)] if name in names else []
+        files += [(os.path.join(folder, f"{name}.py"), False)] if f"{name}.py" in names else []
+        for path, is_package in files:
             try:
                 with open(path, "rb") as file:
                     self._stamps[module] = path, _stamp(os.fstat(file.fileno()))
@@ -136,6 +142,15 @@ class CodeDigests:
             except (FileNotFoundError, NotADirectoryError):
                 continue
         return None
+
+    def _names(self, folder: str) -> frozenset[str]:
+        """Return what is in a folder; of the many names that could be modules, most are none."""
+        if folder not in self._listings:
+            try:
+                self._listings[folder] = frozenset(os.listdir(folder))
+            except (FileNotFoundError, NotADirectoryError):
+                self._listings[folder] = frozenset()
+        return self._listings[folder]
 
     def _is_as_read(self, module: str) -> bool:
         if module not in self._stamps:  # a schema: it is read with the code that uses it
@@ -147,8 +162,17 @@ class CodeDigests:
             with open(path, "rb") as file:
                 source = Source(module, file.read(), os.path.basename(path) == "__init__.py")
             return module_facts(source) == self._facts_of[module]
-        except (OSError, SyntaxError):
+        except (OSError, SyntaxError, ValueError):
             return False
+
+
+def _facts_or_complaint(source: Source, path: str) -> ModuleFacts:
+    try:
+        return module_facts(source)
+    except SyntaxError as error:
+        raise UserError(f"{path}:{error.lineno}: {error.msg}", hint="Python cannot read this file") from error
+    except ValueError as error:  # a null byte
+        raise UserError(f"{path}: {error}", hint="Python cannot read this file") from error
 
 
 def _stamp(status: os.stat_result) -> Stamp:

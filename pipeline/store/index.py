@@ -4,6 +4,7 @@ It only saves time. Every record also lies in `actions/` as JSON, from which a k
 know (a process was killed between the two) and from which a lost or damaged index is built again; `facts` are
 remembered answers (a module's syntax-tree digest by its source, a data file's digest, that a file was valid). So an
 index that cannot be written (a full disk, a read-only folder) stops nothing here: what has to be durable is the record.
+A row that was damaged is no answer.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 from urllib.parse import quote
 
 from pipeline.core.errors import EnvironmentProblem
-from pipeline.core.keys import action_key, family_key
+from pipeline.core.keys import action_key, digest_bytes, family_key
 from pipeline.store.record import Record
 
 __all__ = ["Index"]
@@ -27,12 +28,15 @@ _VERSION = 2
 _SCHEMA = """
 drop table if exists actions;
 drop table if exists facts;
-create table actions (key text primary key, topic text, family text, finished_at real, record text) without rowid;
+create table actions (
+  key text primary key, topic text, family text, finished_at real, record text, checksum text
+) without rowid;
 create index actions_by_topic on actions (topic, finished_at desc);
 create index actions_by_family on actions (family);
-create table facts (kind text, name text, value text, primary key (kind, name)) without rowid;
+create table facts (kind text, name text, value text, checksum text, primary key (kind, name)) without rowid;
 """
-_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+# The queries are always the same, so one that SQLite does not understand meets tables that are not ours any more.
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
 _UNWRITABLE = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 _PATIENCE_S = 30.0  # for other processes that write
 
@@ -54,8 +58,8 @@ class Index:
 
     def get(self, key: str) -> Record | None:
         """Return the record under this key."""
-        for (text,) in self._rows("select record from actions where key = ?", key):
-            if record := _parsed(text):
+        for text, checksum in self._rows("select record, checksum from actions where key = ?", key):
+            if checksum == _checksum(text) and (record := _parsed(text)) and record.key == key:
                 return record
         record = self._from_file(self._records / key[:2] / f"{key[2:]}.json")
         if record is None or record.key != key:
@@ -70,9 +74,11 @@ class Index:
 
     def recent(self, topic: str, before: float, limit: int = 50) -> Iterator[Record]:
         """Yield this topic's records that were finished before a time (seconds since the epoch), the newest first."""
-        query = "select record from actions where topic = ? and finished_at < ? order by finished_at desc limit ?"
-        for (text,) in self._rows(query, topic, before, limit):
-            if record := _parsed(text):
+        query = (
+            "select record, checksum from actions where topic = ? and finished_at < ? order by finished_at desc limit ?"
+        )
+        for text, checksum in self._rows(query, topic, before, limit):
+            if checksum == _checksum(text) and (record := _parsed(text)):
                 yield record
 
     def has_family(self, family: str) -> bool:
@@ -81,15 +87,17 @@ class Index:
 
     def remember(self, kind: str, facts: dict[str, Any]) -> None:
         """Keep JSON answers by name."""
-        rows = [(kind, name, json.dumps(value)) for name, value in facts.items()]
+        texts = {name: json.dumps(value) for name, value in facts.items()}
+        rows = [(kind, name, text, _checksum(kind, name, text)) for name, text in texts.items()]
         if rows:
             with contextlib.suppress(sqlite3.Error), self._db:
-                self._db.executemany("insert or replace into facts values (?, ?, ?)", rows)
+                self._db.executemany("insert or replace into facts values (?, ?, ?, ?)", rows)
 
     def recall(self, kind: str, name: str) -> Any:
         """Return the answer kept under this name, or None."""
-        for (text,) in self._rows("select value from facts where kind = ? and name = ?", kind, name):
-            with contextlib.suppress(ValueError):
+        query = "select value, checksum from facts where kind = ? and name = ?"
+        for text, checksum in self._rows(query, kind, name):
+            if checksum == _checksum(kind, name, text):
                 return json.loads(text)
         return None
 
@@ -97,7 +105,7 @@ class Index:
         """Return a query's rows; a damaged database is built again, and one that cannot be read now has no rows."""
         try:
             return self._db.execute(query, values).fetchall()
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             if not _is(error, _DAMAGED):
                 return []
         self._db.close()
@@ -108,29 +116,33 @@ class Index:
     def _insert(self, record: Record) -> None:
         family = family_key(record.preimage)
         text = json.dumps(record.to_json())
-        values = (record.key, record.preimage.topic, family, record.finished_at, text)
-        self._db.execute("insert or replace into actions values (?, ?, ?, ?, ?)", values)
+        values = (record.key, record.preimage.topic, family, record.finished_at, text, _checksum(text))
+        self._db.execute("insert or replace into actions values (?, ?, ?, ?, ?, ?)", values)
 
     def _open(self) -> sqlite3.Connection:
         """Return the database on disk; where that is impossible the one on disk to read only, or one in memory."""
-        try:
+        db: sqlite3.Connection | None = None
+        for _ in range(2):
             try:
                 return self._ready(sqlite3.connect(self._path, timeout=_PATIENCE_S, check_same_thread=False))
-            except sqlite3.DatabaseError as error:
+            except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
                 if not _is(error, _DAMAGED):
-                    raise
+                    db = self._read_only() if _is(error, _UNWRITABLE) else None
+                    break
                 self._discard()
-                return self._ready(sqlite3.connect(self._path, timeout=_PATIENCE_S, check_same_thread=False))
-        except sqlite3.OperationalError as error:
-            if _is(error, _UNWRITABLE) and self._path.exists():
-                # Nobody writes it, so it is read without the files that locking needs.
-                uri = f"file:{quote(os.fspath(self._path))}?immutable=1"
-                db = sqlite3.connect(uri, uri=True, check_same_thread=False)
-                with contextlib.suppress(sqlite3.DatabaseError):
-                    if _version(db) == _VERSION:
-                        return db
-                db.close()
-        return self._ready(sqlite3.connect(":memory:", check_same_thread=False))
+        return db or self._ready(sqlite3.connect(":memory:", check_same_thread=False))
+
+    def _read_only(self) -> sqlite3.Connection | None:
+        """Return a database that nobody can write, opened without the files that locking needs."""
+        if not self._path.exists():
+            return None
+        uri = f"file:{quote(os.fspath(self._path))}?immutable=1"
+        db = sqlite3.connect(uri, uri=True, check_same_thread=False)
+        with contextlib.suppress(sqlite3.DatabaseError):
+            if _version(db) == _VERSION:
+                return db
+        db.close()
+        return None
 
     def _ready(self, db: sqlite3.Connection) -> sqlite3.Connection:
         """Return the database with its tables, filled from the records when it is new."""
@@ -165,16 +177,21 @@ class Index:
 
     def _discard(self) -> None:
         for suffix in ("", "-wal", "-shm"):
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):
                 os.unlink(f"{self._path}{suffix}")
 
     def _from_file(self, path: Path) -> Record | None:
-        """Return a record as its file has it; one that is damaged, or that another version wrote, counts for nothing."""
+        """Return a record as its file has it; one that is damaged or that another version wrote counts for nothing."""
         try:
             record = _parsed(path.read_bytes())
         except OSError:
             return None
         return record if record and action_key(record.preimage) == record.key else None
+
+
+def _checksum(*texts: str) -> str:
+    """Return what tells a damaged row: SQLite checks its own structure, not what it holds."""
+    return digest_bytes("\0".join(map(str, texts)).encode())[:16]
 
 
 def _parsed(text: str | bytes) -> Record | None:
@@ -189,5 +206,7 @@ def _version(db: sqlite3.Connection) -> int:
     return version
 
 
-def _is(error: sqlite3.Error, codes: tuple[int, ...]) -> bool:
+def _is(error: Exception, codes: tuple[int, ...]) -> bool:
+    if isinstance(error, UnicodeDecodeError):  # of a message that quotes damaged text
+        return sqlite3.SQLITE_CORRUPT in codes
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in codes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.core.code import ModuleFacts, Source, closure, module_facts
+from pipeline.core.code import ImportGraph, ModuleFacts, Source, module_facts
 
 ORIGINAL = '''
 """A module."""
@@ -57,6 +57,46 @@ def test_relative_imports_are_resolved(is_package: bool, expected: str) -> None:
     assert expected in facts("from .c import x", is_package=is_package).imports
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import p.extra",
+        "import p.extra as e",
+        "from p import extra",
+        "from . import extra",
+        "from .extra import *",
+        "import importlib\nimportlib.import_module('p.extra')",
+        "from importlib import import_module\nimport_module('.extra', __package__)",
+        "__import__('p.extra')",
+        "command = [python, '-m', 'p.extra']",
+        "from p.lazy import Extra",
+        "from p.lazy import *",
+        "import p.lazy as l\nl.Extra",
+        "from p.star import *",
+    ],
+)
+def test_a_module_is_reached_by_whatever_means(text: str) -> None:
+    """Names written out in calls and commands, and what a package imports only when it is asked, are dependencies."""
+    texts = {
+        "p": "",
+        "p.a": text,
+        "p.extra": "Extra = 1",
+        "p.lazy": "HOME = {'Extra': 'p.extra'}\ndef __getattr__(name): ...",
+        "p.star": "__all__ = ['extra']",
+        "p.star.extra": "from p import extra",
+    }
+    known = {name: facts(content, name, is_package=name in ("p", "p.star")) for name, content in texts.items()}
+    assert "p.extra" in ImportGraph(known.get).closure(["p.a"])
+
+
+@pytest.mark.parametrize("text", ["from p.lazy import Own", "from p import lazy", "import p.lazy_not"])
+def test_a_lazy_package_is_not_followed_for_what_it_defines_itself(text: str) -> None:
+    """A version number does not bring the whole framework."""
+    texts = {"p": "", "p.a": text, "p.extra": "", "p.lazy": "Own = 1\nHOME = 'p.extra'\ndef __getattr__(n): ..."}
+    known = {name: facts(content, name, is_package=name == "p") for name, content in texts.items()}
+    assert "p.extra" not in ImportGraph(known.get).closure(["p.a"])
+
+
 def test_a_closure_follows_imports_and_parent_packages() -> None:
     """A module brings all it imports, and the packages whose __init__ runs on the way; what is not ours is left out."""
     graph = {
@@ -65,10 +105,10 @@ def test_a_closure_follows_imports_and_parent_packages() -> None:
         "p.b": ModuleFacts("2", ("p.a",)),
         "p.c": ModuleFacts("3", ()),
     }
-    assert closure(["p.a"], graph.get) == {"p": "0", "p.a": "1", "p.b": "2"}
+    assert ImportGraph(graph.get).closure(["p.a"]) == {"p": "0", "p.a": "1", "p.b": "2"}
 
 
 def test_an_unknown_root_is_an_error() -> None:
     """Code that cannot be found must not be cached as if it had none."""
     with pytest.raises(LookupError, match=r"no source for the module p\.x"):
-        closure(["p.x"], {}.get)
+        ImportGraph({}.get).closure(["p.x"])

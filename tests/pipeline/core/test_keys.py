@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.core.keys import Preimage, action_key, canonical, differences, digest_value
+from pipeline.core.keys import Preimage, action_key, canonical, differences, digest_value, family_key
 
 BASE = Preimage("optimize", 1, {"pass": "quantize", "params": {"bits": 8}}, "c0de", {"model": "aa"}, {"numpy": "2.0"})
 
@@ -83,3 +83,33 @@ def test_differences_name_the_parameter_and_both_values() -> None:
 def test_equal_preimages_have_no_differences() -> None:
     """Nothing is reported where nothing differs."""
     assert differences(BASE, BASE) == ()
+
+
+def test_a_key_does_not_change_by_accident() -> None:
+    """Whoever changes how keys are made throws away every stored result: raise FORMAT, and renew this literal."""
+    assert action_key(BASE) == "5083937431acd6184c6c8b520480cf479f1b969fe82e59e12f57da9c3cc3c482"
+
+
+def test_a_parameter_that_comes_with_no_value_is_a_difference() -> None:
+    """Absent and null are two keys, so there is a reason to give."""
+    (difference,) = differences(BASE, dataclasses.replace(BASE, params={**BASE.params, "new": None}))
+    assert (difference.name, difference.before, difference.after) == ("new", None, None)
+
+
+def test_differences_point_into_lists() -> None:
+    """Of a long list only the item that differs is named; lists of different lengths differ as a whole."""
+    before = dataclasses.replace(BASE, params={"steps": [{"bits": 8}, {"bits": 8}]})
+    (difference,) = differences(before, dataclasses.replace(BASE, params={"steps": [{"bits": 8}, {"bits": 4}]}))
+    assert dataclasses.astuple(difference) == ("params", "steps[1].bits", 8, 4)
+    (difference,) = differences(before, dataclasses.replace(BASE, params={"steps": []}))
+    assert difference.name == "steps"
+
+
+@pytest.mark.parametrize(
+    ("change", "is_same"),
+    [({"inputs": {"model": "bb"}}, True), ({"inputs": {"weights": "aa"}}, False), ({"code": "c0df"}, False)],
+    ids=["input content", "input role", "code"],
+)
+def test_a_family_differs_in_the_content_of_its_inputs_only(change: dict[str, Any], is_same: bool) -> None:
+    """So `plan` can tell what runs whatever its inputs will be."""
+    assert (family_key(dataclasses.replace(BASE, **change)) == family_key(BASE)) is is_same

@@ -17,6 +17,7 @@ from pipeline.core.stage import StageInfo
 from pipeline.execute.decide import Oracle, forecast
 from pipeline.execute.scheduler import NodeResult, execute_plan
 from pipeline.store.local import LocalStore
+from pipeline.store.objects import CorruptObject
 from pipeline.store.record import Artifact, Record
 
 STAGES = {
@@ -158,3 +159,89 @@ def test_a_new_stage_version_reruns_the_stage(store: LocalStore) -> None:
     recorder = Recorder(store)
     execute_plan(chain(), Oracle(store, stages), lambda event: None, lambda *_: recorder)
     assert recorder.ran == ["train"]
+
+
+def damage(store: LocalStore, result: NodeResult) -> Path:
+    assert result.record is not None
+    path = store.object_path(result.record.outputs["out"].digest)
+    path.chmod(0o644)
+    path.write_bytes(b"?" * path.stat().st_size)
+    return path
+
+
+def test_damage_behind_damage_is_repaired_in_one_run(store: LocalStore) -> None:
+    """An input that is made again may find its own input damaged, too."""
+    _, results = run(store, chain())
+    for node in "12":
+        damage(store, results[node])
+    ran, results = run(store, chain(benchmark="d"))
+    assert ran == ["benchmark", "train", "data", "train", "benchmark"]
+    assert all(result.record for result in results.values())
+
+
+def test_all_inputs_of_a_node_may_be_damaged(store: LocalStore) -> None:
+    """Each is made again once."""
+    first = Node("1", "data", "", {"text": "a"}, {}, ("pipeline.stages.data",))
+    second = Node("2", "train", "", {"text": "b"}, {}, ("pipeline.stages.train",))
+    inputs = {"x": Ref("1", "out"), "y": Ref("2", "out")}
+
+    def plan(text: str) -> Plan:
+        last = Node("3", "benchmark", "", {"text": text}, inputs, ("pipeline.stages.evaluate",))
+        return Plan((first, second, last), (), "3", "3")
+
+    _, results = run(store, plan("c"))
+    for node in "12":
+        damage(store, results[node])
+    _, results = run(store, plan("d"))
+    assert [result.outcome for result in results.values()] == [Outcome.RAN] * 3
+
+
+def test_what_cannot_be_repaired_fails_instead_of_going_round(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that gives back other bytes than it was given ends the branch."""
+    run(store, chain())
+    monkeypatch.setattr(store, "read", lambda digest: raise_corrupt(digest))
+    ran, results = run(store, chain(train="x"))
+    assert ran == ["train", "train"]
+    assert isinstance(results["2"].error, CorruptObject)
+
+
+def raise_corrupt(digest: str) -> bytes:
+    raise CorruptObject(digest, "its content does not match its name")
+
+
+def test_the_forecast_looks_at_all_results_not_at_the_nearest(store: LocalStore) -> None:
+    """`run` is certain: if any result, however old, agrees in all but its inputs, it is `may run`."""
+    run(store, chain(train="old", benchmark="c"))
+    for number in range(60):
+        run(store, chain(train="old", benchmark=f"other {number}"))
+    waiting = forecast(chain(data="new", train="old", benchmark="c"), Oracle(store, STAGES))
+    assert [f.status for f in waiting] == ["run", "may run", "may run"]
+
+
+def test_a_result_that_another_process_made_counts_as_cached(store: LocalStore) -> None:
+    """Of two simultaneous runs, one says that it ran the node."""
+
+    class Waiter(Recorder):
+        def run(self, *arguments: Any, **named: Any) -> tuple[Record, Outcome]:
+            return super().run(*arguments, **named)[0], Outcome.CACHED
+
+    results = execute_plan(chain(), Oracle(store, STAGES), lambda event: None, lambda *_: Waiter(store))
+    assert {result.outcome for result in results.values()} == {Outcome.CACHED}
+
+
+def test_a_reason_is_given_where_only_the_presence_of_a_parameter_differs(store: LocalStore) -> None:
+    """Absent and null are different keys, and `plan` says which parameter it is."""
+    run(store, chain())
+    (_, forecast_train, _) = forecast(chain(new=None), Oracle(store, STAGES))
+    assert (forecast_train.status, forecast_train.reason) == ("run", "new came or went, with no value")
+
+
+def test_an_edit_of_a_data_file_is_named(store: LocalStore) -> None:
+    """Not as two long lists that begin alike."""
+    node = Node("1", "data", "", {"text": "", "files": {"cat/1.png": "aa", "dog/1.png": "bb"}}, {}, ("tinytorch.data",))
+    run(store, Plan((node,), (), "1", "1"))
+    edited = dataclasses.replace(node, spec={"text": "", "files": {"cat/1.png": "cc", "ape/1.png": "bb"}})
+    (only,) = forecast(Plan((edited,), (), "1", "1"), Oracle(store, STAGES))
+    assert only.reason == ("data file ape/1.png was added; data file cat/1.png changed; data file dog/1.png is gone")

@@ -13,6 +13,7 @@ from pipeline.core.experiment import DataSpec
 from pipeline.execute import sources
 from pipeline.execute.sources import DataFiles
 from pipeline.store.local import LocalStore
+from tinytorch.errors import DataFileError
 
 LONG_AGO = time.time() - 3600
 
@@ -61,6 +62,42 @@ def test_a_change_is_noticed(tmp_path: Path, change: str, monkeypatch: pytest.Mo
     else:
         (root / "train/dog/2.png").write_bytes(b"")
     assert files.digests(data) != before
+
+
+def test_bytes_changed_behind_an_old_time_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Size and modification time can be put back, the time of the change itself cannot."""
+    monkeypatch.setattr(sources, "_SETTLED_NS", -(10**18))
+    data, files = make_folder(tmp_path / "root"), files_of(tmp_path)
+    picture = tmp_path / "root/train/cat/1.png"
+    os.utime(picture, (LONG_AGO, LONG_AGO))
+    before, status = files.digests(data), picture.stat()
+    picture.write_bytes(b"TRAIN cat")
+    os.utime(picture, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert picture.stat().st_size == status.st_size
+    assert files.digests(data) != before
+
+
+def test_a_link_to_another_folder_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`data/mnist` may point to one version today and to another tomorrow, with no file touched."""
+    monkeypatch.setattr(sources, "_SETTLED_NS", -(10**18))
+    make_folder(tmp_path / "v1")
+    make_folder(tmp_path / "v2")
+    (tmp_path / "v2/train/cat/1.png").write_bytes(b"another cat")
+    link = tmp_path / "data"
+    link.symlink_to("v1")
+    data, files = DataSpec("image_folder", str(link)), files_of(tmp_path)
+    before = files.digests(data)
+    assert files.digests(data) == before
+    link.unlink()
+    link.symlink_to("v2")
+    assert files.digests(data) != before
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """One line with the path, as for every other problem of a data file."""
+    path = tmp_path / "gone.png"
+    with pytest.raises(DataFileError, match=r"gone\.png: found no such file or directory"):
+        files_of(tmp_path)._read("name", tmp_path, [path])
 
 
 def test_a_file_that_was_just_written_is_not_remembered(tmp_path: Path) -> None:

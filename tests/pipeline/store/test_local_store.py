@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import random
+import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from pipeline.core.errors import EnvironmentProblem
 from pipeline.core.keys import Preimage, action_key, digest_bytes
+from pipeline.store import index
 from pipeline.store.local import LocalStore
 from pipeline.store.objects import CorruptObject, write_atomically
 from pipeline.store.record import Artifact, Record
@@ -84,19 +92,172 @@ def test_a_lost_index_is_rebuilt_from_the_records(store: LocalStore, damage: str
     """The JSON record beside each result is enough."""
     record = commit(store)
     store.close()
-    index = store.root / "index.sqlite3"
-    index.unlink() if damage == "delete" else index.write_bytes(b"not a database" * 100)
+    path = store.root / "index.sqlite3"
+    path.unlink() if damage == "delete" else path.write_bytes(b"not a database" * 100)
     assert LocalStore(store.root).get(KEY) == record
 
 
-def test_an_unreadable_record_is_dropped_on_rebuild(store: LocalStore) -> None:
-    """A record that cannot be read is a result that has to be computed again, not an error."""
+@pytest.mark.parametrize("text", [b"{", b"[]", b"", b'{"format": 9, "something": "newer"}', b"[" * 100_000])
+def test_an_unreadable_record_is_a_miss_and_is_left_alone(store: LocalStore, text: bytes) -> None:
+    """Damaged, or written by a newer version of this program: not ours to delete."""
     commit(store)
     store.close()
     (store.root / "index.sqlite3").unlink()
     (record_file,) = (store.root / "actions").glob("*/*.json")
-    record_file.write_bytes(b"{")
+    record_file.write_bytes(text)
     assert LocalStore(store.root).get(KEY) is None
+    assert record_file.read_bytes() == text
+
+
+def test_a_record_under_a_name_that_is_not_its_key_is_a_miss(store: LocalStore) -> None:
+    """A record carries what its key is made of, so a swapped or edited file is found out."""
+    record = commit(store)
+    store.close()
+    (store.root / "index.sqlite3").unlink()
+    (record_file,) = (store.root / "actions").glob("*/*.json")
+    record_file.write_text(record_file.read_text().replace('"version": 1', '"version": 2'))
+    assert LocalStore(store.root).get(record.key) is None
+
+
+def test_a_record_cannot_point_outside_of_the_store(store: LocalStore) -> None:
+    """A digest becomes a path, so it has to be one."""
+    commit(store)
+    store.close()
+    (store.root / "index.sqlite3").unlink()
+    (record_file,) = (store.root / "actions").glob("*/*.json")
+    record_file.write_text(record_file.read_text().replace(digest_bytes(b"result"), "../../../../etc/passwd"))
+    assert LocalStore(store.root).peek(KEY) is None
+
+
+def test_a_record_that_was_not_indexed_is_found_by_its_file(store: LocalStore) -> None:
+    """A process killed between the two, or an index rebuilt by another one meanwhile, costs nothing."""
+    record = commit(store)
+    with sqlite3.connect(store.root / "index.sqlite3") as index:
+        index.execute("delete from actions")
+    assert LocalStore(store.root).get(KEY) == record
+
+
+def test_an_interrupted_rebuild_is_taken_up_again(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What explains reruns is all there afterwards, too."""
+    commit(store)
+    store.close()
+    (store.root / "index.sqlite3").unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(index.Index, "_insert", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            LocalStore(store.root)
+    assert [record.key for record in LocalStore(store.root).recent("train", before=2.0)] == [KEY]
+
+
+def interrupt(*arguments: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_an_index_that_another_process_holds_is_left_alone(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Busy is not broken: the records answer, and the index of the others stays."""
+    record = commit(store)
+    store.close()
+    monkeypatch.setattr(index, "_PATIENCE_S", 0.01)
+    path = store.root / "index.sqlite3"
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("pragma locking_mode=exclusive")
+    holder.execute("begin exclusive")
+    before = path.stat().st_ino
+    assert LocalStore(store.root).get(KEY) == record
+    assert path.stat().st_ino == before
+
+
+def test_an_index_of_a_newer_version_is_refused(store: LocalStore) -> None:
+    """Neither version should rebuild it for the other again and again."""
+    store.close()
+    with sqlite3.connect(store.root / "index.sqlite3") as newer:
+        newer.execute("pragma user_version=99")
+    with pytest.raises(EnvironmentProblem, match="newer version"):
+        LocalStore(store.root)
+
+
+def test_an_index_of_an_older_version_is_built_again(store: LocalStore) -> None:
+    """It is only a copy of the records."""
+    record = commit(store)
+    store.close()
+    with sqlite3.connect(store.root / "index.sqlite3") as older:
+        older.executescript("drop table actions; create table actions (key text); pragma user_version=1")
+    assert list(LocalStore(store.root).recent("train", before=2.0)) == [record]
+
+
+@pytest.mark.parametrize("table", ["facts", "actions"])
+def test_a_table_that_is_gone_is_built_again(store: LocalStore, table: str) -> None:
+    """Whatever happened to the file, the records are enough."""
+    record = commit(store)
+    with sqlite3.connect(store.root / "index.sqlite3") as other:
+        other.execute(f"drop table {table}")
+    assert (store.get(KEY), store.recall("code", "a")) == (record, None)
+    store.remember("code", {"a": 1})
+    assert store.recall("code", "a") == 1
+
+
+def test_damaged_rows_are_no_answer(store: LocalStore) -> None:
+    """SQLite checks its structure, not its content; a wrong fact could hide an edit for ever."""
+    record = commit(store)
+    store.remember("code", {"a": ["digest", ["tinytorch"]]})
+    with sqlite3.connect(store.root / "index.sqlite3") as other:
+        other.execute("update facts set value = replace(value, 'tinytorch', 'tinytorct')")
+        other.execute("update actions set record = replace(record, 'train', 'trail')")
+    assert store.recall("code", "a") is None
+    assert store.get(KEY) == record
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_an_index_with_random_damage_never_gives_a_wrong_answer(store: LocalStore, seed: int) -> None:
+    """Overwritten anywhere, it says what the records say, or nothing."""
+    record = commit(store)
+    facts = {f"module {number}": ["x" * 300, number] for number in range(100)}
+    store.remember("code", facts)
+    store.close()
+    path = store.root / "index.sqlite3"
+    data, rng = bytearray(path.read_bytes()), random.Random(seed)
+    for _ in range(rng.choice([1, 30, 1000])):
+        data[rng.randrange(100 * (seed % 2), len(data))] = rng.randrange(256)
+    path.write_bytes(data[: rng.choice([len(data), len(data) // 2])])
+    again = LocalStore(store.root)
+    assert again.get(KEY) == record
+    assert all(again.recall("code", name) in (value, None) for name, value in facts.items())
+
+
+KILLED = """
+import os, signal, sys
+sys.path.insert(0, {root!r})
+from pathlib import Path
+from tests.pipeline.store import test_local_store as test
+steps = iter(range(100))
+def counted(call):
+    def step(*arguments, **named):
+        if next(steps) == {at}:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return call(*arguments, **named)
+    return step
+store = test.LocalStore(Path({store!r}))
+for name in ("fsync", "replace", "fchmod", "urandom"):
+    setattr(os, name, counted(getattr(os, name)))
+test.index.Index._insert = counted(test.index.Index._insert)
+test.commit(store)
+"""
+
+
+def test_a_commit_that_is_killed_at_any_step_is_there_or_not(tmp_path: Path) -> None:
+    """Never a part: the record is found with its artifact, or the next commit makes it; nothing is quarantined."""
+    outcomes = []
+    for at in range(10):
+        root = tmp_path / str(at)
+        code = KILLED.format(root=str(Path(__file__).parents[3]), store=str(root), at=at)
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert done.returncode in (0, -signal.SIGKILL), done.stderr
+        store = LocalStore(root)
+        outcomes.append(store.get(KEY) is not None)
+        commit(store)
+        assert store.read(digest_bytes(b"result")) == b"result"
+        assert not (root / "quarantine").exists()
+    assert outcomes == [False] * 8 + [True] * 2  # the rename of the record's file is what counts
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path: Path) -> None:
@@ -107,6 +268,75 @@ def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path: Path) -> None:
         write_atomically(target, "text is not bytes")  # type: ignore[arg-type]
     assert target.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_what_a_killed_process_left_behind_is_in_nobodys_way(tmp_path: Path) -> None:
+    """Process ids come again, in containers every time; the name of a temporary file does not."""
+    for number in range(100):
+        (tmp_path / f".writing-{os.getpid()}-{number}").touch()
+    write_atomically(tmp_path / "file", b"data")
+    assert (tmp_path / "file").read_bytes() == b"data"
+
+
+def test_an_error_before_the_file_is_there_is_not_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a disk without a free inode the message is about that."""
+    monkeypatch.setattr("builtins.open", lambda *_: raise_full())
+    with pytest.raises(OSError, match="No space left"):
+        write_atomically(tmp_path / "file", b"data")
+
+
+def raise_full() -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_damage_is_noticed_when_the_same_bytes_are_stored_again(store: LocalStore) -> None:
+    """A node that runs again repairs what it gave before."""
+    path = store.object_path(store.write(b"abc"))
+    path.chmod(0o644)
+    path.write_bytes(b"xyz")
+    store.write(b"abc")
+    assert path.read_bytes() == b"abc"
+
+
+def test_two_readers_of_one_damaged_object_both_say_so(store: LocalStore) -> None:
+    """The second one finds it gone."""
+    digest = store.write(b"abc")
+    path = store.object_path(digest)
+    path.chmod(0o644)
+    path.write_bytes(b"xyz")
+    for _ in range(2):
+        with pytest.raises(CorruptObject):
+            store.read(digest)
+    assert os.listdir(store.root / "quarantine") == [digest]
+
+
+@pytest.mark.parametrize("name", ["a b", "ünï cödé", "s#?%&=x", "q'uo\"te", ":memory:"])
+def test_a_store_may_have_any_name(tmp_path: Path, name: str) -> None:
+    """Spaces, accents and what URLs and SQL treat specially."""
+    commit(LocalStore(tmp_path / name))
+    assert LocalStore(tmp_path / name).get(KEY)
+    assert (tmp_path / name / "index.sqlite3").exists()
+
+
+def test_a_store_that_is_deleted_while_it_is_open_is_made_again(store: LocalStore) -> None:
+    """The next commit stands, for this process and for others."""
+    commit(store)
+    shutil.rmtree(store.root)
+    assert store.get(KEY) is None
+    record = commit(store)
+    assert LocalStore(store.root).get(KEY) == record
+
+
+def test_a_full_disk_stops_no_reading(small_disk: Callable[[str], Path]) -> None:
+    """What is stored is found, and what is to be stored says why it cannot be."""
+    disk = small_disk("256k")
+    record = commit(LocalStore(disk / "store"))
+    (disk / "filler").write_bytes(b"x" * (os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize))
+    store = LocalStore(disk / "store")
+    assert store.get(KEY) == record
+    store.remember("code", {"a": "x" * 100_000})
+    with pytest.raises(EnvironmentProblem, match="No space left on device"):
+        store.write(b"x" * 100_000)
 
 
 def test_the_folder_is_marked_as_a_cache_and_ignored_by_git(store: LocalStore) -> None:
