@@ -6,6 +6,7 @@ The result table goes to stdout, progress and messages to stderr. The files are 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
 import os
 import shlex
@@ -53,7 +54,12 @@ def run(args: argparse.Namespace) -> Answer:
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     progress = Progress(sys.stderr, quiet=args.quiet)
     command = _command(args)
-    result = run_experiment(_without(experiment, lacking), store, folder, progress, command=command, fresh=args.fresh)
+    wanted = _without(experiment, lacking)
+    try:
+        result = run_experiment(wanted, store, folder, progress, command=command, fresh=args.fresh)
+    finally:
+        with contextlib.suppress(OSError):  # it is not empty if anything ran
+            folder.rmdir()
     if result.failures:
         raise _failure(result, folder)
     return _answer(result, store, lacking)

@@ -128,6 +128,12 @@ def test_a_folder_that_cannot_be_written_is_found_before_anything_runs(
     assert "train" not in captured.err
 
 
+def test_a_run_that_cannot_start_leaves_no_folder(project: Project) -> None:
+    """Its dataset is missing, and nothing ran."""
+    project.run("run", "experiments/mnist.yaml", expect=2)
+    assert not (project.folder / "runs/mnist").exists()
+
+
 def test_many_failures_do_not_fill_the_screen(project: Project) -> None:
     """Ten are listed, and how many more there are; all of them are in the record."""
     project.edit(

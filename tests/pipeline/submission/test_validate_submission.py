@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -183,3 +185,14 @@ def test_a_key_without_end_is_cut(submission: dict[str, Any]) -> None:
     submission["k" * 1_000_000] = 1
     (problem,) = find_problems(submission)
     assert len(problem.yaml_path) < 200
+
+
+def test_validating_needs_neither_numpy_nor_scipy() -> None:
+    """A submission is checked in a fraction of a second, on machines that could not make one."""
+    sample = Path(__file__).parents[1] / "report" / "submission.json"
+    code = (
+        "import sys; from pipeline.cli.main import main; main(['validate', sys.argv[1]]);"
+        "print([name for name in ('numpy', 'scipy', 'rich', 'yaml') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(sample)], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [f"{sample}: valid submission, version 2", "[]"]
