@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +123,89 @@ def test_an_edited_pass_reruns_it_and_what_its_output_feeds(project: Project) ->
     assert counts["train"] == 0
     assert counts["optimize"] >= 1
     assert counts["submit"] == counts["report"] == 1
+
+
+def test_an_edited_layer_is_run_again_by_whoever_runs_models(project: Project) -> None:
+    """The stored weights stay the same, the answers may not: evaluation must not be taken from the store."""
+    file = project.folder / "tinytorch/runtime/quantized.py"
+    file.write_text(file.read_text() + "\n_EDITED = True\n")
+    expected = planned(project)
+    counts = ran(project)
+    assert counts["train"] == 0
+    assert counts["evaluate"] == 2
+    assert counts <= expected
+
+
+def test_an_edited_schema_checks_the_submission_again(project: Project) -> None:
+    """What was valid by the old schema is not taken for valid by the new one."""
+    path = project.folder / "schemas/submission.v2.schema.json"
+    schema = json.loads(path.read_text())
+    path.write_text(json.dumps({**schema, "required": [*schema["required"], "something_new"]}))
+    assert "something_new" in project.run("run", SMOKE, expect=4).stderr
+
+
+@pytest.mark.parametrize(("stage", "role"), [("submit", "submission"), ("report", "html")])
+def test_a_damaged_result_is_computed_again(project: Project, stage: str, role: str) -> None:
+    """Nothing that runs reads it, so it is found out when the files are written; the user notices nothing."""
+    record = json.loads((project.folder / "runs/smoke/run.json").read_text())
+    digest = next(node["outputs"][role] for node in record["nodes"] if node["stage"] == stage)
+    path = project.folder / ".pipeline/objects" / digest[:2] / digest[2:]
+    content = path.read_bytes()
+    path.chmod(0o644)
+    path.write_bytes(b"?" * len(content))
+    assert ran(project) == Counter({stage: 1})
+    assert path.read_bytes() == content
+
+
+def test_one_report_format_may_be_asked_for(project: Project) -> None:
+    """The others are not rendered."""
+    project.edit(SMOKE, "name: smoke", "name: smoke\noutputs: {report: [md]}")
+    assert ran(project) == Counter(submit=1, report=1)
+
+
+def test_a_run_that_is_killed_again_and_again_is_taken_up_where_it_was(finished: Project, tmp_path: Path) -> None:
+    """Nothing that was finished is computed twice, and the results are those of an undisturbed run."""
+    project = copy_project(tmp_path)
+    records = project.folder / ".pipeline/actions"
+    for enough in (0, 1, 4, 7):
+        kill_after(project, lambda enough=enough: len(list(records.glob("*/*.json"))) > enough)
+    finished_before = {path.parent.name + path.stem for path in records.glob("*/*.json")}
+    project.run("run", SMOKE)
+    nodes = json.loads((project.folder / "runs/smoke/run.json").read_text())["nodes"]
+    assert [node["label"] for node in nodes if node["outcome"] == "ran" and node["key"] in finished_before] == []
+    for part in ("weights", "predictions", "data"):
+        assert submission(project)["provenance"][part] == submission(finished)["provenance"][part]
+    assert not (project.folder / ".pipeline/quarantine").exists()
+
+
+def start(project: Project, *arguments: str) -> subprocess.Popen[str]:
+    variables = {**os.environ, "PYTHONPATH": str(project.folder)}
+    command = [sys.executable, "-m", "pipeline", *arguments]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=project.folder, env=variables, stdout=pipe, stderr=pipe, text=True)
+
+
+def kill_after(project: Project, is_enough: Callable[[], bool]) -> None:
+    process = start(project, "run", SMOKE)
+    while not is_enough():
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.002)
+            break
+    process.kill()
+    process.communicate()
+
+
+def test_two_runs_at_once_share_the_work(tmp_path: Path) -> None:
+    """Every node is executed by one of them, and both write the same results."""
+    project = copy_project(tmp_path)
+    processes = [start(project, "run", SMOKE, "--out", f"runs/{name}") for name in "ab"]
+    errors = [process.communicate()[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], errors
+    both = [json.loads((project.folder / "runs" / name / "run.json").read_text())["nodes"] for name in "ab"]
+    assert Counter(node["label"] for nodes in both for node in nodes if node["outcome"] == "ran") == Counter(
+        node["label"] for node in both[0]
+    )
+    assert [node["outputs"] for node in both[0]] == [node["outputs"] for node in both[1]]
 
 
 def test_a_deleted_intermediate_is_restored(project: Project) -> None:
