@@ -15,6 +15,7 @@ from pipeline.config.paths import Path
 from pipeline.config.scalars import ScalarError, resolve_plain
 from pipeline.config.schema import about, step_names
 from pipeline.core.experiment import JSON
+from pipeline.core.sweep import canonical
 
 __all__ = ["SchemaError", "WORDINGS", "in_words"]
 
@@ -177,7 +178,7 @@ def _wrong_count(error: SchemaError, path: Path) -> Iterator[Finding]:
 def _repeated(error: SchemaError, path: Path) -> Iterator[Finding]:
     seen: list[str] = []
     for index, item in enumerate(error.instance):
-        text = json.dumps(item, sort_keys=True)
+        text = json.dumps(canonical(item), sort_keys=True)  # 8 and 8.0 are one number
         if text in seen:
             yield Finding("E116", (*path, index), f"{found(item)} is in this list already; each entry counts once")
         seen.append(text)

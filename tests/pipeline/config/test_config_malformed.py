@@ -124,6 +124,11 @@ CASES = {
         "name: demo\nseeds: [3, 3]",
         "2:12 seeds[1] 3 is in this list already; each entry counts once",
     ),
+    "entry twice, written differently": (
+        "name: demo",
+        "name: demo\nbenchmark: {batch_sizes: [8, 8.0]}",
+        "2:30 benchmark.batch_sizes[1] 8 is in this list already; each entry counts once",
+    ),
     "impossible name": (
         "name: demo",
         "name: a/b",
