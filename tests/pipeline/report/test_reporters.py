@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import pipeline.stages.report
-from pipeline.core.code import Source, closure, module_facts
+from pipeline.core.code import ImportGraph, Source, module_facts
 from pipeline.report import REPORTERS, load_reporter
 from pipeline.submission.validate import find_problems
 
@@ -48,7 +48,7 @@ def test_the_code_of_every_stored_report_is_part_of_the_stages_code() -> None:
                 return module_facts(Source(module, path.read_bytes(), is_package))
         return None
 
-    modules = set(closure(["pipeline.stages.report"], facts))
+    modules = set(ImportGraph(facts).closure(["pipeline.stages.report"]))
     assert {REPORTERS["html"], REPORTERS["md"], "pipeline.report.page", "pipeline.report.style"} <= modules
 
 
