@@ -7,13 +7,14 @@ name is its file's without the ending: `experiment.v1`, `submission.v2`, `compet
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import EnvironmentProblem, InternalError
 
-__all__ = ["experiment_names", "read_experiment", "read_schema", "schema_names", "schema_path"]
+__all__ = ["experiment_names", "fits", "read_experiment", "read_schema", "schema_names", "schema_path"]
 
 _PACKAGE = Path(__file__).resolve().parent
 _SUFFIX = ".schema.json"
@@ -38,6 +39,11 @@ def read_schema(name: str) -> dict[str, Any]:
     """Return a schema. It is shared by all callers: do not change it."""
     schema: dict[str, Any] = json.loads(schema_path(name).read_text(encoding="utf-8"))
     return schema
+
+
+def fits(pattern: str, text: str) -> bool:
+    """Return whether a text fits a schema's pattern, whose "$" is the very end: Python's lets a line break follow."""
+    return re.search(pattern.removesuffix("$") + r"\Z" if pattern.endswith("$") else pattern, text) is not None
 
 
 def experiment_names() -> tuple[str, ...]:

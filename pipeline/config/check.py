@@ -7,8 +7,10 @@ The only place of the configuration that imports jsonschema. A sweep's values ar
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any
 
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, ValidationError, validators
 
 from pipeline.config.document import Document, Mark
 from pipeline.config.finding import Finding
@@ -30,6 +32,7 @@ from pipeline.config.wording import in_words
 from pipeline.core.errors import Problem
 from pipeline.core.experiment import JSON
 from pipeline.core.sweep import Point, canonical
+from pipeline.schemas import fits
 
 __all__ = ["check"]
 
@@ -118,14 +121,26 @@ class _Report:
 def _schema_findings(value: JSON, section: str | None = None) -> Iterator[Finding]:
     """Yield what the schema says about a document, or about one of its top-level sections."""
     prefix: Path = () if section is None else (section,)
-    node = root() if section is None else root()["properties"][section]
+    node = root()["properties"].get(section, {})
     findings: list[Finding] = []
-    for error in Draft202012Validator(root()).evolve(schema=node).iter_errors(value):
+    validator = _validator() if section is None else _validator().evolve(schema=node)
+    for error in validator.iter_errors(value):
         if isinstance(error.instance, str) and "${" in error.instance:
             continue  # a reference that leads nowhere, which the rules report
         findings += in_words(error, prefix)
     meant = {finding.meant for finding in findings}
     yield from (finding for finding in findings if finding.code != "E112" or finding.path not in meant)
+
+
+@cache
+def _validator() -> Any:
+    strict: Any = validators
+    return strict.extend(Draft202012Validator, {"pattern": _pattern})(root())
+
+
+def _pattern(validator: Any, pattern: str, instance: JSON, schema: Mapping[str, Any]) -> Iterator[ValidationError]:
+    if isinstance(instance, str) and not fits(pattern, instance):
+        yield ValidationError("")
 
 
 def _check_values(template: Template, report: _Report) -> None:

@@ -19,7 +19,7 @@ from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import ValidationError
 
 from pipeline.core.errors import Problem, SubmissionInvalid
-from pipeline.schemas import read_schema
+from pipeline.schemas import fits, read_schema
 from pipeline.submission.read import read_submission
 from pipeline.submission.rules import broken_rules
 
@@ -91,7 +91,7 @@ def find_problems(document: Mapping[str, Any], path: str = "submission") -> list
 
 @cache
 def _validator(version: int) -> Draft202012Validator:
-    bounded = cast(Any, validators).extend(Draft202012Validator, {"items": _items})
+    bounded = cast(Any, validators).extend(Draft202012Validator, {"items": _items, "pattern": _pattern})
     return cast(Draft202012Validator, bounded(read_schema(SCHEMAS[version])))
 
 
@@ -99,6 +99,11 @@ def _items(validator: Any, items: Any, instance: Any, schema: Mapping[str, Any])
     """Check the items of a list, unless there are too many: that is the problem then."""
     if not isinstance(instance, list) or len(instance) <= schema.get("maxItems", len(instance)):
         yield from cast(Any, Draft202012Validator.VALIDATORS["items"])(validator, items, instance, schema)
+
+
+def _pattern(validator: Any, pattern: str, instance: Any, schema: Mapping[str, Any]) -> Iterator[ValidationError]:
+    if isinstance(instance, str) and not fits(pattern, instance):
+        yield ValidationError("")
 
 
 def _place(error: ValidationError, key: str) -> Place:

@@ -134,6 +134,11 @@ CASES = {
         "name: a/b",
         '1:7 name "a/b" is not possible: a name has letters, digits and . _ - only, and begins with a letter or digit',
     ),
+    "name with a line break": (
+        "name: demo",
+        'name: "demo\\n"',
+        '1:7 name "demo\n" is not possible: a name has letters',
+    ),
     "infinity": ("lr: 1e-3", "lr: .inf", "7:27 model.train.lr numbers are finite here; .inf is not"),
     "duplicate key": (
         "lr: 1e-3",

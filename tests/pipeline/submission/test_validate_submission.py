@@ -25,6 +25,7 @@ TAMPERED: list[tuple[str, Any, str]] = [
     ("improvements.accuracy_delta", True, "found true, expected a number"),
     ("submission_type", "other", 'found "other", expected "capstone_benchmark"'),
     ("timestamp", "yesterday", 'found "yesterday", expected text of the form'),
+    ("timestamp", "2026-01-31T12:00:00Z\n", 'found "2026-01-31T12:00:00Z\\n", expected text of the form'),
     ("system_info", [], "found a list of 0 items, expected an object"),
     ("measurement.status", "new", 'found "new", expected one of "fresh", "reused"'),
     ("measurement.noisy", 0, "found 0, expected a boolean"),
