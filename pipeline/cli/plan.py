@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> Answer:
     plan, oracle = prepare(experiment, store)
     forecasts = forecast(plan, oracle)
     points = _points(plan)
-    layers = _layers(plan)
+    layers, left_out = _layers(plan)
     document = {
         "points": [run.label for run in experiment.runs],
         "nodes": [
@@ -41,9 +41,10 @@ def run(args: argparse.Namespace) -> Answer:
             for f in forecasts
         ],
         "layers": layers,
+        "layers_left_out": left_out,
     }
     parts = [_head(experiment, forecasts, points), _point_list(experiment), _nodes(experiment, forecasts, points)]
-    return Answer("\n\n".join(part for part in [*parts, _settings(layers)] if part), document)
+    return Answer("\n\n".join(part for part in [*parts, _settings(layers, left_out)] if part), document)
 
 
 def _points(plan: Plan) -> dict[str, list[int]]:
@@ -56,16 +57,27 @@ def _points(plan: Plan) -> dict[str, list[int]]:
     return found
 
 
-def _layers(plan: Plan) -> list[dict[str, str]]:
-    """Return what every step sets for every layer, each once."""
+def _layers(plan: Plan) -> tuple[list[dict[str, str]], int]:
+    """Return what every step sets for every layer, each once, and how many points were left out because of time.
+
+    Only points that differ in more than their training are looked at, and at most as many as the text lists.
+    """
     rows: dict[tuple[str, str, str], dict[str, str]] = {}
+    seen: set[str] = set()
+    left_out = 0
     for nodes in plan.runs:
-        ids = dict(zip((step.id for step in nodes.run.steps), nodes.steps, strict=True))
-        for step, layers in layer_settings(nodes.run):
+        run = nodes.run
+        key = repr((run.data.name, run.data.args, run.model.arch, run.model.args, run.steps))
+        if key in seen or len(seen) == _MOST_POINTS:
+            left_out += key not in seen
+            continue
+        seen.add(key)
+        ids = dict(zip((step.id for step in run.steps), nodes.steps, strict=True))
+        for step, layers in layer_settings(run):
             title = plan.node(ids[step.id]).title
             for layer, setting in layers.items():
                 rows.setdefault((title, layer, setting), {"step": title, "layer": layer, "setting": setting})
-    return list(rows.values())
+    return list(rows.values()), left_out
 
 
 def _head(experiment: Experiment, forecasts: Sequence[Forecast], points: dict[str, list[int]]) -> str:
@@ -102,13 +114,15 @@ def _nodes(experiment: Experiment, forecasts: Sequence[Forecast], points: dict[s
     return table([header[place] for place in used], [[row[place] for place in used] for row in table_rows])
 
 
-def _settings(layers: Sequence[dict[str, str]]) -> str:
+def _settings(layers: Sequence[dict[str, str]], left_out: int) -> str:
     """Return the table of layers; those that a step sets alike are one row."""
     rows: dict[tuple[str, str], list[str]] = {}
     for row in layers:
         rows.setdefault((row["step"], row["setting"]), []).append(row["layer"])
     listed = [(step, f"{', '.join(names)}: {setting}") for (step, setting), names in rows.items()]
-    return table(("step", "layers and their settings"), listed) if listed else ""
+    shown = [table(("step", "layers and their settings"), listed)] if listed else []
+    more = [f"  the settings at {_number(left_out, 'more point')} are not listed"] if left_out else []
+    return "\n".join([*shown, *more])
 
 
 def _number(count: int, noun: str) -> str:

@@ -32,6 +32,7 @@ from tinytorch.errors import DataFileError, TinyTorchError
 __all__ = ["configure", "run", "verdicts"]
 
 _NEEDS = {"html": ("jinja2", "report")}  # report format -> the package it needs, and the extra that brings it
+_RESULTS = ("submission.json", "report.html", "report.md")
 _MOST_FAILURES = 10  # that are listed; run.json has them all
 
 
@@ -62,6 +63,7 @@ def run(args: argparse.Namespace) -> Answer:
             folder.rmdir()
     if result.failures:
         raise _failure(result, folder)
+    _remove_others(folder, result.files)
     return _answer(result, store, lacking)
 
 
@@ -93,6 +95,14 @@ def _make_writable(folder: Path) -> None:
         raise EnvironmentProblem(
             f"results cannot be written to {folder}: {error.strerror}", hint="choose another folder with --out"
         ) from error
+
+
+def _remove_others(folder: Path, written: Mapping[str, Path]) -> None:
+    """Remove results of earlier runs that this one was not asked for: they would be taken for its own."""
+    for name in _RESULTS:
+        if folder / name not in written.values():
+            with contextlib.suppress(OSError):
+                (folder / name).unlink(missing_ok=True)
 
 
 def _can_render(kind: str) -> bool:

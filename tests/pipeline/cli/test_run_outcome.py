@@ -82,10 +82,13 @@ def test_goals_decide_the_exit_code_of_a_run(project: Project) -> None:
     ],
 )
 def test_what_is_asked_for_is_written(outputs: str, written: set[str], project: Project, tmp_path: Path) -> None:
-    """No more and no less; the result is shown in any case."""
+    """No more and no less, whatever an earlier run has written; the result is shown in any case."""
     file = project.folder / SMOKE
     file.write_text("".join(line for line in file.open() if not line.startswith("outputs")))
     add(project, f"outputs: {{{outputs}}}\n")
+    (tmp_path / "out").mkdir()
+    for name in ("submission.json", "report.html", "report.md"):
+        (tmp_path / "out" / name).write_text("of an earlier run")
     done = project.run("run", SMOKE, "--out", str(tmp_path / "out"))
     assert {path.name for path in (tmp_path / "out").iterdir()} == written | {"run.json"}
     assert "accuracy (test)" in done.stdout

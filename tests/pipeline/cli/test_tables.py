@@ -95,3 +95,10 @@ def test_a_long_list_of_points_is_cut(project: Project) -> None:
     shown = project.run("plan", "experiments/smoke.yaml", "--sweep", sweep).stdout
     assert "smoke: 50 points" in shown
     assert "10 more points: --json lists them" in shown
+    assert "the settings at 10 more points are not listed" in shown
+
+
+def test_points_that_differ_in_training_only_have_the_same_settings(project: Project) -> None:
+    """A network is built once for all of them, and none is left out."""
+    seeds = f"seeds=[{', '.join(map(str, range(50)))}]"
+    assert project.json("plan", "experiments/smoke.yaml", "--set", seeds)["layers_left_out"] == 0
