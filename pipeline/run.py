@@ -85,7 +85,7 @@ def run_experiment(
             again = execute_plan(plan, prepare(experiment, store)[1], emit)
             results = {name: results[name] if end.outcome is Outcome.CACHED else end for name, end in again.items()}
     files = _publish(contents, folder)
-    _write(folder / "run.json", _record(experiment, results, started))
+    _write(folder / "run.json", _record(experiment, results, started), durable=False)  # the next run writes it again
     return RunResult(plan, results, submission, files)
 
 
@@ -130,9 +130,9 @@ def _publish(contents: Mapping[str, tuple[str, bytes]], folder: Path) -> dict[st
     return files
 
 
-def _write(path: Path, data: bytes) -> None:
+def _write(path: Path, data: bytes, *, durable: bool = True) -> None:
     try:
-        write_atomically(path, data)
+        write_atomically(path, data, durable=durable)
     except OSError as error:
         raise EnvironmentProblem(
             f"{path} cannot be written: {error.strerror or error}",

@@ -28,13 +28,19 @@ __all__ = ["CodeDigests", "Environment", "library_version", "numeric_environment
 # The distribution that brings a module, where the two are not called the same.
 _DISTRIBUTIONS = {"PIL": "pillow", "yaml": "pyyaml"}
 
-# Variables by which OpenBLAS, MKL and NumPy choose other kernels, whose rounding differs.
+# Variables by which OpenBLAS, BLIS, MKL, NVPL and NumPy choose other kernels or block sizes, whose rounding differs.
 _VARIABLES = (
+    "BLIS_ARCH_TYPE",
+    "BLIS_MODEL_TYPE",
     "MKL_CBWR",
+    "MKL_DEBUG_CPU_TYPE",
     "MKL_ENABLE_INSTRUCTIONS",
     "NPY_DISABLE_CPU_FEATURES",
     "NPY_ENABLE_CPU_FEATURES",
+    "NVPL_BLAS_DEBUG_CPU_TYPE",
+    "OPENBLAS_BLOCK_FACTOR",
     "OPENBLAS_CORETYPE",
+    "OPENBLAS_L2_SIZE",
 )
 
 

@@ -70,10 +70,13 @@ class Objects:
         return True
 
 
-def write_atomically(path: Path, data: bytes, *, tmp: Path | None = None, mode: int = 0o644) -> None:
+def write_atomically(
+    path: Path, data: bytes, *, tmp: Path | None = None, mode: int = 0o644, durable: bool = True
+) -> None:
     """Write a file so that a reader, or a crash, sees the old content or the new, never a part.
 
-    The temporary file lies in `tmp` (same file system) or beside the target; it is flushed to disk before the rename.
+    The temporary file lies in `tmp` (same file system) or beside the target. It is flushed to disk before the rename,
+    unless a power cut may cost this file (`durable` false): that takes longer than all of a run with nothing to do.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = tmp or path.parent
@@ -85,7 +88,8 @@ def write_atomically(path: Path, data: bytes, *, tmp: Path | None = None, mode: 
             file.write(data)
             file.flush()
             os.fchmod(file.fileno(), mode)
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         os.replace(name, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
