@@ -54,9 +54,10 @@ class Arm:
 class Recording:
     """Everything one process saw. Arrays are indexed [row, arm]; a row is one sample of each arm, close in time.
 
-    `order[row]` lists the arms as they ran. `wall_ns` and `cpu_ns` are of a whole sample of `loops` calls, of which
-    `empty_ns` was the loop itself. `cold_ns` is the process's very first call, of arm number `first`. `tail_ns` are
-    single calls, of each arm; `answers` the last output of each arm to some queries by number, for checking.
+    `order[row]` lists the arms as they ran, `copy[row]` is the number of the copies that did. `wall_ns` and `cpu_ns`
+    are of a whole sample of `loops` calls, of which `empty_ns` was the loop itself. `cold_ns` is the process's very
+    first call, of arm number `first`. `tail_ns` are single calls, of each arm; `answers` the last output of each arm
+    to some queries by number, for checking.
     """
 
     arms: tuple[str, ...]
@@ -68,6 +69,7 @@ class Recording:
     first: int
     cold_ns: int
     order: NDArray[np.int8]
+    copy: NDArray[np.int8]
     wall_ns: NDArray[np.int64]
     cpu_ns: NDArray[np.int64]
     tail_ns: tuple[NDArray[np.int64], ...]
@@ -115,6 +117,7 @@ def record(
         first=first,
         cold_ns=cold,
         order=np.array([row.order for row in rows], dtype=np.int8),
+        copy=np.array([row.copy for row in rows], dtype=np.int8),
         wall_ns=wall,
         cpu_ns=np.array([row.cpu_ns for row in rows], dtype=np.int64),
         tail_ns=tuple(np.ascontiguousarray(row) for row in tail),
@@ -129,9 +132,10 @@ def undisturbed(wall: NDArray[np.int64], cpu: NDArray[np.int64]) -> NDArray[np.b
 
 
 class _Row(NamedTuple):
-    """One sample of each arm: the order they ran in, wall and CPU time by arm."""
+    """One sample of each arm: the order they ran in, the number of their copies, wall and CPU time by arm."""
 
     order: tuple[int, ...]
+    copy: int
     wall_ns: tuple[int, ...]
     cpu_ns: tuple[int, ...]
 
@@ -257,7 +261,7 @@ class _Session:
                 self._calls[arm](settling)  # untimed: a sample must not pay for what the arm before it evicted
             self._length_ns[arm], cpu[arm], answer = _sample(self._calls[arm], chunk)
             self.answers[arm][last] = np.array(answer)  # a copy: the arm may use its buffer again
-        return _Row(tuple(order), tuple(self._length_ns), tuple(cpu))
+        return _Row(tuple(order), self._copy, tuple(self._length_ns), tuple(cpu))
 
     def _next_copy(self) -> None:
         self._copy = (self._copy + 1) % len(self._copies)

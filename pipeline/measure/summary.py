@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,9 +46,13 @@ class Question:
 def speedup_and_control(question: Question, processes: Sequence[Process]) -> tuple[Ratio, Ratio]:
     """Return baseline over optimized, and baseline over its own second copy, for which the former leaves room."""
     timed = [_Timed.of(question, process) for process in processes]
-    pairs = ([t.paired(other) for t in timed] for other in (_OPTIMIZED, _CONTROL))
-    speedup, control = (ratio([a for a, _ in arms], [b for _, b in arms], question.seed) for arms in pairs)
+    speedup, control = (_ratio([t.paired(other) for t in timed], question.seed) for other in (_OPTIMIZED, _CONTROL))
     return speedup.widened_by(control), control
+
+
+def _ratio(processes: Sequence[_Pairs], seed: int) -> Ratio:
+    baseline, other, copies = zip(*processes, strict=True)
+    return ratio(baseline, other, seed, copies)
 
 
 def unsettled(control: Ratio, threshold: float) -> bool:
@@ -90,11 +94,12 @@ def comparison(
 
 
 def raw_arrays(index: int, question: Question, processes: Sequence[Process]) -> dict[str, NDArray[Any]]:
-    """Return every sample of comparison number `index` by name, "INDEX.ARM.PROCESS.what" and "INDEX.order.PROCESS"."""
+    """Return every sample of comparison number `index` by name, "INDEX.ARM.PROCESS.what", "INDEX.order.PROCESS", …"""
     arrays: dict[str, NDArray[Any]] = {}
     for number, process in enumerate(processes):
         timed = _Timed.of(question, process)
-        arrays[f"{index}.order.{number}"] = np.array(process["order"], dtype=np.int8)
+        for name in ("order", "copy"):
+            arrays[f"{index}.{name}.{number}"] = np.array(process[name], dtype=np.int8)
         for column, arm in enumerate(ARMS):
             name = f"{index}.{arm}.{number}"
             arrays[f"{name}.wall_ns"] = np.array(process["wall_ns"], dtype=np.int64)[:, column]
@@ -117,14 +122,23 @@ def measured_under(processes: Sequence[Process], busy: Sequence[float | None]) -
     }
 
 
+class _Pairs(NamedTuple):
+    """Times of two arms by row, and the number of the copies that were timed."""
+
+    baseline_ns: Floats
+    other_ns: Floats
+    copy: NDArray[np.int64]
+
+
 @dataclass(frozen=True)
 class _Timed:
-    """One process as arrays: ns per call (rows, arms), which samples ran undisturbed, and single calls by arm.
+    """One process as arrays: ns per call (rows, arms), the copy, which samples ran undisturbed, single calls by arm.
 
     The first call of the process, `cold_ns`, was of the stored model of arm `cold_arm`.
     """
 
     per_call_ns: Floats
+    copy: NDArray[np.int64]
     kept: NDArray[np.bool_]
     tail_ns: tuple[Floats, ...]
     cold_arm: int
@@ -138,7 +152,8 @@ class _Timed:
             kept = np.ones_like(kept)
         per_call = np.maximum(wall - process["empty_ns"], 1) / process["loops"]
         tail = tuple(np.array(single, dtype=np.float64) for single in process["tail_ns"])
-        return cls(per_call, kept, tail, ARMS.index(process["first"]), process["cold_ns"])
+        copy = np.array(process["copy"], dtype=np.int64)
+        return cls(per_call, copy, kept, tail, ARMS.index(process["first"]), process["cold_ns"])
 
     def pair_kept(self, other: int) -> NDArray[np.bool_]:
         """Tell the rows in which the baseline and the other arm both ran undisturbed."""
@@ -151,10 +166,10 @@ class _Timed:
         fewest = min(_FEWEST_PAIRS, len(self.kept) // 2)
         return any(np.count_nonzero(self.pair_kept(other)) < fewest for other in (_OPTIMIZED, _CONTROL))
 
-    def paired(self, other: int) -> tuple[Floats, Floats]:
+    def paired(self, other: int) -> _Pairs:
         """Return the baseline's and the other arm's times by row: the undisturbed ones, or all if they are too few."""
         rows = np.ones(len(self.kept), dtype=np.bool_) if self.is_disturbed else self.pair_kept(other)
-        return self.per_call_ns[rows, _BASELINE], self.per_call_ns[rows, other]
+        return _Pairs(self.per_call_ns[rows, _BASELINE], self.per_call_ns[rows, other], self.copy[rows])
 
     def service(self, arm: int) -> Floats:
         """Return an arm's undisturbed times, or all if they are too few."""
@@ -278,4 +293,4 @@ def _those(*remarks: tuple[bool, str]) -> list[str]:
 
 def _pair_counts(timed: Sequence[_Timed]) -> tuple[int, int]:
     """Return how many pairs of baseline and optimized were timed, and how many of them are used."""
-    return sum(len(t.kept) for t in timed), sum(len(t.paired(_OPTIMIZED)[0]) for t in timed)
+    return sum(len(t.kept) for t in timed), sum(len(t.paired(_OPTIMIZED).copy) for t in timed)

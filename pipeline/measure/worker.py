@@ -104,6 +104,7 @@ def _recording_json(recording: Recording) -> Result:
         "first": recording.arms[recording.first],
         "cold_ns": recording.cold_ns,
         "order": recording.order.tolist(),
+        "copy": recording.copy.tolist(),
         "wall_ns": recording.wall_ns.tolist(),
         "cpu_ns": recording.cpu_ns.tolist(),
         "tail_ns": [tail.tolist() for tail in recording.tail_ns],

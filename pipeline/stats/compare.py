@@ -1,7 +1,9 @@
 """Compare two arms timed in pairs: the ratio of their times, its interval, and what may be said of it.
 
 The process is the unit of replication, because identical code differs between processes by about 1 % (memory layout):
-the estimate is the median over processes of each process's median of paired log ratios.
+the estimate is the median over processes. Within one, pairs may come from several copies of each arm, which differ by
+about 4 % and stay so: a process's estimate is the mean over copies of the median of their paired log ratios. (Measured
+on identical arms with 32 copies: its spread between processes is 0.75 of that of the median of all pairs.)
 """
 
 from __future__ import annotations
@@ -15,14 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from pipeline.stats.interval import hierarchical_median_interval, t_interval
+from pipeline.stats.interval import hierarchical_interval, location, t_interval
 
 __all__ = ["Ratio", "VERDICTS", "claim_p_value", "holm", "ratio", "verdict"]
 
 Floats = NDArray[np.float64]
+Labels = NDArray[np.int64]
 
 VERDICTS = ("faster", "slower", "equivalent", "inconclusive")
-_METHOD = "median of paired log ratios by process; hull of t over processes and hierarchical block bootstrap"
+_METHOD = (
+    "median of paired log ratios by copy, mean over copies, median over processes; "
+    "hull of t over processes and hierarchical bootstrap"
+)
 
 
 @dataclass(frozen=True)
@@ -67,22 +73,30 @@ class Ratio:
         }
 
 
-def ratio(baseline: Sequence[Floats], candidate: Sequence[Floats], seed: int, confidence: float = 0.95) -> Ratio:
+def ratio(
+    baseline: Sequence[Floats],
+    candidate: Sequence[Floats],
+    seed: int,
+    copies: Sequence[Labels] | None = None,
+    confidence: float = 0.95,
+) -> Ratio:
     """Estimate baseline time over candidate time from paired samples, one array (pairs,) per process, in order.
 
-    The interval is the hull of the t interval over processes and the hierarchical block bootstrap, so that either
-    source of variation can veto a claim. Raises ValueError for fewer than two processes, unpaired or
-    non-positive samples.
+    `copies` numbers for each pair the copies that were timed; None if there was one of each. The interval is the hull
+    of the t interval over processes and the hierarchical bootstrap, so that either source of variation can veto a
+    claim. Raises ValueError for fewer than two processes, unpaired or non-positive samples.
     """
     if len(baseline) != len(candidate) or len(baseline) < 2:
         raise ValueError(f"need the same two or more processes for both arms, not {len(baseline)} and {len(candidate)}")
     logs = [_log_ratios(a, b) for a, b in zip(baseline, candidate, strict=True)]
-    medians = np.array([float(np.median(values)) for values in logs])
-    estimate = float(np.median(medians))
-    student = t_interval(medians, confidence)
-    resampled = hierarchical_median_interval(logs, seed, confidence)
+    labels = copies if copies is not None else [np.zeros(len(values), np.int64) for values in logs]
+    groups = [[values[label == copy] for copy in np.unique(label)] for values, label in zip(logs, labels, strict=True)]
+    locations = np.array([location(group) for group in groups])
+    estimate = float(np.median(locations))
+    student = t_interval(locations, confidence)
+    resampled = hierarchical_interval(groups, seed, confidence)
     low, high = min(estimate, student[0], resampled[0]), max(estimate, student[1], resampled[1])
-    return Ratio(math.exp(estimate), (math.exp(low), math.exp(high)), confidence, tuple(np.exp(medians).tolist()))
+    return Ratio(math.exp(estimate), (math.exp(low), math.exp(high)), confidence, tuple(np.exp(locations).tolist()))
 
 
 def verdict(interval: tuple[float, float], threshold: float) -> str:

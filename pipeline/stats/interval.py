@@ -1,5 +1,5 @@
-"""Intervals of a location from samples: of a median by order statistics, of a mean by Student's t, of a median by
-block bootstrap. Pure functions; randomness comes from a seed.
+"""Intervals of a location from samples: of a median by order statistics, of a mean by Student's t, of a location of
+grouped samples by bootstrap. Pure functions; randomness comes from a seed.
 """
 
 from __future__ import annotations
@@ -10,9 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-__all__ = ["bootstrap_medians", "hierarchical_median_interval", "median_interval", "t_interval"]
+__all__ = [
+    "bootstrap_locations",
+    "bootstrap_medians",
+    "hierarchical_interval",
+    "location",
+    "median_interval",
+    "t_interval",
+]
 
 Floats = NDArray[np.float64]
+
+_MANY = 6  # groups: fewer are too few to resample
 
 
 def median_interval(samples: Floats, confidence: float = 0.95) -> tuple[float, float] | None:
@@ -56,22 +65,38 @@ def bootstrap_medians(samples: Floats, repetitions: int, rng: np.random.Generato
     return medians
 
 
-def hierarchical_median_interval(
-    groups: Sequence[Floats], seed: int, confidence: float = 0.95, repetitions: int = 2000
-) -> tuple[float, float]:
-    """Return the bootstrap percentile interval of the median over groups of each group's median.
+def location(groups: Sequence[Floats]) -> float:
+    """Return the mean over groups of each group's median: outliers within a group do not count, every group does."""
+    return float(np.mean([np.median(group) for group in groups]))
 
-    `groups` are the samples of each process in the order of their measurement. Processes are resampled first, then
-    blocks within each, so that both sources of variation count. Deterministic under `seed`.
-    Raises ValueError if there is no group or an empty one.
+
+def bootstrap_locations(groups: Sequence[Floats], repetitions: int, rng: np.random.Generator) -> Floats:
+    """Return resampled locations (repetitions,): of whole groups, or of blocks within each if groups are few."""
+    if len(groups) >= _MANY:
+        medians = np.array([np.median(group) for group in groups])
+        drawn: Floats = medians[rng.integers(0, len(medians), (repetitions, len(medians)))]
+    else:
+        drawn = np.stack([bootstrap_medians(group, repetitions, rng) for group in groups], axis=1)
+    found: Floats = drawn.mean(axis=1)
+    return found
+
+
+def hierarchical_interval(
+    processes: Sequence[Sequence[Floats]], seed: int, confidence: float = 0.95, repetitions: int = 2000
+) -> tuple[float, float]:
+    """Return the bootstrap percentile interval of the median over processes of each process's `location`.
+
+    A process is a list of groups of samples, each in the order of their measurement. Processes are resampled first,
+    then what is in them, so that both sources of variation count. Deterministic under `seed`.
+    Raises ValueError if there is no process, one without groups, or an empty group.
     """
-    if not groups or any(not len(group) for group in groups):
+    if not processes or any(not groups or any(not len(group) for group in groups) for groups in processes):
         raise ValueError("every group needs samples")
     rng = np.random.default_rng(seed)
-    inner = 200  # resampled medians per process, drawn again for each repetition: enough for a 95 % percentile
-    pool = np.stack([bootstrap_medians(group, inner, rng) for group in groups])
-    shape = (repetitions, len(groups))
-    drawn = pool[rng.integers(0, len(groups), shape), rng.integers(0, inner, shape)]
+    inner = 200  # resampled locations per process, drawn again for each repetition: enough for a 95 % percentile
+    pool = np.stack([bootstrap_locations(groups, inner, rng) for groups in processes])
+    shape = (repetitions, len(processes))
+    drawn = pool[rng.integers(0, len(processes), shape), rng.integers(0, inner, shape)]
     tail = (1.0 - confidence) / 2
     low, high = np.quantile(np.median(drawn, axis=1), [tail, 1.0 - tail])
     return float(low), float(high)

@@ -74,6 +74,9 @@ def test_copies_take_turns():
     found = record(timed, QUERIES, CLOCK, PHASES, seed=0, loops=5)
     assert found.copies == 4
     assert {(arm, copy) for arm, copy, _ in seen} == set(itertools.product(range(3), range(4)))
+    cycles = found.copy.reshape(-1, 6)
+    assert np.array_equal(cycles[:, 0], (1 + np.arange(len(cycles))) % 4)
+    assert (cycles == cycles[:, :1]).all()
 
 
 def test_loops_are_calibrated_on_the_fastest_arm_and_shared():

@@ -47,7 +47,7 @@ def process(number, control=1.0, spread=0.0):
     samples = wall.astype(int).tolist()
     cold = {"first": "baseline", "cold_ns": 1}
     shared = {"loops": 3, "empty_ns": 300, "is_cpu_time_fine": True, "tail_ns": [[1], [1], [1]], **cold}
-    return {**shared, "wall_ns": samples, "cpu_ns": samples}
+    return {**shared, "wall_ns": samples, "cpu_ns": samples, "copy": [0] * 60}
 
 
 ASKED = dataclasses.replace(QUESTION, processes=4, target_ci=0.01, budget_s=10.0)

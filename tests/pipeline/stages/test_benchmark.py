@@ -40,7 +40,7 @@ def test_a_model_against_itself():
     assert comparison["verdict"] in {"equivalent", "inconclusive", "noisy"}
     assert comparison["processes"] == 2
     assert {"cpu", "python", "numpy", "blas"} <= record["machine"].keys()
-    assert len(found["samples"]) == 2 * (1 + 3 * 4)
+    assert len(found["samples"]) == 2 * (2 + 3 * 4)
     assert {array.dtype.name for array in found["samples"].values()} == {"int64", "int8", "uint8"}
 
 

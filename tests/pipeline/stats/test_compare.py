@@ -30,6 +30,17 @@ def test_estimate_is_the_median_over_processes_of_medians_of_paired_log_ratios()
     assert found.interval[0] <= found.estimate <= found.interval[1]
 
 
+def test_copies_weigh_the_same_within_a_process():
+    """With copies numbered the estimate of a process is the mean over copies of their medians."""
+    baseline, candidate = experiment(np.random.default_rng(6), 1.1, pairs=50)
+    copies = [np.minimum(np.arange(50) // 4, 7)] * 6  # the last has more pairs than the others
+    found = ratio(baseline, candidate, seed=0, copies=copies)
+    logs = [np.log(a / b) for a, b in zip(baseline, candidate, strict=True)]
+    each = [np.exp(np.mean([np.median(log[copies[0] == copy]) for copy in range(8)])) for log in logs]
+    assert found.per_process == pytest.approx(tuple(each))
+    assert found.estimate == pytest.approx(np.exp(np.median(np.log(each))))
+
+
 def test_interval_is_at_least_the_t_interval_over_processes():
     """The hull never is narrower than Student's interval of the processes' log ratios."""
     baseline, candidate = experiment(np.random.default_rng(1), 1.0)
