@@ -136,6 +136,14 @@ def test_an_edited_layer_is_run_again_by_whoever_runs_models(project: Project) -
     assert counts <= expected
 
 
+def test_a_new_line_in_a_table_reruns_nothing_that_was_trained_or_timed(project: Project) -> None:
+    """Adding a model, a dataset or a stage is what a user does; it costs nobody a night."""
+    project.edit("tinytorch/models/__init__.py", '"mlp": "', '"mlp2": "tinytorch.models.mlp",\n    "mlp": "')
+    project.edit("tinytorch/data/__init__.py", '"digits": "', '"digits2": "tinytorch.data.digits",\n    "digits": "')
+    project.edit("pipeline/stages/__init__.py", "apply one optimization step", "apply one step")
+    assert ran(project) == Counter()
+
+
 def test_an_edited_schema_checks_the_submission_again(project: Project) -> None:
     """What was valid by the old schema is not taken for valid by the new one."""
     path = project.folder / "schemas/submission.v2.schema.json"

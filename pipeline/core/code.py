@@ -5,7 +5,8 @@ a comment's edit never costs anything. Imports are followed wherever they stand 
 `if TYPE_CHECKING:`; so are module names written out in `import_module("…")` and after `"-m"` in a command, and what a
 package imports only when a name is asked of it (a module-level `__getattr__`): then everything that it may import.
 Modules that a table names by a string (passes, models, datasets) are followed only for the entry that a node uses: its
-name is one of the node's code roots. Pure: the caller supplies the sources.
+name is one of the node's code roots, and the table itself does not count, so that a new line costs nothing. Pure: the
+caller supplies the sources.
 """
 
 from __future__ import annotations
@@ -98,6 +99,7 @@ def module_facts(source: Source) -> ModuleFacts:
     is_lazy = "__getattr__" in bound
     offers = tuple(sorted(set(_offers(tree, source.module, is_lazy)))) if is_lazy or source.is_package else ()
     _strip_docstrings(tree)
+    tree.body = [node for node in tree.body if not _is_table(node, source.module.partition(".")[0])]
     return ModuleFacts(digest_bytes(ast.dump(tree).encode()), imports, offers, bound if is_lazy else None)
 
 
@@ -191,6 +193,16 @@ def _absolute(name: str, level: int, source: Source) -> str:
     parts = source.module.split(".")
     keep = len(parts) - level + (1 if source.is_package else 0)
     return ".".join([*parts[:keep], *([name] if name else [])])
+
+
+def _is_table(node: ast.stmt, package: str) -> bool:
+    """Tell whether a statement assigns a dict from names to modules of this package, all written out."""
+    if not isinstance(node, ast.Assign | ast.AnnAssign) or not isinstance(node.value, ast.Dict):
+        return False
+    texts = list(_strings(node.value.values))
+    return len(texts) == len(node.value.keys) > 0 and all(
+        text.startswith(f"{package}.") and all(word.isidentifier() for word in text.split(".")) for text in texts
+    )
 
 
 def _strip_docstrings(tree: ast.AST) -> None:

@@ -33,8 +33,8 @@ class Node:
 
     `id` is its plan id, `title` what a person reads, `code_roots` the modules whose code it runs with all they import,
     `writers` those that turn its outputs into bytes (each by itself: what it could write besides does not matter).
-    `outputs` are the roles that it gives, of those its stage declares. `local` is handed to the stage beside the spec
-    but is part of no id and no key: where a dataset lies on this machine.
+    `outputs` maps the roles that it gives, of those its stage declares, to codecs. `local` is handed to the stage
+    beside the spec but is part of no id and no key: where a dataset lies on this machine.
     """
 
     id: str
@@ -44,7 +44,7 @@ class Node:
     inputs: Mapping[str, Ref]
     code_roots: tuple[str, ...]
     local: Mapping[str, Any] = field(default_factory=dict)
-    outputs: tuple[str, ...] = ()
+    outputs: Mapping[str, str] = field(default_factory=dict)
     writers: tuple[str, ...] = ()
 
     @property
@@ -135,11 +135,10 @@ class _Draft:
         wiring = {role: [ref.node, ref.role] for role, ref in inputs.items()}
         node_id = digest_value([stage, info.version, spec, wiring])
         if node_id not in self.nodes:
-            roles = tuple(info.outputs) if outputs is None else outputs
-            modules = (module for role in roles for module in self.catalog.codec_modules(info.outputs[role]))
-            writers = tuple(sorted(set(modules)))
-            roots = (info.module, *code)
-            self.nodes[node_id] = Node(node_id, stage, title, spec, inputs, roots, local or {}, roles, writers)
+            codecs = {role: info.outputs[role] for role in (info.outputs if outputs is None else outputs)}
+            modules = {module for codec in codecs.values() for module in self.catalog.codec_modules(codec)}
+            roots, writers = (info.module, *code), tuple(sorted(modules))
+            self.nodes[node_id] = Node(node_id, stage, title, spec, inputs, roots, local or {}, codecs, writers)
         return node_id
 
 

@@ -90,7 +90,8 @@ class InlineExecutor:
         return CODECS[artifact.codec].decode(self._store.read(artifact.digest))
 
     def _encode(self, node: Node, values: Mapping[str, Any]) -> dict[str, Artifact]:
-        codecs = self._stages[node.stage].outputs
-        if values.keys() != set(node.outputs):
+        if values.keys() != node.outputs.keys():
             raise TypeError(f"{node.label} declares the outputs {sorted(node.outputs)} and gave {sorted(values)}")
-        return {role: self._store.put(CODECS[codecs[role]].encode(values[role]), codecs[role]) for role in node.outputs}
+        return {
+            role: self._store.put(CODECS[codec].encode(values[role]), codec) for role, codec in node.outputs.items()
+        }

@@ -27,7 +27,11 @@ PROJECT = Path(__file__).resolve().parents[2]
 # Schemas that a module reads: as much a part of it as its own lines.
 _SCHEMAS = {"pipeline.submission.validate": ("submission.v1", "submission.v2")}
 
-Roots = tuple[tuple[str, ...], tuple[str, ...]]  # a node's code_roots and writers
+# The table of stages is imported with every stage, and counts by the line in use: of it, what a node gives.
+_STAGES = "pipeline.stages"
+
+# A node's code_roots, its writers, and its outputs with their codecs.
+Roots = tuple[tuple[str, ...], tuple[str, ...], tuple[tuple[str, str], ...]]
 Stamp = tuple[int, int, int]
 
 
@@ -36,7 +40,8 @@ class CodeDigests:
 
     def __init__(self, store: LocalStore) -> None:
         self._store = store
-        self._reader = digest_bytes(Path(code.__file__).read_bytes())  # what is remembered depends on how it was found
+        # What is remembered depends on how it was found: by which program, in which version of Python.
+        self._reader = digest_value([Path(code.__file__).read_bytes(), *sys.version_info[:2]])
         self._graph = ImportGraph(self._facts)
         self._new: dict[str, object] = {}
         self._facts_of: dict[str, ModuleFacts | None] = {}
@@ -49,15 +54,15 @@ class CodeDigests:
 
     def modules(self, node: Node) -> dict[str, str]:
         """Return module -> syntax-tree digest for all first-party code behind a node, and the schemas it reads."""
-        return self._closure((node.code_roots, node.writers))
+        return self._closure(_roots(node))
 
     def module_digest(self, module: str) -> str:
         """Return the digest of one module and all it imports."""
-        return closure_digest(self._closure(((module,), ())))
+        return closure_digest(self._closure(((module,), (), ())))
 
     def digest(self, node: Node) -> str:
         """Return the digest of `modules(node)`; the modules are remembered under it, for `changed`."""
-        roots = node.code_roots, node.writers
+        roots = _roots(node)
         if roots not in self._digests:
             modules = self._closure(roots)
             self._digests[roots] = digest = closure_digest(modules)
@@ -67,7 +72,7 @@ class CodeDigests:
 
     def libraries(self, node: Node) -> frozenset[str]:
         """Return the top-level names of the installed packages that the code behind a node imports."""
-        roots = node.code_roots, node.writers
+        roots = _roots(node)
         if roots not in self._libraries:
             facts = (self._facts(module) for module in self.modules(node))
             names = {name.partition(".")[0] for each in facts if each for name in each.imports}
@@ -98,9 +103,11 @@ class CodeDigests:
 
     def _closure(self, roots: Roots) -> dict[str, str]:
         if roots not in self._modules:
-            deep, alone = roots
+            deep, alone, outputs = roots
             found = self._graph.closure(deep)
             found |= {name: facts.digest for name in alone if (facts := self._facts(name))}
+            if _STAGES in found:
+                found[_STAGES] = digest_value(outputs)
             for module in found.keys() & _SCHEMAS.keys():
                 paths = [schema_path(name) for name in _SCHEMAS[module]]
                 found |= {f"schemas/{path.name}": digest_bytes(path.read_bytes()) for path in paths}
@@ -164,6 +171,10 @@ class CodeDigests:
             return module_facts(source) == self._facts_of[module]
         except (OSError, SyntaxError, ValueError):
             return False
+
+
+def _roots(node: Node) -> Roots:
+    return node.code_roots, node.writers, tuple(sorted(node.outputs.items()))
 
 
 def _facts_or_complaint(source: Source, path: str) -> ModuleFacts:

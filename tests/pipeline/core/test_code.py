@@ -36,6 +36,23 @@ def test_a_string_that_is_no_docstring_counts() -> None:
     assert facts("x = 'a'").digest != facts("x = 'b'").digest
 
 
+@pytest.mark.parametrize(
+    ("text", "counts"),
+    [
+        ("TABLE = {'a': 'pipeline.a'}", False),
+        ("TABLE: dict[str, str] = {'a': 'pipeline.a', 'b': 'pipeline.b'}", False),
+        ("TABLE = {'a': 'pipeline.a', 'b': 1}", True),
+        ("TABLE = {'a': 'numpy.linalg'}", True),
+        ("TABLE = {'a': 'a file.txt'}", True),
+        ("TABLE = {}", True),
+        ("def f():\n    return {'a': 'pipeline.a'}", True),
+    ],
+)
+def test_a_table_of_modules_does_not_count(text: str, counts: bool) -> None:
+    """A new line in it concerns nobody: the entry that a node uses is one of its roots."""
+    assert (facts(f"import os\n{text}").digest != facts("import os").digest) is counts
+
+
 def test_imports_are_found_wherever_they_stand() -> None:
     """An import inside a function is followed like one at the top; an imported name may be a module."""
     text = "import a.b\ndef f():\n    from c import d\n"

@@ -48,7 +48,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalStore:
 
 def run(store: LocalStore, stage: str = "benchmark", *, fresh: bool = False, **spec: Any) -> NodeResult:
     local = {"counter": str(store.root.parent / "counter"), **spec}
-    node = Node("1", stage, "", {}, {}, ("pipeline.core.keys",), local, ("out",), ("pipeline.store.codecs",))
+    node = Node("1", stage, "", {}, {}, ("pipeline.core.keys",), local, {"out": "text"}, ("pipeline.store.codecs",))
     return execute_plan(Plan((node,), (), "1", "1"), Oracle(store, STAGES, fresh=fresh), lambda event: None)["1"]
 
 
@@ -121,7 +121,16 @@ def fail() -> None:
 
 def test_an_output_that_was_not_declared_is_an_error(store: LocalStore, tmp_path: Path) -> None:
     """A stage gives exactly the roles of its node."""
-    node = Node("1", "train", "", {}, {}, ("pipeline.core.keys",), {"counter": str(tmp_path / "c")}, ("out", "more"))
+    node = Node(
+        "1",
+        "train",
+        "",
+        {},
+        {},
+        ("pipeline.core.keys",),
+        {"counter": str(tmp_path / "c")},
+        {"out": "text", "more": "text"},
+    )
     result = execute_plan(Plan((node,), (), "1", "1"), Oracle(store, STAGES), lambda event: None)["1"]
     assert "declares the outputs ['more', 'out'] and gave ['out']" in str(result.error)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from pipeline.config.build import build
 from pipeline.config.load import load
+from pipeline.core.code import Source, module_facts
 from pipeline.core.errors import UserError
 from pipeline.core.plan import Node, Plan
 from pipeline.execute import modules
@@ -65,6 +67,23 @@ def test_libraries_are_those_that_the_code_imports(store: LocalStore, plan: Plan
     code = CodeDigests(store)
     assert code.libraries(node(plan, "train")) == {"numpy", "safetensors"}
     assert {"jinja2"} <= code.libraries(node(plan, "report"))
+
+
+def test_the_table_of_stages_counts_by_the_line_in_use(store: LocalStore, plan: Plan) -> None:
+    """A new stage, or a better summary of one, must not repeat a night of benchmarks; another codec must."""
+    train = node(plan, "train")
+    other = dataclasses.replace(train, outputs={**train.outputs, "history": "text"})
+    code = CodeDigests(store)
+    assert code.digest(other) != code.digest(train)
+    source = (ROOT / "pipeline/stages/__init__.py").read_bytes()
+    assert code.modules(train)["pipeline.stages"] != module_facts(Source("pipeline.stages", source, True)).digest
+
+
+def test_no_stage_reads_the_table_of_stages() -> None:
+    """It counts by a node's line only."""
+    for path in (ROOT / "pipeline/stages").glob("[!_]*.py"):
+        imports = module_facts(Source(f"pipeline.stages.{path.stem}", path.read_bytes(), False)).imports
+        assert "pipeline.stages" not in imports, path
 
 
 def computed_imports(tree: ast.AST) -> Iterator[ast.Call]:
@@ -159,9 +178,6 @@ def test_what_is_remembered_depends_on_how_it_was_found(
     again = CodeDigests(store)
     monkeypatch.setattr(again, "_reader", "newer")
     parsed = []
-    monkeypatch.setattr(modules, "module_facts", lambda source: parsed.append(source.module) or _facts(source))
+    monkeypatch.setattr(modules, "module_facts", lambda source: parsed.append(source.module) or module_facts(source))
     again.digest(extra_node())
     assert parsed == ["extra.part"]
-
-
-_facts = modules.module_facts
