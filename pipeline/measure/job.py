@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ class Job:
     """One worker process: `models` names a file for each arm, `inputs` a .npy file (queries, batch, *input_shape).
 
     `first` names the arm that makes the process's first call. `cores` is where to pin (None where the system cannot).
+    `options` are JSON values that only jobs of this `kind` have.
     """
 
     kind: str
@@ -44,6 +45,7 @@ class Job:
     first: str = ARMS[0]
     cores: tuple[int, ...] | None = None
     phases: Phases = Phases()
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def write(self, path: Path) -> None:
         """Write the job as JSON."""

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import sysconfig
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from pipeline.core.errors import StageFailed
@@ -47,16 +48,17 @@ class WorkerFailed(StageFailed):
     code = "E310"
 
 
-def run_worker(job: Job, timeout_s: float) -> dict[str, Any]:
+def run_worker(job: Job, timeout_s: float, program: ModuleType = worker) -> dict[str, Any]:
     """Run the job in a fresh process and return its result; raises WorkerFailed with the end of its stderr.
 
-    The calling thread sleeps in a system call meanwhile, so that it takes no time from what is measured.
+    `program` is the module that does jobs of this kind; what needs other packages is a worker of its own. The calling
+    thread sleeps in a system call meanwhile, so that it takes no time from what is measured.
     """
     result = Path(job.result)
     path = result.with_name(f"{result.stem}.job.json")
     job.write(path)
     # -P: the folder this runs in must not shadow modules
-    command = [sys.executable, "-P", "-m", worker.__name__, str(path)]
+    command = [sys.executable, "-P", "-m", program.__name__, str(path)]
     try:
         done = subprocess.run(
             command,

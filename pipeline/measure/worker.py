@@ -11,7 +11,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,26 +28,35 @@ from tinytorch.core.function import no_grad
 from tinytorch.errors import TinyTorchError
 from tinytorch.serialization import clone
 
-__all__ = ["KINDS", "main"]
+__all__ = ["KINDS", "Result", "WorkerProblem", "main", "serve"]
 
 Result = dict[str, Any]
 
 _CALLS_FOR_MEMORY = 3  # the first prepares what is lazy, the others reuse what it freed
 
 
-class ThreadsDisagree(Exception):
+class WorkerProblem(Exception):
+    """What a kind of job can foresee going wrong; the worker ends with this message."""
+
+
+class ThreadsDisagree(WorkerProblem):
     """The libraries run with another number of threads than was asked for."""
 
 
 def main(arguments: Sequence[str]) -> int:
     """Do the job of the file named by the only argument; return the exit code."""
+    return serve(KINDS, arguments)
+
+
+def serve(kinds: Mapping[str, Callable[[Job], Result]], arguments: Sequence[str]) -> int:
+    """Do the job of the file named by the only argument with one of `kinds`; return the exit code."""
     job = Job.read(Path(arguments[0]))
     pinned = _pin(job.cores)
     try:
         with no_grad():
-            result = KINDS[job.kind](job)
+            result = kinds[job.kind](job)
         result["conditions"] = _conditions(job, pinned)
-    except (AnswersDiffer, OSError, ThreadsDisagree, TinyTorchError) as error:
+    except (AnswersDiffer, OSError, TinyTorchError, WorkerProblem) as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return 1
     Path(job.result).write_text(json.dumps(result), encoding="utf-8")
