@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.golden.plan_ids import FILE, as_text, plan_ids
+from tests.golden import early_stopping, plan_ids
 
 if __name__ == "__main__":
-    FILE.write_text(as_text(plan_ids()))
+    plan_ids.FILE.write_text(plan_ids.as_text(plan_ids.plan_ids()))
+    early_stopping.FILE.write_text(early_stopping.as_text(early_stopping.early_stopping()))

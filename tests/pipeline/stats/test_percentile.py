@@ -1,16 +1,35 @@
 """Percentiles under MLPerf's early-stopping rule."""
 
+import json
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from pipeline.stats.percentile import early_stopping_estimate, minimum_passing, minimum_samples, percentile
+from tests.golden import early_stopping
 
 
 @pytest.mark.parametrize(("p", "expected"), [(0.5, 11), (0.9, 64), (0.95, 130), (0.99, 662), (0.999, 6636)])
 def test_minimum_samples_are_mlperfs(p, expected):
     """The least numbers of samples are those that MLPerf's rules print."""
     assert minimum_samples(p) == expected
+
+
+def test_minimum_passing_is_the_golden_table():
+    """All 606 entries equal the file, which binomial sums with 60 digits computed.
+
+    They also equal what LoadGen itself finds: its MinPassingQueriesFinder (mlcommons/inference at b66003e1,
+    loadgen/early_stopping.cc), compiled and asked with d = 0 and c = 0.99, gave the same 606 numbers.
+    """
+    table = json.loads(early_stopping.FILE.read_text())
+    ours = {p: [minimum_passing(over, float(p)) for over in range(101)] for p in early_stopping.PERCENTILES}
+    assert ours == table
+
+
+def test_the_golden_table_is_what_its_generator_computes():
+    """The committed file is the output of `python -m tests.golden`."""
+    assert early_stopping.FILE.read_text() == early_stopping.as_text(early_stopping.early_stopping())
 
 
 @pytest.mark.parametrize("p", [0.5, 0.9, 0.97, 0.99])
