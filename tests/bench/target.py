@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -9,7 +10,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Target:
-    """`measured` with `interval`, in `unit`; it holds when it is at most `limit` (or, with `at_least`, at least)."""
+    """`measured` with `interval`, in `unit`; it holds when it is at most `limit` (or, with `at_least`, at least).
+
+    An infinite limit is none: the figure is only told.
+    """
 
     what: str
     measured: float
@@ -33,10 +37,11 @@ def render(targets: Sequence[Target]) -> str:
     lines = []
     for target in targets:
         low, high = target.interval
+        is_held = math.isfinite(target.limit)
         sign = ">=" if target.at_least else "<="
-        verdict = "holds" if target.holds else "MISSED"
+        verdict = ("holds" if target.holds else "MISSED") if is_held else ""
+        wanted = f"  target {sign} {target.limit:g} {target.unit}" if is_held else ""
         lines.append(
-            f"{verdict:<7} {target.what:<52} {target.measured:8.2f} {target.unit} [{low:.2f}, {high:.2f}]"
-            f"  target {sign} {target.limit:g} {target.unit}"
+            f"{verdict:<7} {target.what:<52} {target.measured:8.3f} {target.unit} [{low:.3f}, {high:.3f}]{wanted}"
         )
     return "\n".join(lines)
