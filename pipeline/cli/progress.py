@@ -1,6 +1,7 @@
-"""Progress on stderr: one line when a node that takes time starts, one when it has ended. Nothing is redrawn.
+"""Progress on stderr: a line when a node that takes time starts, when it says something, and when it has ended.
 
-A spinner would wake the processor while something is measured; a line before and a line after do not.
+Nothing is redrawn: a spinner would wake the processor while something is measured; a line before and a line after do
+not. What a stage says comes while it waits.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ class Progress:
         """Print what the event says; cached and starting nodes are silent on a stream that is no terminal."""
         if self._quiet or event.outcome is Outcome.CACHED:
             return
+        if event.said:
+            self._write(f"{printable(event.label)}: {printable(event.said)}", clip=False)
         if event.outcome is None:
             if self._is_live:
                 self._write(f"           …        {printable(event.label)}", end="\r")
@@ -38,9 +41,9 @@ class Progress:
         seconds = event.seconds if event.outcome is Outcome.RAN else None
         self._write(node_line(seconds, event.outcome.value, event.label, event.note or event.reason, self._width))
 
-    def _write(self, line: str, end: str = "\n") -> None:
+    def _write(self, line: str, end: str = "\n", *, clip: bool = True) -> None:
         if self._is_live:
-            line = f"\x1b[2K{_clipped(line, columns() - 1)}"
+            line = f"\x1b[2K{_clipped(line, columns() - 1) if clip else line}"
         try:
             print(line, end=end, file=self._stream, flush=True)
         except OSError:  # nobody reads any more; that is no reason to stop working

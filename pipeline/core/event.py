@@ -19,7 +19,10 @@ class Outcome(Enum):
 
 @dataclass(frozen=True)
 class Event:
-    """A node started (`outcome` None) or ended; `seconds` is its own work, `note` a reason or a failure's message."""
+    """A node started (`outcome` None), said something while it works (`said`, and `outcome` None), or ended.
+
+    `seconds` is its own work, `note` a reason or a failure's message.
+    """
 
     node: str
     label: str
@@ -27,3 +30,4 @@ class Event:
     reason: str = ""
     seconds: float = 0.0
     note: str = ""
+    said: str = ""

@@ -36,10 +36,19 @@ class InputArtifact:
     load: Callable[[], Any]
 
 
-class Inputs(Mapping[str, Any]):
-    """The inputs of one execution: `inputs["model"]` decodes on first use, `inputs.digest("model")` does not."""
+def _tell_nobody(text: str) -> None:
+    """Receive what a stage says where nobody listens."""
 
-    def __init__(self, artifacts: Mapping[str, InputArtifact]) -> None:
+
+class Inputs(Mapping[str, Any]):
+    """The inputs of one execution: `inputs["model"]` decodes on first use, `inputs.digest("model")` does not.
+
+    `say` tells the person who waits one line, while the stage works: why it takes longer than expected. What a result
+    depends on belongs into the result.
+    """
+
+    def __init__(self, artifacts: Mapping[str, InputArtifact], say: Callable[[str], None] = _tell_nobody) -> None:
+        self.say = say
         self._artifacts = dict(artifacts)
         self._values: dict[str, Any] = {}
 

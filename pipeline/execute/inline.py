@@ -9,7 +9,7 @@ import contextlib
 import functools
 import importlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -40,11 +40,18 @@ class InlineExecutor:
         self._stages = oracle.stages
 
     def run(
-        self, node: Node, key: str, preimage: Preimage, inputs: Mapping[str, Artifact], again: bool
+        self,
+        node: Node,
+        key: str,
+        preimage: Preimage,
+        inputs: Mapping[str, Artifact],
+        again: bool,
+        say: Callable[[str], None],
     ) -> tuple[Record, Outcome]:
         """Compute a node and commit its record; a second process that wants the same key waits, then takes the result.
 
-        `again` computes it even if the key is there (a fresh measurement): the former outputs move to `earlier`.
+        `again` computes it even if the key is there (a fresh measurement): the former outputs move to `earlier`. The
+        stage tells `say` what a person who waits should know.
         Whatever the stage raises passes through; nothing is committed then.
         """
         stage = self._import(node)
@@ -54,7 +61,7 @@ class InlineExecutor:
                 return known, Outcome.CACHED
             with threadpoolctl.threadpool_limits(1):
                 started = time.perf_counter()
-                values = stage.execute({**node.spec, **node.local}, self._load(inputs))
+                values = stage.execute({**node.spec, **node.local}, self._load(inputs, say))
                 seconds = time.perf_counter() - started
             outputs = self._encode(node, values)
             self._oracle.confirm(node)
@@ -80,8 +87,8 @@ class InlineExecutor:
         finally:
             lock.release()
 
-    def _load(self, inputs: Mapping[str, Artifact]) -> Inputs:
-        return Inputs({role: self._input(artifact) for role, artifact in inputs.items()})
+    def _load(self, inputs: Mapping[str, Artifact], say: Callable[[str], None]) -> Inputs:
+        return Inputs({role: self._input(artifact) for role, artifact in inputs.items()}, say)
 
     def _input(self, artifact: Artifact) -> InputArtifact:
         return InputArtifact(artifact.digest, artifact.size, functools.partial(self._decode, artifact))

@@ -25,9 +25,18 @@ class Executor(Protocol):
     """Computes one node and commits its record."""
 
     def run(
-        self, node: Node, key: str, preimage: Preimage, inputs: Mapping[str, Artifact], again: bool
+        self,
+        node: Node,
+        key: str,
+        preimage: Preimage,
+        inputs: Mapping[str, Artifact],
+        again: bool,
+        say: Callable[[str], None],
     ) -> tuple[Record, Outcome]:
-        """Return the committed record, and CACHED if another process made it meanwhile; a stage's error passes."""
+        """Return the committed record, and CACHED if another process made it meanwhile; a stage's error passes.
+
+        `say` is handed to the stage.
+        """
 
 
 MakeExecutor = Callable[[Oracle], Executor]
@@ -116,10 +125,14 @@ class _Walk:
             return NodeResult(node, Outcome.CACHED, "", decision.record)
         self._emit(Event(node.id, node.label, None, decision.reason))
         known = self._oracle.store.get(decision.key) is not None
+        say = functools.partial(self._say, node)
         try:
-            record, outcome = self._executor.run(node, decision.key, decision.preimage, inputs, again=known)
+            record, outcome = self._executor.run(node, decision.key, decision.preimage, inputs, again=known, say=say)
         except (
             Exception
         ) as error:  # whatever a stage raises ends its branch, is reported with its traceback, and fails the run
             return NodeResult(node, Outcome.FAILED, decision.reason, None, error)
         return NodeResult(node, outcome, decision.reason, record)
+
+    def _say(self, node: Node, text: str) -> None:
+        self._emit(Event(node.id, node.label, None, said=text))

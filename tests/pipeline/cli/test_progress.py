@@ -59,6 +59,18 @@ def test_a_terminal_shows_what_is_running_on_one_line(monkeypatch: pytest.Monkey
     assert all(len(part.removeprefix("\x1b[2K")) < 30 for line in shown for part in line.split("\r"))
 
 
+def test_what_a_stage_says_is_a_line_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In full, on any stream; a terminal then shows again what is running."""
+    monkeypatch.setenv("COLUMNS", "30")
+    monkeypatch.setenv("TERM", "xterm")
+    event = Event("id", "benchmark", None, said="busy\a: " + "waiting " * 9)
+    (line,) = lines(event)
+    assert line == "benchmark: busy\ufffd: " + "waiting " * 9
+    said, running = lines(event, stream=Terminal())
+    assert "waiting " * 9 in said
+    assert running.rstrip("\r").endswith("benchmark")
+
+
 def test_a_dumb_terminal_gets_no_escape_sequences(monkeypatch: pytest.MonkeyPatch) -> None:
     """It could only show them."""
     monkeypatch.setenv("TERM", "dumb")

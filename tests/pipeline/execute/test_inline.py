@@ -115,6 +115,18 @@ def test_what_changed_under_a_run_is_not_kept(store: LocalStore, monkeypatch: py
     assert run(store).outcome is Outcome.RAN
 
 
+def test_a_stage_can_say_something(store: LocalStore, tmp_path: Path) -> None:
+    """It goes outwards as an event, and into no result."""
+    (tmp_path / "stage_of_this_test.py").write_text(
+        STAGE.replace("    counter =", "    inputs.say('wait')\n    counter =")
+    )
+    local = {"counter": str(tmp_path / "counter")}
+    node = Node("1", "train", "", {}, {}, ("pipeline.core.keys",), local, {"out": "text"}, ("pipeline.store.codecs",))
+    said: list[str] = []
+    execute_plan(Plan((node,), (), "1", "1"), Oracle(store, STAGES), lambda event: said.append(event.said))
+    assert said == ["", "wait", ""]
+
+
 def fail() -> None:
     raise StageFailed("the code was edited during this run; run again")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,13 @@ class Recorder:
         self.ran: list[str] = []
 
     def run(
-        self, node: Node, key: str, preimage: Preimage, inputs: Mapping[str, Artifact], again: bool
+        self,
+        node: Node,
+        key: str,
+        preimage: Preimage,
+        inputs: Mapping[str, Artifact],
+        again: bool,
+        say: Callable[[str], None],
     ) -> tuple[Record, Outcome]:
         self.ran.append(node.stage)
         if node.spec["text"] == "fail":
@@ -245,3 +251,20 @@ def test_an_edit_of_a_data_file_is_named(store: LocalStore) -> None:
     edited = dataclasses.replace(node, spec={"text": "", "files": {"cat/1.png": "cc", "ape/1.png": "bb"}})
     (only,) = forecast(Plan((edited,), (), "1", "1"), Oracle(store, STAGES))
     assert only.reason == ("data file ape/1.png was added; data file cat/1.png changed; data file dog/1.png is gone")
+
+
+def test_what_a_stage_says_comes_between_its_start_and_its_end(store: LocalStore) -> None:
+    """The person who waits is told at once, and by which node."""
+
+    class Speaker(Recorder):
+        def run(self, node: Node, *arguments: Any, **named: Any) -> tuple[Record, Outcome]:
+            named["say"](f"{node.stage} works")
+            return super().run(node, *arguments, **named)
+
+    events: list[Event] = []
+    execute_plan(chain(), Oracle(store, STAGES), events.append, lambda *_: Speaker(store))
+    assert [(event.label, event.said, event.outcome) for event in events[3:6]] == [
+        ("train", "", None),
+        ("train", "train works", None),
+        ("train", "", Outcome.RAN),
+    ]
