@@ -13,7 +13,8 @@ from pipeline.measure.harness import undisturbed
 from pipeline.measure.job import ARMS
 from pipeline.stats.compare import Ratio, ratio, verdict
 from pipeline.stats.interval import median_interval, t_interval
-from pipeline.stats.percentile import percentile
+from pipeline.stats.percentile import Percentile, percentile
+from pipeline.stats.quantile import clustered_quantile_interval
 
 __all__ = ["PERCENTILES", "Question", "comparison", "measured_under", "raw_arrays", "speedup_and_control", "unsettled"]
 
@@ -200,11 +201,25 @@ def _arm(question: Question, timed: Sequence[_Timed], arm: int, memory: Mapping[
         "tail_n": len(tail),
         "percentiles": {name: found.value for name, found in percentiles.items()},
         "percentile_reasons": {name: found.reason for name, found in percentiles.items() if found.reason},
+        **_percentile_intervals([t.tail_ns[arm] for t in timed], percentiles),
         "cold_ns": float(np.median([t.cold_ns for t in timed if (t.cold_arm == _OPTIMIZED) == (arm == _OPTIMIZED)])),
         "throughput_per_s": question.batch_size / mean_ns * 1e9,
         "peak_rss_bytes": peak["peak_rss_bytes"],
         "peak_rss_method": peak["how"] if is_read else None,
         "peak_rss_reason": None if is_read else peak["how"],
+    }
+
+
+def _percentile_intervals(tails: Sequence[Floats], percentiles: Mapping[str, Percentile]) -> dict[str, Any]:
+    """Return the 95 % intervals of the percentiles that there are, and why others are None."""
+    found = {
+        name: clustered_quantile_interval(tails, PERCENTILES[name])
+        for name, one in percentiles.items()
+        if one.value is not None
+    }
+    return {
+        "percentile_intervals": {name: list(one.bounds) if one.bounds else None for name, one in found.items()},
+        "percentile_interval_reasons": {name: one.reason for name, one in found.items() if one.reason},
     }
 
 

@@ -147,7 +147,8 @@ def _latency(submission: Document, sides: tuple[Document, Document]) -> list[Fig
 def _percentile(name: str, sides: tuple[Document, Document]) -> Figure:
     before, after = (arm["percentiles"].get(name) for arm in sides)
     change = _value(before / after, "ratio") if before and after else Value("")
-    return Figure(f"latency, {name}", _value(before, "ns"), _value(after, "ns"), change)
+    shown = (_value(arm["percentiles"].get(name), "ns", arm.get("percentile_intervals", {}).get(name)) for arm in sides)
+    return _row(f"latency, {name}", shown, change)
 
 
 def _work(submission: Document, sides: tuple[Document, Document]) -> list[Figure]:

@@ -38,6 +38,9 @@ def _arm(arm: Mapping[str, Any], path: Path) -> Iterator[Broken]:
     for name in reasons:
         if arm["percentiles"].get(name) is not None:
             yield (*path, "percentile_reasons", name), _NO_GAP
+    for name, bounds in arm.get("percentile_intervals", {}).items():
+        if bounds is None and name not in arm.get("percentile_interval_reasons", {}):
+            yield (*path, "percentile_intervals", name), _NO_REASON.format("percentile_interval_reasons")
     if arm["peak_rss_bytes"] is None and not arm["peak_rss_reason"]:
         yield (*path, "peak_rss_bytes"), _NO_REASON.format("peak_rss_reason")
     if arm["peak_rss_bytes"] is not None and arm["peak_rss_reason"] is not None:

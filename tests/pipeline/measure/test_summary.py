@@ -55,6 +55,7 @@ def test_the_record_has_the_contracts_shape():
     assert list(record["arms"]) == list(ARMS)
     assert set(record["arms"]["control"]) == {
         *("n", "median_ns", "mean_ns", "std_ns", "interval_ns", "tail_n", "percentiles", "percentile_reasons"),
+        *("percentile_intervals", "percentile_interval_reasons"),
         *("cold_ns", "throughput_per_s", "peak_rss_bytes", "peak_rss_method", "peak_rss_reason"),
     }
 
@@ -81,6 +82,20 @@ def test_percentiles_without_enough_calls_are_none_with_the_reason():
     assert arm["percentiles"]["p50"] < arm["percentiles"]["p90"]
     assert (arm["percentiles"]["p99"], arm["percentiles"]["p99.9"]) == (None, None)
     assert arm["percentile_reasons"]["p99"] == "needs 662 samples, has 120"
+
+
+def test_percentiles_have_intervals_that_count_processes():
+    """Each percentile that is there lies within its interval; one that single samples cannot bound says why."""
+    results = [process(n) for n in range(6)]
+    for result in results:
+        result["tail_ns"] = np.repeat(np.array(result["tail_ns"]), 40, axis=1).tolist()
+    arm = compared(results)["arms"]["baseline"]
+    for name in ("p50", "p90"):
+        low, high = arm["percentile_intervals"][name]
+        assert low <= arm["percentiles"][name] <= high
+    assert arm["percentile_intervals"]["p99"] is None
+    assert arm["percentile_interval_reasons"]["p99"].startswith("needs 368 independent samples, the 4800 of these")
+    assert "p99.9" not in arm["percentile_intervals"]
 
 
 def test_the_controls_memory_is_none_with_the_reason():
