@@ -106,7 +106,10 @@ def _arm(median_ns: float, peak: int | None) -> dict[str, Any]:
         "tail_n": 500,
         "percentiles": {"p50": median_ns, "p90": median_ns * 1.1, "p99": None, "p99.9": None},
         "percentile_reasons": {"p99": "needs 662 samples, has 500", "p99.9": "needs 6636 samples, has 500"},
-        "percentile_intervals": {"p50": [median_ns * 0.99, median_ns * 1.01], "p90": [median_ns * 1.08, median_ns * 1.15]},
+        "percentile_intervals": {
+            "p50": [median_ns * 0.99, median_ns * 1.01],
+            "p90": [median_ns * 1.08, median_ns * 1.15],
+        },
         "percentile_interval_reasons": {},
         "cold_ns": median_ns * 20,
         "throughput_per_s": 1e9 / median_ns,
