@@ -25,8 +25,8 @@ from pipeline.config.names import (
 )
 from pipeline.config.overrides import override
 from pipeline.config.paths import Path, format_path, get_or_none
-from pipeline.config.rules import DOCUMENT_RULES, INERT, VALUE_RULES, Inert, point_problems
-from pipeline.config.schema import node_at, root, step_names
+from pipeline.config.rules import DOCUMENT_RULES, INERT, NEEDED, VALUE_RULES, Inert, point_problems
+from pipeline.config.schema import about, node_at, root, step_names
 from pipeline.config.template import SWEEPABLE, Axis, Template, axis_path, make_template, per_point, reaches, resolve
 from pipeline.config.wording import in_words
 from pipeline.core.errors import Problem
@@ -61,6 +61,7 @@ def check(document: Document, set_: Sequence[str] = (), sweep: Sequence[str] = (
         points = template.points() if report.is_clean("sweep") else points
     _check_names(template, points, report)
     _check_inert(template, points, report)
+    _check_needed(template, points, report)
     return report.sorted()
 
 
@@ -264,6 +265,23 @@ def _check_inert(template: Template, points: Sequence[Point], report: _Report) -
             wanted = " or ".join(map(str, inert.values))
             message = f"{inert.key} has no effect here: it is for {inert.needs}: {wanted}"
             report.add([Finding("E119", path, message, at_key=True)])
+
+
+def _check_needed(template: Template, points: Sequence[Point], report: _Report) -> None:
+    """Report keys that are missing at some point, because another key's value asks for them there."""
+    for needed in NEEDED:
+        section = needed.section
+        if not all(report.is_clean(*section, key) for key in (needed.key, needed.needs)):
+            continue
+        at = per_point(template, section, _same)
+        for point in points:
+            value = at(point).get(needed.needs)
+            if value in needed.values and at(point).get(needed.key) is None:
+                message = f"{needed.needs}: {value} needs {needed.key} beside it"
+                about_it = str(about((*section, needed.key)).get("description", ""))
+                findings = [Finding("E128", (*section, needed.needs), message, f"{needed.key}: {about_it}")]
+                report.add(findings, _LazyOrigins(template, point).of(findings))
+                break
 
 
 def _places(template: Template, section: Path) -> Iterator[Path]:

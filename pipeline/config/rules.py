@@ -17,7 +17,7 @@ from pipeline.config.variables import malformed, uses
 from pipeline.core.experiment import JSON
 from pipeline.core.sweep import unmatched
 
-__all__ = ["DOCUMENT_RULES", "INERT", "Inert", "VALUE_RULES", "point_problems"]
+__all__ = ["DOCUMENT_RULES", "INERT", "Inert", "NEEDED", "VALUE_RULES", "point_problems"]
 
 
 _MOST_COMPARED = 1_000_000  # points that are made only to be counted, times what they are compared with: seconds
@@ -40,7 +40,12 @@ INERT: tuple[Inert, ...] = (
     Inert(("optimize", "finetune"), "momentum", "optimizer", ("sgd",)),
     Inert(("optimize", "prune"), "importance", "method", ("structured",)),
     Inert(("optimize", "quantize"), "calibration_samples", "activations", ("static",)),
+    Inert(("benchmark",), "latency_limit_ms", "scenario", ("server",)),
+    Inert(("benchmark",), "rate_per_s", "scenario", ("server",)),
 )
+
+# The same mapping the other way round: where the other key has one of the values, this one must be given.
+NEEDED: tuple[Inert, ...] = (Inert(("benchmark",), "latency_limit_ms", "scenario", ("server",)),)
 
 
 def _steps(data: Mapping[str, JSON]) -> Iterator[Finding]:

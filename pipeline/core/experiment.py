@@ -76,6 +76,8 @@ class BenchmarkSpec:
     """Say what is timed and how precisely; the first batch size and thread count are the primary comparison."""
 
     scenario: str = "single_stream"
+    latency_limit_ms: float | None = None
+    rate_per_s: float | None = None
     batch_sizes: tuple[int, ...] = (1,)
     threads: tuple[int, ...] = (1,)
     processes: int = 6

@@ -62,8 +62,8 @@ EXPLANATIONS: dict[str, str] = {
         "first decides, then the next."
     ),
     "E119": (
-        "A setting has no effect because another setting of the same step rules it out, such as momentum with the "
-        "optimizer adam. Remove it, or change the other one."
+        "A setting has no effect because another setting beside it rules it out, such as momentum with the "
+        "optimizer adam, or latency_limit_ms in a scenario other than server. Remove it, or change the other one."
     ),
     "E121": 'A reference "${name}" names no variable. Variables are declared under `vars`.',
     "E122": (
@@ -81,6 +81,11 @@ EXPLANATIONS: dict[str, str] = {
     ),
     "E126": "An entry of `sweep.exclude` excludes nothing, or all entries together exclude every point.",
     "E127": "Two steps have the same id. Ids name steps in results and must differ.",
+    "E128": (
+        "The scenario server has no latency_limit_ms. Queries arrive at random times, and the highest rate is searched "
+        "for at which 99 % of them are answered within the limit, waiting included; without a limit there is no such "
+        "rate. Add benchmark.latency_limit_ms."
+    ),
     "E130": "The command was interrupted. What was finished is kept; the next run goes on from there.",
     "E131": "The dataset's name, root or arguments are wrong. `pipeline list data` shows the datasets and theirs.",
     "E132": "The model's name or arguments are wrong. `pipeline list models` shows the models and theirs.",

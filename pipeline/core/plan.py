@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from pipeline.core.experiment import DataSpec, Experiment, Goal, ModelSpec, Run, Step, as_json
+from pipeline.core.experiment import BenchmarkSpec, DataSpec, Experiment, Goal, ModelSpec, Run, Step, as_json
 from pipeline.core.keys import digest_value
 from pipeline.core.stage import StageInfo
 
@@ -146,7 +146,7 @@ def _plan_run(draft: _Draft, run: Run) -> RunNodes:
     data = _plan_data(draft, run.data)
     train = _plan_train(draft, run.model, run.seed, data)
     test, baseline = Ref(data, "test"), Ref(train, "model")
-    benchmark_spec = as_json(run.benchmark)
+    benchmark_spec = _given(run.benchmark)
     profile_spec = {"batch_size": run.benchmark.batch_sizes[0], "threads": run.benchmark.threads[0]}
     layers = draft.catalog.codec_modules("model")
     profile = draft.add("profile", "baseline", profile_spec, {"model": baseline, "sample": test}, layers)
@@ -216,7 +216,7 @@ def _submit_spec(experiment: Experiment) -> dict[str, Any]:
     return {
         "experiment": as_json(experiment.document),
         "name": experiment.name,
-        "goals": [_goal_json(goal) for goal in experiment.goals],
+        "goals": [_given(goal) for goal in experiment.goals],
         "runs": [
             {
                 "index": run.index,
@@ -225,12 +225,13 @@ def _submit_spec(experiment: Experiment) -> dict[str, Any]:
                 "seed": run.seed,
                 "point": as_json(run.point),
                 "steps": [{"id": step.id, "use": step.use, "params": as_json(step.params)} for step in run.steps],
-                "benchmark": as_json(run.benchmark),
+                "benchmark": _given(run.benchmark),
             }
             for run in experiment.runs
         ],
     }
 
 
-def _goal_json(goal: Goal) -> dict[str, Any]:
-    return {name: value for name, value in as_json(goal).items() if value is not None}
+def _given(spec: BenchmarkSpec | Goal) -> dict[str, Any]:
+    """Return a spec without what is null: a new key of the file must not change the ids of those that lack it."""
+    return {name: value for name, value in as_json(spec).items() if value is not None}

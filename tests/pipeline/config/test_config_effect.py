@@ -67,7 +67,9 @@ ONE: dict[str, Any] = {
     ],
     "sweep": {},
     "benchmark": {
-        "scenario": "single_stream",
+        "scenario": "server",
+        "latency_limit_ms": 5.0,
+        "rate_per_s": 100.0,
         "batch_sizes": [1, 2],
         "threads": [1],
         "processes": 2,
@@ -146,6 +148,9 @@ CASES: dict[str, tuple[tuple[str | int, ...], Any, str]] = {
     "sweep.grid": (("sweep", "grid", "bits"), [8, 4], "optimize"),
     "sweep.exclude": (("sweep", "exclude"), [{"bits": 8}], "optimize"),
     "sweep.include": (("sweep", "include"), [{"bits": 4}], "optimize"),
+    "benchmark.scenario": (("benchmark", "scenario"), "offline", "benchmark"),
+    "benchmark.latency_limit_ms": (("benchmark", "latency_limit_ms"), 6.0, "benchmark"),
+    "benchmark.rate_per_s": (("benchmark", "rate_per_s"), 90.0, "benchmark"),
     "benchmark.batch_sizes": (("benchmark", "batch_sizes"), [1, 4], "benchmark"),
     "benchmark.threads": (("benchmark", "threads"), [1, 2], "benchmark"),
     "benchmark.processes": (("benchmark", "processes"), 3, "benchmark"),
@@ -162,7 +167,6 @@ CASES: dict[str, tuple[tuple[str | int, ...], Any, str]] = {
 # key -> where its effect is tested, or why it has none yet
 ELSEWHERE = {
     "version": "it has one value so far",
-    "benchmark.scenario": "it has one value so far",
     "data.root": "it changes the files that are read: tests/pipeline/execute/test_sources.py",
     "sweep.max_points": "it stops what has more points: below",
     "outputs.report": "the files that are written: tests/pipeline/cli/test_run_outcome.py",
@@ -195,6 +199,8 @@ def changed(base: Mapping[str, Any], path: tuple[str | int, ...], value: Any) ->
     for key in ("momentum", "calibration_samples"):  # which would have no effect then, and is an error
         if value in ("adam", "none") and key in node:
             del node[key]
+    if value == "offline":
+        del document["benchmark"]["latency_limit_ms"], document["benchmark"]["rate_per_s"]
     if path == ("model",):
         document["optimize"] = [{"quantize": {"bits": 8}}]
     return document
