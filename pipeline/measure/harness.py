@@ -1,8 +1,9 @@
 """Time several arms against each other in one process: calibrate, warm up, interleave, keep everything that was read.
 
 An arm is a set of callables that take a query: equal copies at different places in memory. What an arm means (a model,
-a peer's session) and what the samples say are other files' business. Nothing is dropped here: the recording holds
-every sample with its wall and CPU time.
+a peer's session) and what the samples say are other files' business. A query may be more than an arm takes in one
+call: it is then worked off part by part, and its time is that of all parts. Nothing is dropped here: the recording
+holds every sample with its wall and CPU time.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from numpy.typing import NDArray
 from pipeline.measure.clock import Clock, cpu_ns, wall_ns
 from pipeline.measure.job import Phases
 
-__all__ = ["Arm", "Recording", "record", "undisturbed"]
+__all__ = ["Arm", "Recording", "parts", "record", "undisturbed"]
 
 Query = NDArray[np.float32]
 Answer = NDArray[Any]
-Call = Callable[[Query], Answer]
+Call = Callable[[Any], Any]  # from a query, or its parts, to the answer, or theirs
 
 _TRIALS = 7  # of a calibration; their minimum counts, so that one preempted trial cannot end it with loops = 1
 _AGREE = 0.02  # two windows this close are steady
@@ -84,16 +85,19 @@ def record(
     seed: int,
     loops: int | None = None,
     first: int = 0,
+    batch_size: int | None = None,
 ) -> Recording:
     """Time the arms on rotating `queries` and return what was read.
 
+    A call takes at most `batch_size` samples of a query (samples, ...), None all of them; calls of one query must not
+    return the same buffer.
     `loops` None calibrates: enough calls for the fastest arm's sample to last `clock.sample_ns`, the same for all.
     Arm number `first` makes the process's first call, the only one that is cold. The garbage collector is frozen
     meanwhile. Deterministic order under `seed`. Raises ValueError unless all arms have equally many copies.
     """
     if len({len(arm.copies) for arm in arms}) != 1:
         raise ValueError("all arms need the same number of copies")
-    session = _Session(arms, queries)
+    session = _Session(*_in_parts(arms, queries, batch_size))
     cold = session.first_calls(first)
     gc.collect()
     gc.freeze()
@@ -143,7 +147,7 @@ class _Row(NamedTuple):
 class _Session:
     """The arms, the queries, which copy is in use, and where in the rotation of queries the next sample starts."""
 
-    def __init__(self, arms: Sequence[Arm], queries: Sequence[Query]) -> None:
+    def __init__(self, arms: Sequence[Arm], queries: Sequence[Any]) -> None:
         self._copies = [tuple(arm.copies[copy] for arm in arms) for copy in range(len(arms[0].copies))]
         self._copy = 0
         self._calls = self._copies[0]
@@ -260,14 +264,14 @@ class _Session:
             if self._length_ns[arm] < _LONG_NS:
                 self._calls[arm](settling)  # untimed: a sample must not pay for what the arm before it evicted
             self._length_ns[arm], cpu[arm], answer = _sample(self._calls[arm], chunk)
-            self.answers[arm][last] = np.array(answer)  # a copy: the arm may use its buffer again
+            self.answers[arm][last] = _copied(answer)  # the arm may use its buffer again
         return _Row(tuple(order), self._copy, tuple(self._length_ns), tuple(cpu))
 
     def _next_copy(self) -> None:
         self._copy = (self._copy + 1) % len(self._copies)
         self._calls = self._copies[self._copy]
 
-    def _chunk(self, count: int) -> list[Query]:
+    def _chunk(self, count: int) -> list[Any]:
         """Return the next `count` queries, going round."""
         size = len(self._queries)
         chunk = [self._queries[(self._next + i) % size] for i in range(count)]
@@ -275,12 +279,38 @@ class _Session:
         return chunk
 
 
+def parts(query: Query, batch_size: int) -> tuple[Query, ...]:
+    """Return views of a query (samples, ...) with at most `batch_size` samples each, in order."""
+    return tuple(query[start : start + batch_size] for start in range(0, len(query), batch_size))
+
+
+def _in_parts(
+    arms: Sequence[Arm], queries: Sequence[Query], batch_size: int | None
+) -> tuple[Sequence[Arm], Sequence[Any]]:
+    """Return arms that take a query as its parts, and such queries; both as they are if every query is one part.
+
+    The parts are made here, before anything is timed.
+    """
+    if batch_size is None or all(len(query) <= batch_size for query in queries):
+        return arms, queries
+    split = [Arm(arm.name, [_part_by_part(call) for call in arm.copies]) for arm in arms]
+    return split, [parts(query, batch_size) for query in queries]
+
+
+def _part_by_part(call: Call) -> Call:
+    return lambda query: [call(part) for part in query]
+
+
+def _copied(answer: Answer | list[Answer] | None) -> Answer:
+    return np.concatenate(answer) if isinstance(answer, list) else np.array(answer)
+
+
 def _random(seed: int, phase: str) -> random.Random:
     """Return a generator of its own for each phase: how long one took must not change the next."""
     return random.Random(f"{seed} {phase}")
 
 
-def _sample(call: Call, chunk: Sequence[Query]) -> tuple[int, int, Answer | None]:
+def _sample(call: Call, chunk: Sequence[Any]) -> tuple[int, int, Any]:
     """Return wall time, CPU time and the last answer; CPU time includes reading the wall clock, not the reverse."""
     answer = None
     cpu = cpu_ns()
@@ -291,7 +321,7 @@ def _sample(call: Call, chunk: Sequence[Query]) -> tuple[int, int, Answer | None
     return wall, cpu_ns() - cpu, answer
 
 
-def _sample_nothing(chunk: Sequence[Query]) -> int:
+def _sample_nothing(chunk: Sequence[Any]) -> int:
     start = wall_ns()
     for query in chunk:
         answer = query

@@ -32,7 +32,8 @@ class Phases:
 class Job:
     """One worker process: `models` names a file for each arm, `inputs` a .npy file (queries, batch, *input_shape).
 
-    `first` names the arm that makes the process's first call. `cores` is where to pin (None where the system cannot).
+    A call takes at most `batch_size` samples of a query (None: all). `first` names the arm that makes the process's
+    first call. `cores` is where to pin (None where the system cannot).
     `options` are JSON values that only jobs of this `kind` have.
     """
 
@@ -42,6 +43,7 @@ class Job:
     result: str
     threads: int
     seed: int
+    batch_size: int | None = None
     first: str = ARMS[0]
     cores: tuple[int, ...] | None = None
     phases: Phases = Phases()

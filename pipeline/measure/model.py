@@ -55,12 +55,15 @@ def caller(model: Network) -> Callable[[Query], Answer]:
     return lambda query: forward(Tensor(query)).data
 
 
-def check_answers(name: str, model: Network, queries: Sequence[Query], answers: Mapping[int, Answer]) -> None:
+def check_answers(
+    name: str, model: Network, queries: Sequence[Query], answers: Mapping[int, Answer], batch_size: int | None = None
+) -> None:
     """Compare what timed calls returned with `predict`, the code that accuracy comes from, for up to 24 queries.
 
+    Both take at most `batch_size` samples of a query in a call (None: all): a layer may look at all samples of a call.
     Raises AnswersDiffer, naming the arm, at the first query whose answer is not the model's.
     """
     for number, answer in list(answers.items())[:: 1 + len(answers) // _CHECKED]:
-        expected = model.predict(queries[number], batch_size=len(queries[number]))
+        expected = model.predict(queries[number], batch_size=batch_size or len(queries[number]))
         if answer.shape != expected.shape or not np.allclose(answer, expected, _RELATIVE, _ABSOLUTE, equal_nan=True):
             raise AnswersDiffer(f"{name}: the timed output for query {number} is not the evaluated model's")

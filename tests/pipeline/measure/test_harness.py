@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.measure import harness
 from pipeline.measure.clock import Clock
-from pipeline.measure.harness import Arm, record, undisturbed
+from pipeline.measure.harness import Arm, parts, record, undisturbed
 from pipeline.measure.job import Phases
 
 CLOCK = Clock("perf_counter_ns", "test", 1, 50, "test", 1)
@@ -209,3 +209,35 @@ def test_arms_need_equally_many_copies():
     """Arms with different numbers of copies are refused."""
     with pytest.raises(ValueError, match="same number of copies"):
         record([Arm("a", [abs]), Arm("b", [abs, abs])], QUERIES, CLOCK, PHASES, seed=0)
+
+
+def test_a_query_is_worked_off_in_parts():
+    """Calls take at most the batch size, in order, and the time of a query is that of all its calls."""
+    sizes = []
+    queries = [np.arange(8 * 2, dtype=np.float32).reshape(8, 2) + number for number in range(4)]
+
+    def call(part):
+        sizes.append(len(part))
+        return part + 1
+
+    found = record(arms(call=call), queries, CLOCK, PHASES, seed=0, loops=2, batch_size=3)
+    assert sizes[:3] == [3, 3, 2]
+    assert set(zip(sizes[::3], sizes[1::3], sizes[2::3], strict=True)) == {(3, 3, 2)}
+    for answers in found.answers:
+        assert all(np.array_equal(answer, queries[number] + 1) for number, answer in answers.items())
+
+
+def test_a_query_that_fits_into_a_call_is_not_divided():
+    """The arm gets the very array then."""
+    timed, seen = spied()
+    record(timed, QUERIES, CLOCK, PHASES, seed=0, loops=2, batch_size=4)
+    assert {query for _, _, query in seen} == set(range(10))
+
+
+def test_parts_are_views():
+    """Dividing a query copies nothing and keeps the order."""
+    query = np.arange(10.0, dtype=np.float32).reshape(5, 2)
+    found = parts(query, 2)
+    assert [len(part) for part in found] == [2, 2, 1]
+    assert all(np.shares_memory(part, query) for part in found)
+    assert np.array_equal(np.concatenate(found), query)
