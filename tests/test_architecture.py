@@ -56,7 +56,7 @@ SIZE_EXEMPTIONS = {
 }
 # where a function may import: the command line and exports load what a command needs, extras are optional
 LOCAL_IMPORT_PREFIXES = ("pipeline.cli.", "pipeline.export.")
-OPTIONAL_EXTRAS = {"PIL", "jinja2"}
+OPTIONAL_EXTRAS = {"PIL", "jinja2", "mlperf_loadgen"}
 
 
 def module_name(path: Path) -> str:

@@ -98,6 +98,10 @@ EXPLANATIONS: dict[str, str] = {
     "E201": "The command line is wrong. `pipeline --help` lists the commands, `pipeline COMMAND --help` its options.",
     "E300": "A stage could not do its work. The message names the stage; the run's record has the whole traceback.",
     "E310": "A process that measures died, refused its job or took too long. Nothing it measured is used.",
+    "E312": (
+        "A log of MLPerf's LoadGen is missing, too large, not what LoadGen writes, or its two logs disagree. Nothing of "
+        "that run is used."
+    ),
     "E400": "The experiment ran and one of its goals is not met. The report shows by how much.",
     "E500": "A submission breaks its schema or a rule, or computing it again gave another result.",
     "E501": "A submission file cannot be read: it is missing, too large, or not JSON with one object.",
