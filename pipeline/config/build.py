@@ -15,7 +15,7 @@ from dataclasses import replace
 from pipeline.config.document import Document
 from pipeline.config.overrides import override
 from pipeline.config.schema import fill, step_names
-from pipeline.config.template import Template, make_template, per_point, resolve
+from pipeline.config.template import Template, make_template, per_point, reaches, resolve
 from pipeline.core.errors import ConfigError
 from pipeline.core.experiment import (
     JSON,
@@ -34,6 +34,8 @@ from pipeline.core.sweep import Point, canonical, label, short_names
 
 __all__ = ["build"]
 
+_PRESET = ("benchmark", "preset")  # chooses defaults and is nothing by itself
+
 
 def build(document: Document, set_: Sequence[str] = (), sweep: Sequence[str] = (), checked: bool = False) -> Experiment:
     """Return the experiment that a document describes, under the command line's overrides.
@@ -50,7 +52,7 @@ def build(document: Document, set_: Sequence[str] = (), sweep: Sequence[str] = (
     data = override(document, set_, sweep).data
     template = make_template(data)
     whole = fill(resolve(template, (), {}))
-    resolved_document = _normalized(data)
+    resolved_document = _normalized(template)
     return Experiment(
         name=whole["name"],
         description=whole["description"],
@@ -133,12 +135,13 @@ def _model_spec(value: Mapping[str, JSON]) -> ModelSpec:
 
 def _benchmark_spec(value: Mapping[str, JSON]) -> BenchmarkSpec:
     lists = {name: tuple(value[name]) for name in ("batch_sizes", "threads")}
-    return BenchmarkSpec(**{**value, **lists})
+    return BenchmarkSpec(**{name: each for name, each in {**value, **lists}.items() if name != "preset"})
 
 
-def _normalized(data: Mapping[str, JSON]) -> JSON:
-    """Return a document that says the same as `data` in the one way that layout and notation cannot change."""
-    filled = fill(data)
+def _normalized(template: Template) -> JSON:
+    """Return a document that says the same as the template in the one way that layout and notation cannot change."""
+    is_swept = any(reaches(template, axis.path, _PRESET) for axis in template.axes)
+    filled = fill(template.data, presets=not is_swept)  # what a preset decides must not be written out for all points
     return {key: canonical(value) if key in ("sweep", "vars") else value for key, value in filled.items()}
 
 

@@ -15,10 +15,13 @@ from pipeline.config.paths import Path
 from pipeline.core.experiment import JSON
 from pipeline.schemas import read_schema
 
-__all__ = ["Node", "about", "fill", "keys_at", "node_at", "order_of", "root", "step_names"]
+__all__ = ["Node", "PRESETS", "about", "fill", "keys_at", "node_at", "order_of", "root", "step_names"]
 
 Node = Mapping[str, Any]
 
+# The keyword for a table of defaults: the value of the key `preset` chooses the row that replaces the other defaults
+# of the mapping. One table, for editors and for `fill`; a row names only what differs.
+PRESETS = "x-presets"
 _STEP = "#/$defs/step"  # holds one of its keys, so that the others' defaults are not filled in
 
 
@@ -74,40 +77,54 @@ def order_of(path: Path) -> tuple[tuple[int, str], ...]:
     return tuple(order)
 
 
-def fill(value: JSON, path: Path = ()) -> JSON:
+def fill(value: JSON, path: Path = (), *, presets: bool = True) -> JSON:
     """Return the value at a path with all defaults filled in, keys in the schema's order and numbers in their type.
 
-    Where the default is null an absent key and null mean the same and the key is left out. Values that break the schema
-    are passed through.
+    Where the default is null an absent key and null mean the same and the key is left out. What a preset decides is
+    left out where the preset is not known, as a variable's is not, and everywhere unless `presets`. Values that break
+    the schema are passed through.
     """
     node = node_at(path)
-    return value if node is None else _fill(value, node)
+    return value if node is None else _fill(value, node, presets)
 
 
-def _fill(value: JSON, node: Node) -> JSON:
+def _fill(value: JSON, node: Node, presets: bool) -> JSON:
     is_step = node.get("$ref") == _STEP
     node = _resolved(node)
     if isinstance(value, dict):
         if "properties" in node:
-            return _fill_known(value, node, fill_absent=not is_step and node is not _definition(_STEP))
+            fill_absent = not is_step and node is not _definition(_STEP)
+            return _fill_known(value, _with_preset(node, value, presets), fill_absent, presets)
         free = node.get("additionalProperties")
         inner: Node = free if isinstance(free, Mapping) else {}
-        return {key: _fill(value[key], inner) for key in sorted(value)}
+        return {key: _fill(value[key], inner, presets) for key in sorted(value)}
     if isinstance(value, list):
         inner = node.get("items", {})
-        return [_fill(item, inner) for item in value]
+        return [_fill(item, inner, presets) for item in value]
     return _typed(value, node)
 
 
-def _fill_known(value: Mapping[str, JSON], node: Node, *, fill_absent: bool) -> JSON:
+def _with_preset(node: Node, value: Mapping[str, JSON], presets: bool) -> Node:
+    """Return the node with the defaults that the mapping's preset chooses; null where that is not known."""
+    if PRESETS not in node:
+        return node
+    properties, table = node["properties"], node[PRESETS]
+    chosen = value.get("preset", properties["preset"]["default"]) if presets else None
+    row = table.get(chosen) if isinstance(chosen, str) else None
+    governed = {key for defaults in table.values() for key in defaults}
+    defaults = row if row is not None else dict.fromkeys(governed)
+    return {**node, "properties": {**properties, **{k: {**properties[k], "default": v} for k, v in defaults.items()}}}
+
+
+def _fill_known(value: Mapping[str, JSON], node: Node, fill_absent: bool, presets: bool) -> JSON:
     filled = {}
     for name, inner in node["properties"].items():
         default = inner.get("default")
         if name in value:
             if value[name] is not None or default is not None:
-                filled[name] = _fill(value[name], inner)
+                filled[name] = _fill(value[name], inner, presets)
         elif fill_absent and default is not None and name not in node.get("required", ()):
-            filled[name] = _fill(copy.deepcopy(default), inner)
+            filled[name] = _fill(copy.deepcopy(default), inner, presets)
     filled.update({name: value[name] for name in value if name not in node["properties"]})
     return filled
 

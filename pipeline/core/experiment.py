@@ -73,7 +73,10 @@ class Step:
 
 @dataclass(frozen=True)
 class BenchmarkSpec:
-    """Say what is timed and how precisely; the first batch size and thread count are the primary comparison."""
+    """Say what is timed and how precisely; the first batch size and thread count are the primary comparison.
+
+    `wait_s` is how long a busy machine is waited for: it says nothing about the result and is in no key.
+    """
 
     scenario: str = "single_stream"
     latency_limit_ms: float | None = None
@@ -83,6 +86,7 @@ class BenchmarkSpec:
     processes: int = 6
     target_ci: float = 0.01
     budget_s: float = 20.0
+    wait_s: float = 30.0
     threshold: float = 0.02
 
 

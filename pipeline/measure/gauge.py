@@ -1,106 +1,190 @@
-"""Who else is using the cores: read from the kernel's counters, to choose a core and to warn. Parent's side."""
+"""Who else uses the machine, by the kernel's counters: its cores, their host, its load, a container's quota.
+
+Read at both ends of a worker's work, and by the parent while it looks for a free core (pipeline.measure.quiet).
+Standard library only. What a system does not offer is None, with the reason.
+"""
 
 from __future__ import annotations
 
 import os
-import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-__all__ = ["Core", "Load", "busy_shares", "choose", "idlest", "read_core", "read_load"]
+from pipeline.measure.machine import cpu_groups
 
-_FIRST_LOOK_S = 0.05  # five ticks of the kernel's counters (1/100 s)
-_FREE = 0.25  # a core with less work than this is as good as an idle one
-_CORES = Path("/sys/devices/system/cpu")
+__all__ = ["Load", "Reading", "gauges", "read_gauges", "read_load", "shares"]
+
+_UNIT_US = {"throttled_usec": 1.0, "throttled_time": 1e-3}  # cpu.stat of control groups version 2, and 1 (in ns)
+_UNBOUND = "the process was not bound to cores"
 
 
 @dataclass(frozen=True)
 class Load:
-    """Ticks since boot by core: all, and those that were not idle (steal included)."""
+    """Ticks since boot by core: all, those that were not idle (stolen ones included), those its host took away."""
 
     total: Mapping[int, int]
     busy: Mapping[int, int]
+    stolen: Mapping[int, int]
 
 
 def read_load(stat: Path = Path("/proc/stat")) -> Load | None:
     """Read the counters of every core; None where the system has no /proc/stat."""
     try:
-        lines = stat.read_text(encoding="ascii").splitlines()
+        return _load(stat)
     except OSError:
         return None
-    total, busy = {}, {}
-    for line in lines:
+
+
+def shares(before: Load, after: Load) -> tuple[dict[int, float], dict[int, float]]:
+    """Return, for each core, the share (0 to 1) of the time between two readings in which it worked or was stolen.
+
+    The second mapping is of the stolen part alone.
+    """
+    busy, stolen = {}, {}
+    for core, ticks in after.total.items():
+        elapsed = ticks - before.total.get(core, 0)
+        if elapsed > 0:
+            busy[core] = (after.busy[core] - before.busy.get(core, 0)) / elapsed
+            stolen[core] = (after.stolen[core] - before.stolen.get(core, 0)) / elapsed
+    return busy, stolen
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The counters at one moment; `missing` says why a field is None.
+
+    `at_s` is a monotonic time, `own_s` this process's CPU time. `load_average` is that of a minute, `pressure` the
+    share of the last ten seconds in which some task waited for a core, `waited_us` the sum of such times. `pauses` are,
+    by control group, how often its quota was spent and for how many µs it was paused then.
+    """
+
+    at_s: float
+    own_s: float
+    load: Load | None
+    load_average: float | None
+    pressure: float | None
+    waited_us: int | None
+    pauses: Mapping[str, tuple[int, float]] | None
+    missing: Mapping[str, str]
+
+
+def read_gauges(root: Path = Path("/")) -> Reading:
+    """Read all counters now; `root` is where proc and sys are looked for (a test's folder, else "/")."""
+    missing: dict[str, str] = {}
+    found: dict[str, Any] = {}
+    readers: dict[str, Callable[[], Any]] = {
+        "load": lambda: _load(root / "proc/stat"),
+        "load_average": lambda: float((root / "proc/loadavg").read_text(encoding="ascii").split()[0]),
+        "pressure": lambda: _pressure(root / "proc/pressure/cpu"),
+        "pauses": lambda: _pauses(root),
+    }
+    for name, reader in readers.items():
+        try:
+            found[name] = reader()
+        except OSError as error:
+            where = f"/{Path(error.filename).relative_to(root)}" if error.filename else name
+            found[name] = None
+            missing[name] = f"{where}: {error.strerror}"
+        except (LookupError, ValueError) as error:
+            found[name] = None
+            missing[name] = str(error.args[0])
+    share, waited_us = found.pop("pressure") or (None, None)
+    return Reading(time.monotonic(), time.process_time(), **found, pressure=share, waited_us=waited_us, missing=missing)
+
+
+def gauges(before: Reading, after: Reading, cores: Sequence[int] | None) -> dict[str, Any]:
+    """Return what others did between two readings of one process that was bound to `cores`, as JSON.
+
+    Shares are of the time that passed (0 to 1): `others` what other programs and interrupts had of the cores, `stolen`
+    what the host took of them, `waiting` how long some task of the machine waited for a core, `paused` how long the
+    quota of a container paused it (of one core; it can exceed 1 with several), `pauses` how often. `load_average` and
+    `pressure` are what they were before and after.
+    """
+    elapsed_s = max(after.at_s - before.at_s, 1e-9)
+    others, stolen = _of_cores(before, after, cores)
+    paused = _paused(before, after)
+    waited = None if before.waited_us is None or after.waited_us is None else after.waited_us - before.waited_us
+    missing = {**before.missing, **after.missing}
+    names = {"load": ("others", "stolen"), "pressure": ("pressure", "waiting"), "pauses": ("paused", "pauses")}
+    reasons = {name: why for key, why in missing.items() for name in names.get(key, (key,))}
+    if not cores:
+        reasons |= dict.fromkeys(names["load"], _UNBOUND)
+    return {
+        "elapsed_s": elapsed_s,
+        "others": others,
+        "stolen": stolen,
+        "waiting": None if waited is None else waited / 1e6 / elapsed_s,
+        "paused": paused[1] / 1e6 / elapsed_s if paused else None,
+        "pauses": paused[0] if paused else None,
+        "load_average": [before.load_average, after.load_average],
+        "pressure": [before.pressure, after.pressure],
+        "missing": reasons,
+    }
+
+
+def _load(stat: Path) -> Load:
+    total, busy, stolen = {}, {}, {}
+    for line in stat.read_text(encoding="ascii").splitlines():
         name, *fields = line.split()
         if name.startswith("cpu") and name != "cpu":
             ticks = [int(field) for field in fields[:8]]  # user nice system idle iowait irq softirq steal
             core = int(name[3:])
             total[core] = sum(ticks)
             busy[core] = sum(ticks) - ticks[3] - ticks[4]
-    return Load(total, busy)
+            stolen[core] = ticks[7]
+    return Load(total, busy, stolen)
 
 
-def busy_shares(before: Load, after: Load) -> dict[int, float]:
-    """Return for each core the share (0 to 1) of the time between two readings in which it worked."""
-    elapsed = {core: after.total[core] - before.total.get(core, 0) for core in after.total}
-    return {core: (after.busy[core] - before.busy.get(core, 0)) / ticks for core, ticks in elapsed.items() if ticks > 0}
+def _pressure(path: Path) -> tuple[float, int]:
+    """Return the share of the last ten seconds, and the sum in µs, of "some" (kernel: Documentation/accounting/psi)."""
+    for line in path.read_text(encoding="ascii").splitlines():
+        kind, *fields = line.split()
+        if kind == "some":
+            values = dict(field.split("=") for field in fields)
+            return float(values["avg10"]) / 100, int(values["total"])
+    raise LookupError(f"{path} has no line for some")
 
 
-@dataclass(frozen=True)
-class Core:
-    """A core as the system numbers it: those that share its execution units (itself too), and its rank in speed.
-
-    `speed` compares the cores of one machine only; it is 0 where the system does not tell.
-    """
-
-    number: int
-    siblings: frozenset[int]
-    speed: int
-
-
-def read_core(number: int, root: Path = _CORES) -> Core:
-    """Read what the kernel says of a core (Linux's sysfs); alone and of unknown speed where it says nothing."""
-    folder = root / f"cpu{number}"
-    siblings = {number}
-    for part in _text(folder / "topology/thread_siblings_list").split(","):
-        least, _, most = part.partition("-")
-        if least.isdigit():
-            siblings.update(range(int(least), int(most or least) + 1))
-    speed = _text(folder / "cpu_capacity") or _text(folder / "cpufreq/cpuinfo_max_freq")
-    return Core(number, frozenset(siblings), int(speed) if speed.isdigit() else 0)
+def _pauses(root: Path) -> dict[str, tuple[int, float]]:
+    found = {}
+    for group in cpu_groups(root):
+        try:
+            lines = (group / "cpu.stat").read_text(encoding="ascii").splitlines()
+        except OSError:
+            continue  # the root of version 2 has none, nor has a group without the controller
+        values = dict(line.split() for line in lines)
+        unit = next((name for name in _UNIT_US if name in values), None)
+        if unit:
+            found[str(group)] = (int(values["nr_throttled"]), int(values[unit]) * _UNIT_US[unit])
+    if not found:
+        raise LookupError("no control group counts how long it was paused")
+    return found
 
 
-def choose(count: int, cores: Sequence[Core], shares: Mapping[int, float]) -> tuple[tuple[int, ...], float]:
-    """Return the `count` cores to measure on, and the largest share of time that others use of them.
-
-    Free cores come first, of these the fastest (a laptop's efficiency cores are as idle as can be), then the idlest,
-    then the highest numbers: core 0 gets most interrupts. What a core's sibling does is work on the core, and two
-    siblings are chosen only if there is nothing else.
-    """
-    busy = {core.number: max(shares.get(number, 0.0) for number in core.siblings) for core in cores}
-    left = sorted(cores, key=lambda c: (busy[c.number] > _FREE, -c.speed, busy[c.number], -c.number))
-    chosen: list[Core] = []
-    while left and len(chosen) < count:
-        taken = {core.number for core in chosen}
-        chosen.append(next((core for core in left if not core.siblings & taken), left[0]))
-        left.remove(chosen[-1])
-    return tuple(sorted(core.number for core in chosen)), max(busy[core.number] for core in chosen)
-
-
-def idlest(count: int) -> tuple[tuple[int, ...], float] | None:
-    """Look for 50 ms what others do, and `choose` among the cores this process may use; None where that is unknown."""
-    first = read_load()
-    if first is None or sys.platform != "linux":
+def _paused(before: Reading, after: Reading) -> tuple[int, float] | None:
+    """Return how often and for how many µs the most paused group was; outer groups pause inner ones."""
+    if before.pauses is None or after.pauses is None:
         return None
-    time.sleep(_FIRST_LOOK_S)
-    second = read_load()
-    shares = busy_shares(first, second) if second else {}
-    return choose(count, [read_core(number) for number in os.sched_getaffinity(0)], shares)
+    both = before.pauses.keys() & after.pauses.keys()
+    return max(
+        ((after.pauses[g][0] - before.pauses[g][0], after.pauses[g][1] - before.pauses[g][1]) for g in both),
+        key=lambda paused: paused[1],
+        default=None,
+    )
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="ascii").strip()
-    except OSError:
-        return ""
+def _of_cores(before: Reading, after: Reading, cores: Sequence[int] | None) -> tuple[float | None, float | None]:
+    if before.load is None or after.load is None or not cores:
+        return None, None
+    first, last = before.load, after.load
+    total, busy, stolen = (
+        sum(getattr(last, name)[core] - getattr(first, name).get(core, 0) for core in cores if core in last.total)
+        for name in ("total", "busy", "stolen")
+    )
+    if total <= 0:
+        return None, None
+    own = (after.own_s - before.own_s) * os.sysconf("SC_CLK_TCK")
+    return max(busy - stolen - own, 0) / total, stolen / total

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-__all__ = ["facts", "fingerprint"]
+__all__ = ["cpu_groups", "facts", "fingerprint"]
 
 # Instruction sets that decide which BLAS or integer kernel runs: the vector widths, fused multiply-add, and the
 # low-precision dot products of x86 (VNNI, AMX, BF16) and Arm (dotprod, i8mm, SVE).
@@ -68,6 +68,21 @@ def fingerprint(root: Path = Path("/")) -> str:
     return hashlib.sha256(json.dumps(stable, sort_keys=True).encode()).hexdigest()
 
 
+def cpu_groups(root: Path = Path("/")) -> list[Path]:
+    """Return the folders of the control groups that may limit this process's CPU time, from its own to the outermost.
+
+    Raises OSError where the system has no control groups.
+    """
+    found = []
+    for line in (root / "proc/self/cgroup").read_text(encoding="utf-8", errors="replace").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if not controllers or "cpu" in controllers.split(","):
+            mount = root / "sys/fs/cgroup" / ("cpu" if controllers else "")
+            group = mount / path.lstrip("/")
+            found += [folder for folder in (group, *group.parents) if folder.is_relative_to(mount)]
+    return found
+
+
 def _allowed() -> frozenset[int]:
     if sys.platform == "linux":
         return frozenset(os.sched_getaffinity(0))
@@ -80,16 +95,9 @@ def _quota(root: Path) -> float | None:
     A group above this one may grant less than its own, so all of them count, up to the root that is mounted.
     """
     try:
-        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8", errors="replace").splitlines()
+        grants = [_grant(group) for group in cpu_groups(root)]
     except OSError:
         return None
-    grants = []
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if not controllers or "cpu" in controllers.split(","):
-            mount = root / "sys/fs/cgroup" / ("cpu" if controllers else "")
-            group = mount / path.lstrip("/")
-            grants += [_grant(folder) for folder in (group, *group.parents) if folder.is_relative_to(mount)]
     return min((grant for grant in grants if grant is not None), default=None)
 
 

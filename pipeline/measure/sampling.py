@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.measure.gauge import idlest
 from pipeline.measure.job import ARMS, Job, Phases
 from pipeline.measure.launch import run_worker
+from pipeline.measure.quiet import Patience, Place, idlest
 from pipeline.measure.summary import Question, speedup_and_control, unsettled
 
 __all__ = ["Collected", "Material", "collect", "wants_more"]
@@ -39,32 +39,43 @@ class Material:
 
 @dataclass(frozen=True)
 class Collected:
-    """What the processes of one comparison returned; `busy` is the share that others had of the core before each."""
+    """What the processes of one comparison returned; `busy` is the share that others had of the core before each.
+
+    `waited_s` is what was waited for quiet moments in all.
+    """
 
     processes: tuple[Mapping[str, Any], ...]
     busy: tuple[float | None, ...]
     memory: Mapping[str, Mapping[str, Any]]
+    waited_s: float = 0.0
 
 
-def collect(question: Question, material: Material, phases: Phases = _PHASES) -> Collected:
+def collect(
+    question: Question, material: Material, phases: Phases = _PHASES, patience: Patience | None = None
+) -> Collected:
     """Run worker processes until the question is answered precisely enough or its budget is spent.
 
-    Raises WorkerFailed if one dies; nothing is kept then.
+    Before each of them `patience` finds a quiet core (default: without waiting); what it waits is not of the budget.
+    Raises WorkerFailed if a process dies; nothing is kept then.
     """
+    patience = patience or Patience(0, lambda text: None)
     began = time.monotonic()
     limit_s = 120 + 2 * question.budget_s  # generous: it only ends what hangs
-    memory = {arm: _run(question, material, "memory", (arm,), 0, limit_s)[0] for arm in ("baseline", "optimized")}
+    memory = {
+        arm: _run(question, material, "memory", (arm,), 0, limit_s, idlest(question.threads))
+        for arm in ("baseline", "optimized")
+    }
     prepared_s = time.monotonic() - began
     limit_s += 60 * prepared_s  # of six calls; a comparison makes at least five times as many
     processes: list[Mapping[str, Any]] = []
     busy: list[float | None] = []
     while True:
-        result, share = _run(question, material, "compare", ARMS, len(processes), limit_s, phases)
-        processes.append(result)
-        busy.append(share)
-        elapsed_s = time.monotonic() - began
+        place = patience.place(question.threads)
+        processes.append(_run(question, material, "compare", ARMS, len(processes), limit_s, place, phases))
+        busy.append(place.busy if place else None)
+        elapsed_s = time.monotonic() - began - patience.waited_s
         if not wants_more(question, processes, elapsed_s + (elapsed_s - prepared_s) / len(processes)):
-            return Collected(tuple(processes), tuple(busy), memory)
+            return Collected(tuple(processes), tuple(busy), memory, patience.waited_s)
 
 
 def wants_more(question: Question, processes: Sequence[Mapping[str, Any]], expected_s: float) -> bool:
@@ -97,9 +108,9 @@ def _run(
     arms: Sequence[str],
     number: int,
     limit_s: float,
+    place: Place | None,
     phases: Phases = _PHASES,
-) -> tuple[Mapping[str, Any], float | None]:
-    place = idlest(question.threads)
+) -> Mapping[str, Any]:
     job = Job(
         kind=kind,
         models={arm: material.model(arm) for arm in arms},
@@ -108,7 +119,7 @@ def _run(
         threads=question.threads,
         seed=question.seed * 1_000 + number,
         first=_FIRST[number % len(_FIRST)],
-        cores=place[0] if place else None,
+        cores=place.cores if place else None,
         phases=phases,
     )
-    return run_worker(job, limit_s), place[1] if place else None
+    return run_worker(job, limit_s)

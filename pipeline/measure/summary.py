@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.measure.circumstances import MOST_UNSEEN, about_the_machine, unseen_share
 from pipeline.measure.harness import undisturbed
 from pipeline.measure.job import ARMS
 from pipeline.stats.compare import Ratio, ratio, verdict
@@ -26,7 +27,6 @@ PERCENTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999}
 _BASELINE, _OPTIMIZED, _CONTROL = range(len(ARMS))
 _FEWEST_PAIRS = 6  # undisturbed, one of each order, or half of all; with fewer a process says nothing by itself
 _MANY_DROPPED = 0.2
-_MUCH_BUSY = 0.25
 _MUCH_SLOWER = 1.2  # one process than another, in the baseline's median
 
 
@@ -66,11 +66,13 @@ def comparison(
     processes: Sequence[Process],
     busy: Sequence[float | None],
     memory: Mapping[str, Mapping[str, Any]],
+    waited_s: float = 0.0,
 ) -> dict[str, Any]:
-    """Return the comparison's record."""
+    """Return the comparison's record; `waited_s` is what was waited for quiet moments."""
     timed = [_Timed.of(question, process) for process in processes]
     speedup, control = speedup_and_control(question, processes)
-    is_noisy = unsettled(control, question.threshold) or any(t.is_disturbed for t in timed)
+    unseen = unseen_share(processes, _is_filtered(question, processes[0]))
+    is_noisy = unsettled(control, question.threshold) or any(t.is_disturbed for t in timed) or unseen > MOST_UNSEEN
     tried, pairs = _pair_counts(timed)
     return {
         "scenario": question.scenario,
@@ -89,7 +91,8 @@ def comparison(
         "noisy": is_noisy,
         "warnings": [
             *_about_the_answer(question, timed, speedup, control),
-            *_about_the_processes(question, timed, processes, busy),
+            *_about_the_processes(question, timed, processes),
+            *about_the_machine(processes, busy, question.threads, waited_s, unseen),
         ],
     }
 
@@ -110,7 +113,7 @@ def raw_arrays(index: int, question: Question, processes: Sequence[Process]) -> 
     return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
 
 
-def measured_under(processes: Sequence[Process], busy: Sequence[float | None]) -> dict[str, Any]:
+def measured_under(processes: Sequence[Process], busy: Sequence[float | None], waited_s: float = 0.0) -> dict[str, Any]:
     """Return what else is known of the processes of one comparison, in the order they ran."""
     return {
         "copies": [process["copies"] for process in processes],
@@ -120,6 +123,8 @@ def measured_under(processes: Sequence[Process], busy: Sequence[float | None]) -
         "hash_seeds": [process["conditions"]["hash_seed"] for process in processes],
         "pinned": [process["conditions"]["pinned"] for process in processes],
         "busy_before": list(busy),
+        "gauges": [process["conditions"]["gauges"] for process in processes],
+        "waited_s": waited_s,
     }
 
 
@@ -257,18 +262,14 @@ def _about_the_answer(question: Question, timed: Sequence[_Timed], speedup: Rati
     )
 
 
-def _about_the_processes(
-    question: Question, timed: Sequence[_Timed], processes: Sequence[Process], busy: Sequence[float | None]
-) -> list[str]:
-    """Return what the machine did meanwhile that a reader has to know to trust the figures, with the numbers."""
+def _about_the_processes(question: Question, timed: Sequence[_Timed], processes: Sequence[Process]) -> list[str]:
+    """Return what the samples show that a reader has to know to trust the figures, with the numbers."""
     of = f"of {len(processes)} processes"
     tried, pairs = _pair_counts(timed)
     disturbed = sum(t.is_disturbed for t in timed)
     restless = sum(not process["steady"] for process in processes)
-    crowded = sum(share is not None and share > _MUCH_BUSY for share in busy)
     medians = [float(np.median(t.service(_BASELINE))) for t in timed]
     conditions = [process["conditions"] for process in processes]
-    quota = conditions[0]["quota"]
     unseen = "several threads do the work" if question.threads > 1 else "the clock of CPU time is coarse here"
     return _those(
         (
@@ -285,12 +286,9 @@ def _about_the_processes(
             "processes: the core changed its speed. Ratios are measured side by side and hold, latencies are those of "
             "the moment",
         ),
-        (restless > 0, f"in {restless} {of} times were still changing when the warm-up ended"),
-        (crowded > 0, f"before {crowded} {of} other programs used more than {_MUCH_BUSY:.0%} of the core"),
         (
-            quota is not None and quota < question.threads,
-            f"this container is granted {quota or 0:.3g} cores, and {question.threads} work: the system pauses it "
-            "again and again, which percentiles include",
+            restless > 0,
+            f"steady_state not reached: in {restless} {of} times were still changing when the warm-up ended",
         ),
         (not _is_filtered(question, processes[0]), f"interrupted samples could not be told from others: {unseen}"),
         (any(c["pinned"] is None for c in conditions), "processes could not be bound to cores"),

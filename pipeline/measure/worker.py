@@ -20,6 +20,7 @@ import threadpoolctl
 
 from pipeline.measure import machine, memory
 from pipeline.measure.clock import measure_clock
+from pipeline.measure.gauge import Reading, gauges, read_gauges
 from pipeline.measure.harness import Arm, Recording, record
 from pipeline.measure.job import Job
 from pipeline.measure.layers import profile_layers
@@ -52,10 +53,11 @@ def serve(kinds: Mapping[str, Callable[[Job], Result]], arguments: Sequence[str]
     """Do the job of the file named by the only argument with one of `kinds`; return the exit code."""
     job = Job.read(Path(arguments[0]))
     pinned = _pin(job.cores)
+    before = read_gauges()
     try:
         with no_grad():
             result = kinds[job.kind](job)
-        result["conditions"] = _conditions(job, pinned)
+        result["conditions"] = _conditions(job, pinned, before)
     except (AnswersDiffer, OSError, TinyTorchError, WorkerProblem) as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return 1
@@ -133,8 +135,9 @@ def _pin(cores: tuple[int, ...] | None) -> list[int] | None:
     return sorted(os.sched_getaffinity(0))
 
 
-def _conditions(job: Job, pinned: list[int] | None) -> Result:
+def _conditions(job: Job, pinned: list[int] | None, before: Reading) -> Result:
     """Return what the figures hold for, read after timing; raises ThreadsDisagree."""
+    noise = gauges(before, read_gauges(), pinned)
     packages = sorted({name.partition(".")[0] for name in sys.modules} - sys.stdlib_module_names - {"__main__"})
     ours = sorted(name for name in sys.modules if name.startswith("pipeline."))
     pools = threadpoolctl.threadpool_info()  # not while timing: it walks all loaded libraries
@@ -149,6 +152,7 @@ def _conditions(job: Job, pinned: list[int] | None) -> Result:
     ]
     return {
         "blas": blas,
+        "gauges": noise,
         "hash_seed": os.environ.get("PYTHONHASHSEED"),
         "numpy": np.__version__,
         "packages": packages,

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pipeline.core.errors import UserError
 from pipeline.core.stage import Inputs
 from pipeline.measure.queries import draw_queries
+from pipeline.measure.quiet import Patience
 from pipeline.measure.sampling import Material, collect
 from pipeline.measure.setting import check_threads, measured_machine, timestamp
 from pipeline.measure.summary import Question, comparison, measured_under, raw_arrays
@@ -59,10 +60,11 @@ def execute(spec: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
         save(inputs["optimized"], material.optimized)
         for question in _questions(spec):
             np.save(material.queries, draw_queries(images, question.batch_size, question.seed), allow_pickle=False)
-            collected = collect(question, material)
+            collected = collect(question, material, patience=Patience(spec["wait_s"], inputs.say))
             samples |= raw_arrays(len(records), question, collected.processes)
-            records.append(comparison(question, collected.processes, collected.busy, collected.memory))
-            conditions.append(measured_under(collected.processes, collected.busy))
+            runs, busy, waited_s = collected.processes, collected.busy, collected.waited_s
+            records.append(comparison(question, runs, busy, collected.memory, waited_s))
+            conditions.append(measured_under(runs, busy, waited_s))
             processes += collected.processes
     benchmark = {
         "protocol": PROTOCOL,

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from pipeline.core.stage import Inputs
-from pipeline.measure.gauge import idlest
 from pipeline.measure.job import Job
 from pipeline.measure.launch import run_worker
 from pipeline.measure.queries import draw_queries
+from pipeline.measure.quiet import idlest
 from pipeline.measure.setting import check_threads, measured_machine, timestamp
 from tinytorch.data.split import Split
 from tinytorch.serialization import save
@@ -44,7 +44,7 @@ def execute(spec: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
             result=str(folder / "profile.json"),
             threads=threads,
             seed=0,
-            cores=place[0] if place else None,
+            cores=place.cores if place else None,
         )
         result = run_worker(job, _TIMEOUT_S)
     machine = measured_machine(result)

@@ -148,6 +148,7 @@ CASES: dict[str, tuple[tuple[str | int, ...], Any, str]] = {
     "sweep.grid": (("sweep", "grid", "bits"), [8, 4], "optimize"),
     "sweep.exclude": (("sweep", "exclude"), [{"bits": 8}], "optimize"),
     "sweep.include": (("sweep", "include"), [{"bits": 4}], "optimize"),
+    "benchmark.preset": (("benchmark",), {"preset": "quick"}, "benchmark"),
     "benchmark.scenario": (("benchmark", "scenario"), "offline", "benchmark"),
     "benchmark.latency_limit_ms": (("benchmark", "latency_limit_ms"), 6.0, "benchmark"),
     "benchmark.rate_per_s": (("benchmark", "rate_per_s"), 90.0, "benchmark"),
@@ -156,6 +157,7 @@ CASES: dict[str, tuple[tuple[str | int, ...], Any, str]] = {
     "benchmark.processes": (("benchmark", "processes"), 3, "benchmark"),
     "benchmark.target_ci": (("benchmark", "target_ci"), 0.4, "benchmark"),
     "benchmark.budget_s": (("benchmark", "budget_s"), 2.0, "benchmark"),
+    "benchmark.wait_s": (("benchmark", "wait_s"), 9.0, "submit"),  # which embeds the file: nothing is measured again
     "benchmark.threshold": (("benchmark", "threshold"), 0.03, "benchmark"),
     "goals.metric": (("goals", 0), {"metric": "speedup", "at_least": 0.1, "at_most": 1.0}, "submit"),
     "goals.at_least": (("goals", 0, "at_least"), 0.2, "submit"),

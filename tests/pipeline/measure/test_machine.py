@@ -138,8 +138,8 @@ if sys.platform == "win32":
 import os
 if hasattr(os, "sched_getaffinity"):
     del os.sched_getaffinity, os.sched_setaffinity
-from pipeline.measure import clock, gauge, job, launch, machine, memory, worker
-assert gauge.idlest(1) is None
+from pipeline.measure import clock, gauge, job, launch, machine, memory, quiet, worker
+assert quiet.idlest(1) is None
 assert worker._pin((0,)) is None
 assert machine.facts()["cores"]["allowed"] >= 1
 assert memory.peak(False).how

@@ -8,6 +8,7 @@ from pipeline.measure.summary import Question, comparison, measured_under, raw_a
 from pipeline.stats.compare import Ratio
 
 QUESTION = Question("single_stream", 2, 1, 6, target_ci=0.05, budget_s=10.0, threshold=0.02, seed=0)
+QUIET = {"elapsed_s": 1.0, "others": 0.0, "stolen": 0.0, "paused": None, "pauses": None}
 MEMORY = {arm: {"peak_rss_bytes": 1000, "how": "VmHWM"} for arm in ("baseline", "optimized")}
 
 
@@ -31,7 +32,7 @@ def process(number, speedup=2.0, control=1.0, rows=60, preempted=0):
         "cpu_ns": cpu.astype(int).tolist(),
         "tail_ns": (100_000 * np.exp(rng.exponential(0.1, (3, 20)))).astype(int).tolist(),
         "is_cpu_time_fine": True,
-        "conditions": {"pinned": [1], "hash_seed": str(number), "quota": None},
+        "conditions": {"pinned": [1], "hash_seed": str(number), "quota": None, "gauges": QUIET},
     }
 
 
@@ -177,7 +178,7 @@ def test_circumstances_are_warned_about():
     for result in results[:2]:
         result["steady"] = False
     for result in results:
-        result["conditions"] = {"pinned": None, "quota": None}
+        result["conditions"] = {"pinned": None, "quota": None, "gauges": QUIET}
     record = compared(results, busy=[0.9, None, 0.0, 0.0, 0.0, 0.0])
     text = "\n".join(record["warnings"])
     assert record["steady_state"] == "not_reached"
@@ -260,3 +261,4 @@ def test_conditions_are_recorded_by_process():
     assert record["hash_seeds"] == ["0", "1"]
     assert record["pinned"] == [[1], [1]]
     assert record["busy_before"] == [0.1, None]
+    assert record["gauges"] == [QUIET, QUIET]

@@ -52,7 +52,7 @@ def test_worker_imports_nothing_but_what_is_timed(folder):
     forbidden = {"_pytest", "filelock", "jinja2", "jsonschema", "pytest", "rich", "scipy", "sklearn", "yaml"}
     assert not forbidden.intersection(conditions["packages"])
     assert {"numpy", "pipeline", "tinytorch"} <= set(conditions["packages"])
-    parents = {"gauge", "launch", "queries", "sampling", "setting", "summary"}
+    parents = {"circumstances", "launch", "queries", "quiet", "sampling", "setting", "summary"}
     ours = {name.removeprefix("pipeline.") for name in conditions["modules"]}
     assert {name.partition(".")[0] for name in ours} == {"measure"}
     assert not ours & {f"measure.{name}" for name in parents}

@@ -19,6 +19,7 @@ SPEC = {
     "target_ci": 1.0,
     "budget_s": 1.0,
     "threshold": 0.02,
+    "wait_s": 0.0,
     "seed": 0,
 }
 
