@@ -26,7 +26,7 @@ from tinytorch.serialization import save
 
 __all__ = ["PROTOCOL", "SCENARIOS", "execute"]
 
-PROTOCOL = "paired/0.1"
+PROTOCOL = "paired-clean/1"
 
 # What a scenario times is a query of `batch_size` samples, the next when one is done; the names are MLPerf's.
 SCENARIOS = {
