@@ -7,6 +7,7 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from pipeline.cli.experiment import add_store_argument
 from pipeline.cli.tables import table
 from pipeline.measure import machine
 from pipeline.measure.clock import measure_clock
+from pipeline.measure.quantities import QUANTITIES, not_offered
 
 __all__ = ["configure", "run"]
 
@@ -82,7 +84,17 @@ def _machine() -> list[dict[str, str]]:
         _row("ok", "clock", f"perf_counter_ns, resolution {measure_clock().resolution_ns} ns"),
     ]
     rows += [_row("note", key, f"not readable: {reason}") for key, reason in facts["missing"].items()]
-    return rows
+    return [*rows, *_quantities()]
+
+
+def _quantities() -> list[dict[str, str]]:
+    """Say which quantities besides time a benchmark here would hold, and why not the others."""
+    cores = os.sched_getaffinity(0) if sys.platform == "linux" else ()
+    reasons = not_offered(cores, 1)
+    return [
+        _row("note", what, f"not measured: {reasons[name]}") if name in reasons else _row("ok", what, "measured")
+        for name, what in QUANTITIES.items()
+    ]
 
 
 def _store(path: Path) -> dict[str, str]:

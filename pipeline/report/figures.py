@@ -15,6 +15,13 @@ _MIB = 1024 * 1024
 # unit, and what less and more of it is called
 _BYTES = ("B", "smaller", "larger")
 _COUNT = ("count", "fewer", "more")
+# quantity -> its row: name, unit, what less and more of it is called, whether it is a detail
+_QUANTITIES = {
+    "energy_j": ("energy per query", ("J", "less", "more"), False),
+    "instructions": ("instructions per query", _COUNT, True),
+    "cycles": ("cycles per query", _COUNT, True),
+    "frequency_hz": ("clock", ("Hz", "lower", "higher"), True),
+}
 _TONES = {"faster": "good", "significantly better": "good", "slower": "bad", "significantly worse": "bad"}
 
 
@@ -159,7 +166,16 @@ def _work(submission: Document, sides: tuple[Document, Document]) -> list[Figure
         _counted("work (MACs)", sizes, "macs", _COUNT),
         _counted("working set", sizes, "working_set_bytes", _BYTES, is_detail=True),
         _counted("peak memory", sides, "peak_rss_bytes", _BYTES, is_detail=True),
+        *_quantities(sides),
     ]
+
+
+def _quantities(sides: tuple[Document, Document]) -> Iterable[Figure]:
+    """Return a row for each quantity that was counted of either side; the notes say why others were not."""
+    before, after = (arm.get("quantities", {}) for arm in sides)
+    for key, (name, words, is_detail) in _QUANTITIES.items():
+        if before.get(key) is not None or after.get(key) is not None:
+            yield _counted(name, ({key: before.get(key)}, {key: after.get(key)}), key, words, is_detail=is_detail)
 
 
 def _counted(
@@ -188,6 +204,8 @@ def _notes(arms: Document) -> tuple[Note, ...]:
         reasons = {f"latency, {name}": reason for name, reason in arms[side]["percentile_reasons"].items()}
         if arms[side]["peak_rss_reason"]:
             reasons["peak memory"] = arms[side]["peak_rss_reason"]
+        for key, reason in arms[side].get("quantity_reasons", {}).items():
+            reasons[_QUANTITIES[key][0]] = reason
         for name, reason in reasons.items():
             found.setdefault((name, reason), []).append(side)
     return tuple(Note(name, sides[0] if len(sides) == 1 else "", reason) for (name, reason), sides in found.items())

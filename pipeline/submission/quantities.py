@@ -18,6 +18,8 @@ _HUGE = 1e12  # whatever is written by a stranger must not fill the page with di
 # (divisor, what follows the number, decimals) for values around the given one
 Scale = tuple[float, str, int]
 _DURATIONS = ((1e9, " s"), (1e6, " ms"), (1e3, " µs"), (1.0, " ns"))
+_ENERGIES = ((1.0, " J"), (1e-3, " mJ"), (1e-6, " µJ"))
+_FREQUENCIES = ((1e9, " GHz"), (1e6, " MHz"))
 _SIZES = ((2.0**40, " TiB"), (2.0**30, " GiB"), (2.0**20, " MiB"), (2.0**10, " KiB"))
 
 
@@ -85,6 +87,8 @@ def _milliseconds(value: float) -> Scale:
 # unit -> how values around the given one are written
 UNITS: dict[str, Callable[[float], Scale]] = {
     "B": _bytes,
+    "Hz": lambda value: _scaled(value, _FREQUENCIES, _FREQUENCIES[-1]),
+    "J": lambda value: _scaled(value, _ENERGIES, _ENERGIES[-1]),
     "count": lambda value: (1.0, "", 0),
     "ms": _milliseconds,
     "ns": _nanoseconds,

@@ -15,6 +15,12 @@ Broken = tuple[Path, str]
 
 _NO_REASON = "found null, expected a figure, or its reason in {}"
 _NO_GAP = "found a reason, expected none for a figure that is there"
+# objects of figures by name, and of why some are null
+_REASONED_BY_NAME = (
+    ("percentiles", "percentile_reasons"),
+    ("percentile_intervals", "percentile_interval_reasons"),
+    ("quantities", "quantity_reasons"),
+)
 _MACHINE_FACTS = ("caches", "container", "cpu", "flags", "governor", "memory_bytes", "turbo", "virtual")
 
 
@@ -31,20 +37,23 @@ def broken_rules(document: Mapping[str, Any]) -> Iterator[Broken]:
 
 
 def _arm(arm: Mapping[str, Any], path: Path) -> Iterator[Broken]:
-    reasons = arm["percentile_reasons"]
-    for name, value in arm["percentiles"].items():
-        if value is None and name not in reasons:
-            yield (*path, "percentiles", name), _NO_REASON.format("percentile_reasons")
-    for name in reasons:
-        if arm["percentiles"].get(name) is not None:
-            yield (*path, "percentile_reasons", name), _NO_GAP
-    for name, bounds in arm.get("percentile_intervals", {}).items():
-        if bounds is None and name not in arm.get("percentile_interval_reasons", {}):
-            yield (*path, "percentile_intervals", name), _NO_REASON.format("percentile_interval_reasons")
+    for figures, reasons in _REASONED_BY_NAME:
+        yield from _named(arm.get(figures, {}), arm.get(reasons, {}), path, figures, reasons)
     if arm["peak_rss_bytes"] is None and not arm["peak_rss_reason"]:
         yield (*path, "peak_rss_bytes"), _NO_REASON.format("peak_rss_reason")
     if arm["peak_rss_bytes"] is not None and arm["peak_rss_reason"] is not None:
         yield (*path, "peak_rss_reason"), _NO_GAP
+
+
+def _named(
+    figures: Mapping[str, Any], reasons: Mapping[str, Any], path: Path, figures_key: str, reasons_key: str
+) -> Iterator[Broken]:
+    for name, value in figures.items():
+        if value is None and not reasons.get(name):
+            yield (*path, figures_key, name), _NO_REASON.format(reasons_key)
+    for name in reasons:
+        if figures.get(name) is not None:
+            yield (*path, reasons_key, name), _NO_GAP
 
 
 def _reasoned(record: Mapping[str, Any], name: str, path: Path) -> Iterator[Broken]:

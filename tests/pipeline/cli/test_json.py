@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline.cli.main import main
+from pipeline.measure.quantities import QUANTITIES
 
 
 def document(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, Any]:
@@ -121,3 +122,14 @@ def test_explain_takes_all_codes_of_a_message(capsys: pytest.CaptureFixture[str]
     """The last line below the problems of a file can be pasted as it is."""
     assert main(["explain", "E114", "e111", "E114"]) == 0
     assert [line[:5] for line in capsys.readouterr().out.splitlines() if line.startswith("E")] == ["E114:", "E111:"]
+
+
+def test_doctor_tells_what_is_measured_besides_time(capsys: pytest.CaptureFixture[str]) -> None:
+    """Energy, counters and clock each have a line: measured, or why this machine does not offer it."""
+    _, answer = document(capsys, "doctor", "--json")
+    found = {check["what"]: check for check in answer["checks"]}
+    for what in QUANTITIES.values():
+        assert (found[what]["status"], found[what]["found"].partition(":")[0]) in {
+            ("ok", "measured"),
+            ("note", "not measured"),
+        }

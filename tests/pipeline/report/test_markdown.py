@@ -50,6 +50,21 @@ def test_a_paragraph_cannot_start_a_list_or_a_code_block(submission: dict[str, A
     assert "\n\\- item\n" in render(submission)
 
 
+def test_only_quantities_that_were_counted_have_a_row(submission: dict[str, Any]) -> None:
+    """A machine without counters gives no empty rows, but the reasons are listed; energy has one when it is there."""
+    text = render(submission)
+    assert "| clock | 3.40 GHz | 3.40 GHz | same |" in text
+    assert "| energy per query |" not in text
+    assert "– energy per query: /sys/class/powercap: No such file or directory" in text
+    for side, joules in (("baseline", 0.004), ("optimized", 0.002)):
+        arm = submission["benchmark"]["comparisons"][0]["arms"][side]
+        arm["quantities"]["energy_j"] = joules
+        del arm["quantity_reasons"]["energy_j"]
+    text = render(submission)
+    assert "| energy per query | 4.00 mJ | 2.00 mJ | 2.00x less |" in text
+    assert "– energy per query" not in text
+
+
 def test_the_courses_format_is_rendered(course: dict[str, Any]) -> None:
     """Marked as unverified."""
     text = render(course)

@@ -116,6 +116,12 @@ def _arm(median_ns: float, peak: int | None) -> dict[str, Any]:
         "peak_rss_bytes": peak,
         "peak_rss_method": None if peak is None else "VmHWM",
         "peak_rss_reason": "the same stored model as the baseline" if peak is None else None,
+        "quantities": {"energy_j": None, "instructions": None, "cycles": None, "frequency_hz": 3.4e9},
+        "quantity_reasons": {
+            "energy_j": "/sys/class/powercap: No such file or directory",
+            "instructions": "this processor, or the virtual machine, offers no such counter",
+            "cycles": "this processor, or the virtual machine, offers no such counter",
+        },
     }
 
 
@@ -142,7 +148,7 @@ def make_benchmark(speedup: float) -> dict[str, Any]:
         "warnings": [],
     }
     return {
-        "protocol": "paired/0.1",
+        "protocol": "paired-clean/1",
         "measured_at": "2026-01-31T12:00:00Z",
         "machine": MACHINE,
         "clock": CLOCK,

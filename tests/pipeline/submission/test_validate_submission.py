@@ -140,6 +140,8 @@ GAPS = [
     ("benchmark.comparisons[0].arms.baseline.percentile_reasons", {}, "arms.baseline.percentiles.p99"),
     ("benchmark.comparisons[0].arms.optimized.percentile_reasons.p50", "why?", "percentile_reasons.p50"),
     ("benchmark.comparisons[0].arms.optimized.percentile_intervals.p90", None, "optimized.percentile_intervals.p90"),
+    ("benchmark.comparisons[0].arms.optimized.quantities.frequency_hz", None, "optimized.quantities.frequency_hz"),
+    ("benchmark.comparisons[0].arms.optimized.quantity_reasons.frequency_hz", "why?", "quantity_reasons.frequency_hz"),
     ("benchmark.comparisons[0].arms.optimized.peak_rss_bytes", None, "arms.optimized.peak_rss_bytes"),
     ("benchmark.comparisons[0].arms.optimized.peak_rss_reason", "why?", "arms.optimized.peak_rss_reason"),
     ("comparisons.speed.adjusted_p_value", None, "comparisons.speed.adjusted_p_value"),
