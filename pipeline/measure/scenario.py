@@ -1,0 +1,72 @@
+"""MLPerf's inference scenarios: what a query is, which figure is asked for, how long a process looks. A table.
+
+Names and meanings are those of the MLCommons inference rules ("Scenarios"): single_stream and multi_stream send the
+next query when the last is answered, offline has everything at once, server sends single samples at random times.
+Standard library only: reports read this, too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipeline.measure.job import Phases
+
+__all__ = ["SCENARIOS", "Scenario", "is_server", "pass_samples", "samples_per_query"]
+
+_PASS_NS = 5_000_000  # long beside the switch of arms, and short enough that arms take turns a dozen times a process
+_POOL_BYTES = 16 * 1024**2  # of all queries together, as `draw_queries` has it
+_POOL_QUERIES = 4
+_PHASES = Phases()
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One line of SCENARIOS.
+
+    `samples_per_query` is None where it is chosen from the speed of the models. `headline` is the percentile of latency
+    that the scenario asks for, "throughput", or "rate". `no_percentiles` says why there are none, "" where there are.
+    """
+
+    name: str
+    summary: str
+    samples_per_query: int | None
+    headline: str
+    phases: Phases = _PHASES
+    no_percentiles: str = ""
+
+
+SCENARIOS: dict[str, Scenario] = {
+    scenario.name: scenario
+    for scenario in (
+        Scenario("single_stream", "one query after the other", None, "p90"),
+        # Six processes together need the 662 queries of p99: more time than that of single calls.
+        Scenario("multi_stream", "queries of 8 samples, one after the other", 8, "p99", Phases(0.25, 0.45, 0.30)),
+        Scenario(
+            "offline",
+            "all samples are there at once",
+            None,
+            "throughput",
+            no_percentiles="offline: all samples are there at once, so that no query has a latency of its own",
+        ),
+        Scenario("server", "queries arrive at random times", 1, "rate", Phases(0.25, 0.25, 0.0)),
+    )
+}
+
+
+def is_server(name: str) -> bool:
+    """Return whether queries arrive by themselves in this scenario."""
+    return SCENARIOS[name].headline == "rate"
+
+
+def samples_per_query(name: str, batch_size: int) -> int:
+    """Return how many samples a query has; in a scenario that chooses, the samples of one call."""
+    return SCENARIOS[name].samples_per_query or batch_size
+
+
+def pass_samples(batch_size: int, call_ns: float, sample_bytes: int) -> int:
+    """Return the samples of one pass of offline: a power of two times the batch size, about 5 ms of work or one call.
+
+    `call_ns` is the time of a call of the slowest arm. Several passes together must fit into the pool of queries.
+    """
+    calls = min(int(_PASS_NS / max(call_ns, 1.0)), _POOL_BYTES // (_POOL_QUERIES * batch_size * sample_bytes))
+    return batch_size << (max(calls, 1).bit_length() - 1)
