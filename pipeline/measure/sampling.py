@@ -13,6 +13,7 @@ from typing import Any
 
 from pipeline.measure.job import ARMS, Job, Phases
 from pipeline.measure.launch import run_worker
+from pipeline.measure.quantities import nothing_offered
 from pipeline.measure.quiet import Patience, Place, idlest
 from pipeline.measure.summary import Question, speedup_and_control, unsettled
 
@@ -47,6 +48,7 @@ class Collected:
     processes: tuple[Mapping[str, Any], ...]
     busy: tuple[float | None, ...]
     memory: Mapping[str, Mapping[str, Any]]
+    quantities: Mapping[str, Mapping[str, Any]]
     waited_s: float = 0.0
 
 
@@ -65,6 +67,7 @@ def collect(
         arm: _run(question, material, "memory", (arm,), 0, limit_s, idlest(question.threads))
         for arm in ("baseline", "optimized")
     }
+    quantities = _quantities(question, material, limit_s)
     prepared_s = time.monotonic() - began
     limit_s += 60 * prepared_s  # of six calls; a comparison makes at least five times as many
     processes: list[Mapping[str, Any]] = []
@@ -75,7 +78,17 @@ def collect(
         busy.append(place.busy if place else None)
         elapsed_s = time.monotonic() - began - patience.waited_s
         if not wants_more(question, processes, elapsed_s + (elapsed_s - prepared_s) / len(processes)):
-            return Collected(tuple(processes), tuple(busy), memory, patience.waited_s)
+            return Collected(tuple(processes), tuple(busy), memory, quantities, patience.waited_s)
+
+
+def _quantities(question: Question, material: Material, limit_s: float) -> Mapping[str, Mapping[str, Any]]:
+    """Return what is known of each arm besides time; a process is started only if the machine offers anything."""
+    nothing = nothing_offered(question.threads)
+    if nothing is not None:
+        return dict.fromkeys(ARMS, nothing)
+    found = _run(question, material, "quantities", ARMS, 0, limit_s, idlest(question.threads))
+    arms: Mapping[str, Mapping[str, Any]] = found["arms"]
+    return arms
 
 
 def wants_more(question: Question, processes: Sequence[Mapping[str, Any]], expected_s: float) -> bool:

@@ -66,9 +66,13 @@ def comparison(
     processes: Sequence[Process],
     busy: Sequence[float | None],
     memory: Mapping[str, Mapping[str, Any]],
+    quantities: Mapping[str, Mapping[str, Any]],
     waited_s: float = 0.0,
 ) -> dict[str, Any]:
-    """Return the comparison's record; `waited_s` is what was waited for quiet moments."""
+    """Return the comparison's record; `memory` and `quantities` are what other processes found of each arm.
+
+    `waited_s` is what was waited for quiet moments.
+    """
     timed = [_Timed.of(question, process) for process in processes]
     speedup, control = speedup_and_control(question, processes)
     unseen = unseen_share(processes, _is_filtered(question, processes[0]))
@@ -84,7 +88,9 @@ def comparison(
         "dropped": tried - pairs,
         "steady_state": "reached" if all(process["steady"] for process in processes) else "not_reached",
         "threshold": question.threshold,
-        "arms": {arm: _arm(question, timed, index, memory.get(arm)) for index, arm in enumerate(ARMS)},
+        "arms": {
+            arm: {**_arm(question, timed, index, memory.get(arm)), **quantities[arm]} for index, arm in enumerate(ARMS)
+        },
         "speedup": speedup.to_json(),
         "control": control.to_json(),
         "verdict": "noisy" if is_noisy else verdict(speedup.interval, question.threshold),

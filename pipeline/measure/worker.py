@@ -25,8 +25,10 @@ from pipeline.measure.harness import Arm, Recording, record
 from pipeline.measure.job import Job
 from pipeline.measure.layers import profile_layers
 from pipeline.measure.model import AnswersDiffer, caller, check_answers, copies_that_fit, load_model, read_queries
+from pipeline.measure.quantities import measure_quantities
 from tinytorch.core.function import no_grad
 from tinytorch.errors import TinyTorchError
+from tinytorch.models.network import Network
 from tinytorch.serialization import clone
 
 __all__ = ["KINDS", "Result", "WorkerProblem", "main", "serve"]
@@ -68,11 +70,7 @@ def serve(kinds: Mapping[str, Callable[[Job], Result]], arguments: Sequence[str]
 def _compare(job: Job) -> Result:
     """Time the arms against each other."""
     names = list(job.models)
-    copies = {name: [load_model(path)] for name, path in job.models.items()}
-    rng = np.random.default_rng(job.seed)
-    for _ in range(1, copies_that_fit(job.models.values())):
-        for name in rng.permutation(names).tolist():  # no arm always gets the better place in memory
-            copies[name].append(clone(copies[name][0]))
+    copies = _copied_models(job)
     queries = read_queries(job.inputs)
     clock = measure_clock()
     np.ones((64, 64), np.float32) @ np.ones((64, 64), np.float32)  # BLAS sets itself up outside the first call
@@ -81,6 +79,25 @@ def _compare(job: Job) -> Result:
     for name, answers in zip(names, recording.answers, strict=True):
         check_answers(name, copies[name][0], queries, answers)
     return {"clock": clock.to_json(), "is_cpu_time_fine": clock.is_cpu_time_fine, **_recording_json(recording)}
+
+
+def _copied_models(job: Job) -> dict[str, list[Network]]:
+    """Load the model of each arm and copy it as often as memory allows."""
+    copies = {name: [load_model(path)] for name, path in job.models.items()}
+    rng = np.random.default_rng(job.seed)
+    for _ in range(1, copies_that_fit(job.models.values())):
+        for name in rng.permutation(list(copies)).tolist():  # no arm always gets the better place in memory
+            copies[name].append(clone(copies[name][0]))
+    return copies
+
+
+def _quantities(job: Job) -> Result:
+    """Read what the machine counts of each arm besides time."""
+    arms = [Arm(name, [caller(model) for model in models]) for name, models in _copied_models(job).items()]
+    queries = read_queries(job.inputs)
+    # Bound to other cores than asked for, or to none, it is unknown which clock counts.
+    cores = job.cores if job.cores and os.sched_getaffinity(0) == set(job.cores) else ()
+    return {"arms": measure_quantities(arms, queries, cores, job.threads, job.batch_size)}
 
 
 def _memory(job: Job) -> Result:
@@ -101,7 +118,12 @@ def _profile(job: Job) -> Result:
     return profile_layers(load_model(path), read_queries(job.inputs), measure_clock())
 
 
-KINDS: dict[str, Callable[[Job], Result]] = {"compare": _compare, "memory": _memory, "profile": _profile}
+KINDS: dict[str, Callable[[Job], Result]] = {
+    "compare": _compare,
+    "memory": _memory,
+    "profile": _profile,
+    "quantities": _quantities,
+}
 
 
 def _recording_json(recording: Recording) -> Result:

@@ -63,7 +63,7 @@ def execute(spec: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
             collected = collect(question, material, patience=Patience(spec["wait_s"], inputs.say))
             samples |= raw_arrays(len(records), question, collected.processes)
             runs, busy, waited_s = collected.processes, collected.busy, collected.waited_s
-            records.append(comparison(question, runs, busy, collected.memory, waited_s))
+            records.append(comparison(question, runs, busy, collected.memory, collected.quantities, waited_s))
             conditions.append(measured_under(runs, busy, waited_s))
             processes += collected.processes
     benchmark = {

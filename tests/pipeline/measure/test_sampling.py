@@ -94,6 +94,6 @@ def test_two_processes_run_even_if_one_is_asked_for():
 def test_a_model_against_itself_is_never_different(material):
     """The same model in both arms is equivalent, or nothing is said, but never faster or slower."""
     found = collect(dataclasses.replace(QUESTION, processes=4), material, PHASES)
-    record = comparison(QUESTION, found.processes, found.busy, found.memory)
+    record = comparison(QUESTION, found.processes, found.busy, found.memory, found.quantities)
     assert record["verdict"] in {"equivalent", "inconclusive", "noisy"}
     assert set(raw_arrays(0, QUESTION, found.processes)["0.baseline.3.kept"]) <= {0, 1}

@@ -10,6 +10,7 @@ from pipeline.stats.compare import Ratio
 QUESTION = Question("single_stream", 2, 1, 6, target_ci=0.05, budget_s=10.0, threshold=0.02, seed=0)
 QUIET = {"elapsed_s": 1.0, "others": 0.0, "stolen": 0.0, "paused": None, "pauses": None}
 MEMORY = {arm: {"peak_rss_bytes": 1000, "how": "VmHWM"} for arm in ("baseline", "optimized")}
+QUANTITIES = {arm: {"quantities": {"energy_j": None}, "quantity_reasons": {"energy_j": "no meter"}} for arm in ARMS}
 
 
 def process(number, speedup=2.0, control=1.0, rows=60, preempted=0):
@@ -37,7 +38,7 @@ def process(number, speedup=2.0, control=1.0, rows=60, preempted=0):
 
 
 def compared(processes, question=QUESTION, busy=None):
-    return comparison(question, processes, busy or [0.0] * len(processes), MEMORY)
+    return comparison(question, processes, busy or [0.0] * len(processes), MEMORY, QUANTITIES)
 
 
 def test_a_clear_speedup_is_faster():
@@ -56,7 +57,7 @@ def test_the_record_has_the_contracts_shape():
     assert list(record["arms"]) == list(ARMS)
     assert set(record["arms"]["control"]) == {
         *("n", "median_ns", "mean_ns", "std_ns", "interval_ns", "tail_n", "percentiles", "percentile_reasons"),
-        *("percentile_intervals", "percentile_interval_reasons"),
+        *("percentile_intervals", "percentile_interval_reasons", "quantities", "quantity_reasons"),
         *("cold_ns", "throughput_per_s", "peak_rss_bytes", "peak_rss_method", "peak_rss_reason"),
     }
 

@@ -1,6 +1,7 @@
 """Worker processes: what they import, where they run, and how they end."""
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -12,6 +13,8 @@ import pytest
 from pipeline.measure import launch
 from pipeline.measure.job import ARMS, Job, Phases
 from pipeline.measure.launch import THREAD_VARIABLES, WorkerFailed, environment, run_worker
+from pipeline.measure.quantities import QUANTITIES
+from pipeline.measure.worker import KINDS
 from tinytorch.models import mlp
 from tinytorch.serialization import save
 
@@ -46,16 +49,61 @@ def test_a_job_survives_its_file(tmp_path):
     assert Job.read(tmp_path / "job.json") == written
 
 
-def test_worker_imports_nothing_but_what_is_timed(folder):
-    """Nothing but numpy, tinytorch and what reads files is in the timed process, and of ours only its own modules."""
-    conditions = run_worker(job(folder), 60)["conditions"]
-    forbidden = {"_pytest", "filelock", "jinja2", "jsonschema", "pytest", "rich", "scipy", "sklearn", "yaml"}
-    assert not forbidden.intersection(conditions["packages"])
+PARENTS = {"circumstances", "launch", "queries", "quiet", "sampling", "setting", "summary"}
+
+
+def loaded(imports):
+    """Return the names in sys.modules of a process that starts as workers do and imports these modules."""
+    code = f"import {imports}; import json, sys; print(json.dumps([n for n in sys.modules if n != '__main__']))"
+    command = [sys.executable, "-P", "-c", code]
+    done = subprocess.run(command, env=environment(1, 0), capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def assert_clean():
+    """Assert of module names that they are of the packages that are timed, and of this project the worker's own.
+
+    What may be there is named, and what those packages and the interpreter load themselves is looked up, so that any
+    new import has to be thought about.
+    """
+    allowed = {name.partition(".")[0] for name in loaded("numpy.random, safetensors.numpy, threadpoolctl")}
+    allowed |= {"pipeline", "tinytorch", *sys.stdlib_module_names}
+
+    def check(names):
+        assert {name.partition(".")[0] for name in names} <= allowed
+        ours = {name for name in names if name.startswith("pipeline.") and name != "pipeline.measure"}
+        assert all(name.startswith("pipeline.measure.") for name in ours)
+        assert not ours & {f"pipeline.measure.{name}" for name in PARENTS}
+
+    forbidden = {"filelock", "jinja2", "jsonschema", "pytest", "rich", "scipy", "torch", "yaml"}
+    assert not forbidden & allowed
+    return check
+
+
+def test_a_worker_starts_clean(assert_clean):
+    """When its module is imported, before any job, no yaml, jsonschema, rich, scipy or more of ours is there."""
+    assert_clean(loaded("pipeline.measure.worker"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_worker_ends_clean(folder, assert_clean, kind):
+    """After a job of any kind nothing was imported that the process did not start with."""
+    models = dict.fromkeys(ARMS if kind in ("compare", "quantities") else ARMS[:1], str(folder / "model.safetensors"))
+    conditions = run_worker(job(folder, kind=kind, models=models), 60)["conditions"]
+    assert_clean([*conditions["packages"], *conditions["modules"]])
     assert {"numpy", "pipeline", "tinytorch"} <= set(conditions["packages"])
-    parents = {"circumstances", "launch", "queries", "quiet", "sampling", "setting", "summary"}
-    ours = {name.removeprefix("pipeline.") for name in conditions["modules"]}
-    assert {name.partition(".")[0] for name in ours} == {"measure"}
-    assert not ours & {f"measure.{name}" for name in parents}
+
+
+def test_quantities_are_figures_or_reasons(folder):
+    """On any machine each arm has every quantity, or says why not."""
+    cores = (max(os.sched_getaffinity(0)),) if hasattr(os, "sched_getaffinity") else None
+    found = run_worker(job(folder, kind="quantities", cores=cores), 60)["arms"]
+    assert found.keys() == set(ARMS)
+    for arm in found.values():
+        missing = {name for name, figure in arm["quantities"].items() if figure is None}
+        assert arm["quantities"].keys() == QUANTITIES.keys()
+        assert missing == arm["quantity_reasons"].keys()
 
 
 def test_comparison_returns_every_sample(folder):
