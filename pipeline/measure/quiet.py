@@ -131,7 +131,7 @@ class Patience:
         while found is not None and not found.is_quiet and (left_s := self._wait_s - self.waited_s) > 0:
             if is_confirmed and not self._has_said:
                 self._has_said = True
-                self._say(f"the machine is busy ({found}): waiting up to {left_s:.3g} s for a quiet moment")
+                self._say(f"the machine is busy ({found}): waiting up to {self._wait_s:.3g} s for a quiet moment")
             step_s = min(_LOOK_S, left_s)
             found = self._look(count, step_s)
             self.waited_s += step_s

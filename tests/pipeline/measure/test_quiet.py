@@ -91,7 +91,7 @@ def test_a_busy_machine_is_waited_for_with_one_message():
     looks = Looks(BUSY, BUSY, BUSY, QUIET, BUSY, BUSY, QUIET)
     patience = looks.patience(30)
     assert [patience.place(1), patience.place(1)] == [QUIET, QUIET]
-    assert looks.said == ["the machine is busy (core 1: 97 % by others): waiting up to 29.5 s for a quiet moment"]
+    assert looks.said == ["the machine is busy (core 1: 97 % by others): waiting up to 30 s for a quiet moment"]
     assert patience.waited_s == sum(looks.seconds) - 2 * 0.05
 
 
@@ -110,7 +110,7 @@ def test_time_that_the_host_takes_is_waited_for_too():
     looks = Looks(STOLEN, STOLEN, QUIET)
     assert looks.patience(9).place(1) is QUIET
     assert looks.said == [
-        "the machine is busy (core 1: 0 % by others, 12 % by the host): waiting up to 8.5 s for a quiet moment"
+        "the machine is busy (core 1: 0 % by others, 12 % by the host): waiting up to 9 s for a quiet moment"
     ]
 
 
