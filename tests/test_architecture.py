@@ -41,6 +41,7 @@ RANKS = {
     "pipeline.submission": 12,
     "pipeline.stages": 13,
     "pipeline.report": 13,
+    "pipeline.export": 13,
     "pipeline.execute": 14,
     "pipeline.run": 15,
     "pipeline.cli": 16,
@@ -56,7 +57,7 @@ SIZE_EXEMPTIONS = {
 }
 # where a function may import: the command line and exports load what a command needs, extras are optional
 LOCAL_IMPORT_PREFIXES = ("pipeline.cli.", "pipeline.export.")
-OPTIONAL_EXTRAS = {"PIL", "jinja2", "mlperf_loadgen"}
+OPTIONAL_EXTRAS = {"PIL", "jinja2", "mlperf_loadgen", "onnxruntime", "openvino", "torch"}
 
 
 def module_name(path: Path) -> str:

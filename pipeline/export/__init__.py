@@ -1,0 +1,1 @@
+"""What leaves the pipeline in the formats of others: one file a format."""
