@@ -105,10 +105,10 @@ def _memory(job: Job) -> Result:
     (path,) = job.models.values()
     call = caller(load_model(path))
     queries = read_queries(job.inputs)[:_CALLS_FOR_MEMORY]
-    is_reset = memory.reset_peak()
+    start = memory.reset_peak()
     for query in queries:
         call(query)
-    found = memory.peak(is_reset)
+    found = memory.peak(start)
     return {"peak_rss_bytes": found.size_bytes, "how": found.how}
 
 

@@ -142,7 +142,7 @@ from pipeline.measure import clock, gauge, job, launch, machine, memory, quiet, 
 assert quiet.idlest(1) is None
 assert worker._pin((0,)) is None
 assert machine.facts()["cores"]["allowed"] >= 1
-assert memory.peak(False).how
+assert memory.peak(memory.reset_peak()).how
 """
     root = Path(__file__).parents[3]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)

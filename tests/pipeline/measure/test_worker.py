@@ -52,6 +52,12 @@ def test_a_job_survives_its_file(tmp_path):
 PARENTS = {"circumstances", "launch", "queries", "quiet", "sampling", "setting", "summary"}
 
 
+# what only jobs of a kind have
+OPTIONS = {
+    "server": {"limit_ns": 1e9, "needed": [7, 11, 15], "seconds": 0.05, "most_s": 0.1, "rate_per_s": 1000.0},
+}
+
+
 def loaded(imports):
     """Return the names in sys.modules of a process that starts as workers do and imports these modules."""
     code = f"import {imports}; import json, sys; print(json.dumps([n for n in sys.modules if n != '__main__']))"
@@ -89,8 +95,9 @@ def test_a_worker_starts_clean(assert_clean):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_worker_ends_clean(folder, assert_clean, kind):
     """After a job of any kind nothing was imported that the process did not start with."""
-    models = dict.fromkeys(ARMS if kind in ("compare", "quantities") else ARMS[:1], str(folder / "model.safetensors"))
-    conditions = run_worker(job(folder, kind=kind, models=models), 60)["conditions"]
+    models = dict.fromkeys(ARMS[:1] if kind in ("memory", "profile") else ARMS, str(folder / "model.safetensors"))
+    done = run_worker(job(folder, kind=kind, models=models, options=OPTIONS.get(kind, {})), 60)
+    conditions = done["conditions"]
     assert_clean([*conditions["packages"], *conditions["modules"]])
     assert {"numpy", "pipeline", "tinytorch"} <= set(conditions["packages"])
 
