@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.measure import machine
+from pipeline.measure.setting import measured_machine
 
 CPUINFO = """processor\t: 0
 cpu family\t: 6
@@ -114,6 +115,60 @@ def test_fingerprint_is_stable_and_tells_machines_apart(tmp_path):
     (tmp_path / "proc/meminfo").write_text("MemTotal:       16000100 kB\n")
     assert machine.fingerprint(tmp_path) == first
     (tmp_path / "proc/cpuinfo").write_text(CPUINFO.replace("2.00", "2.10"))
+    assert machine.fingerprint(tmp_path) != first
+
+
+NAMED = {
+    *("architecture", "caches", "container", "cores", "cpu", "flags", "governor", "kernel", "memory_bytes", "system"),
+    *("turbo", "virtual", "python", "numpy", "blas"),
+}
+
+
+def test_a_record_names_all_that_figures_depend_on():
+    """Processor, flags, caches, cores, memory, kernel, container, Python, numpy, BLAS, governor and turbo are there."""
+    conditions = {"python": "3.11.9", "numpy": "2.1.0", "blas": ["openblas 0.3.27 Haswell"]}
+    found = measured_machine({"conditions": conditions})
+    assert found.keys() == NAMED | {"missing"}
+    assert (found["python"], found["numpy"], found["blas"]) == tuple(conditions.values())
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("proc/cpuinfo", CPUINFO.replace("avx2", "")),
+        ("proc/cpuinfo", CPUINFO.replace("hypervisor", "")),
+        ("proc/meminfo", "MemTotal:       32000000 kB\n"),
+        ("proc/1/cgroup", "0::/docker/1\n"),
+        ("proc/self/cgroup", "0::/limited\n"),
+        ("sys/devices/system/cpu/cpu0/cache/index0/size", "32K\n"),
+        ("sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "powersave\n"),
+        ("sys/devices/system/cpu/intel_pstate/no_turbo", "0\n"),
+    ],
+)
+def test_the_fingerprint_depends_on_each_fact(tmp_path, file, text):
+    """Whatever a figure depends on and the kernel tells makes it another machine."""
+    first = machine.fingerprint(fake_root(tmp_path))
+    limit = tmp_path / "sys/fs/cgroup/limited/cpu.max"
+    limit.parent.mkdir(parents=True)
+    limit.write_text("50000 100000")
+    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / file).write_text(text)
+    assert machine.fingerprint(tmp_path) != first
+
+
+@pytest.mark.parametrize(("call", "name"), [("release", "kernel"), ("machine", "architecture"), ("system", "system")])
+def test_the_fingerprint_depends_on_the_system(tmp_path, monkeypatch, call, name):
+    """Another kernel, architecture or system is another machine."""
+    first = machine.fingerprint(fake_root(tmp_path))
+    monkeypatch.setattr(machine.platform, call, lambda: "another")
+    assert machine.facts(tmp_path)[name] == "another"
+    assert machine.fingerprint(tmp_path) != first
+
+
+def test_the_fingerprint_depends_on_the_cores_allowed(tmp_path, monkeypatch):
+    """A process that may use fewer cores measures something else."""
+    first = machine.fingerprint(fake_root(tmp_path))
+    monkeypatch.setattr(machine, "_allowed", lambda: frozenset(range(1000)))
     assert machine.fingerprint(tmp_path) != first
 
 
