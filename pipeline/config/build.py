@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from pipeline.config.conditions import presence
 from pipeline.config.document import Document
 from pipeline.config.overrides import override
 from pipeline.config.schema import fill, step_names
@@ -33,6 +34,8 @@ from pipeline.core.experiment import (
 from pipeline.core.sweep import Point, canonical, label, short_names
 
 __all__ = ["build"]
+
+_LONGEST_LABEL = 200  # characters; a label is shown in tables, and a value may be a whole step
 
 _PRESET = ("benchmark", "preset")  # chooses defaults and is nothing by itself
 
@@ -80,7 +83,7 @@ def _runs(template: Template, seeds: Sequence[int]) -> tuple[Run, ...]:
         for seed in seeds:
             run = Run(
                 index=len(runs),
-                label=label(point, names, seed if len(seeds) > 1 else None),
+                label=_label(point, names, seed if len(seeds) > 1 else None, len(runs) + 1),
                 seed=seed,
                 point=point,
                 data=data_at(point),
@@ -92,17 +95,24 @@ def _runs(template: Template, seeds: Sequence[int]) -> tuple[Run, ...]:
     return tuple(runs)
 
 
+def _label(point: Point, names: Mapping[str, str], seed: int | None, number: int) -> str:
+    """Return the label of a run; where a value is very long it is cut, and the run's number tells it from others."""
+    text = label(point, names, seed)
+    return text if len(text) <= _LONGEST_LABEL else f"{text[:_LONGEST_LABEL]}... #{number}"
+
+
 def _steps_per_point(template: Template) -> Callable[[Point], tuple[Step, ...]]:
     """Return a function from a point to its steps; points whose steps agree get the same tuple."""
     places = range(len(template.data["optimize"]))
     steps_at = [per_point(template, ("optimize", place), _step) for place in places]
-    made: dict[tuple[int, ...], tuple[Step, ...]] = {}
+    is_present = presence(template)
+    made: dict[tuple[int | bool, ...], tuple[Step, ...]] = {}
 
     def at(point: Point) -> tuple[Step, ...]:
-        steps = [step_at(point) for step_at in steps_at]
-        key = tuple(map(id, steps))  # every step stays alive inside its `per_point`
-        if key not in made:
-            made[key] = _with_ids(steps)
+        steps, present = [step_at(point) for step_at in steps_at], is_present(point)
+        key = (*map(id, steps), *present)  # every step stays alive inside its `per_point`
+        if key not in made:  # a step's id does not depend on which others take place
+            made[key] = tuple(itertools.compress(_with_ids(steps), present))
         return made[key]
 
     return at
@@ -142,7 +152,9 @@ def _normalized(template: Template) -> JSON:
     """Return a document that says the same as the template in the one way that layout and notation cannot change."""
     is_swept = any(reaches(template, axis.path, _PRESET) for axis in template.axes)
     filled = fill(template.data, presets=not is_swept)  # what a preset decides must not be written out for all points
-    return {key: canonical(value) if key in ("sweep", "vars") else value for key, value in filled.items()}
+    steps = [{**step, "when": canonical(step["when"])} if "when" in step else step for step in filled["optimize"]]
+    known = {"optimize": steps, **{key: canonical(filled[key]) for key in ("sweep", "vars")}}
+    return {key: known.get(key, value) for key, value in filled.items()}
 
 
 def _digest(content: str | bytes) -> str:

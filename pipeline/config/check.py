@@ -7,11 +7,14 @@ The only place of the configuration that imports jsonschema. A sweep's values ar
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 from jsonschema import Draft202012Validator, ValidationError, validators
 
+from pipeline.config.axes import AxisValue, drawn_values, written_values
+from pipeline.config.conditions import asked, idle_findings, presence, swept_condition, without_broken
 from pipeline.config.document import Document, Mark
 from pipeline.config.finding import Finding
 from pipeline.config.names import (
@@ -25,18 +28,22 @@ from pipeline.config.names import (
 )
 from pipeline.config.overrides import override
 from pipeline.config.paths import Path, format_path, get_or_none
-from pipeline.config.rules import DOCUMENT_RULES, INERT, NEEDED, VALUE_RULES, Inert, point_problems
-from pipeline.config.schema import about, node_at, root, step_names
-from pipeline.config.template import SWEEPABLE, Axis, Template, axis_path, make_template, per_point, reaches, resolve
+from pipeline.config.rules import DOCUMENT_RULES, INERT, NEEDED, VALUE_RULES, Inert
+from pipeline.config.schema import about, fill, node_at, root, step_names
+from pipeline.config.sweeps import point_problems
+from pipeline.config.template import SWEEPABLE, Template, make_template, per_point, reaches, resolve
 from pipeline.config.wording import in_words
 from pipeline.core.errors import Problem
 from pipeline.core.experiment import JSON
-from pipeline.core.sweep import Point, canonical
+from pipeline.core.sweep import Point
+from pipeline.core.value import canonical, text_of
 from pipeline.schemas import fits
 
 __all__ = ["check"]
 
 Origins = Mapping[Path, Path]
+
+_MOST_DRAWN = 20  # values of a random axis that are checked: no list of choices is longer
 
 
 def check(document: Document, set_: Sequence[str] = (), sweep: Sequence[str] = ()) -> list[Problem]:
@@ -52,13 +59,14 @@ def check(document: Document, set_: Sequence[str] = (), sweep: Sequence[str] = (
     }
     for rule in DOCUMENT_RULES:
         report.add(rule(data))
-    template = make_template(_without_broken_sweep(data, report))
+    template = make_template(without_broken(_without_broken_sweep(data, report), report.is_clean))
     _check_values(template, report)
     points: tuple[Point, ...] = (template.base,)
     if report.is_clean("sweep") and report.is_clean("seeds"):
-        seeds, most = resolve(template, (), {}).get("seeds", [0]), data.get("sweep", {}).get("max_points", 1000)
+        seeds, most = resolve(template, (), {}).get("seeds", [0]), fill(data.get("sweep", {}), ("sweep",))["max_points"]
         report.add(point_problems(template, len(seeds), most))
         points = template.points() if report.is_clean("sweep") else points
+        report.add(idle_findings(template, points) if report.is_clean("sweep") else ())
     _check_names(template, points, report)
     _check_inert(template, points, report)
     _check_needed(template, points, report)
@@ -71,8 +79,11 @@ def _without_broken_sweep(data: Mapping[str, JSON], report: _Report) -> Mapping[
         return data
     grid = data["sweep"].get("grid")
     axes = grid if isinstance(grid, dict) else {}
-    kept = {name: values for name, values in axes.items() if report.is_clean("sweep", "grid", name)}
-    return {**data, "sweep": {"grid": kept}}
+    kept: dict[str, JSON] = {
+        "grid": {name: values for name, values in axes.items() if report.is_clean("sweep", "grid", name)}
+    }
+    kept |= {key: data["sweep"].get(key) for key in ("zip", "random") if report.is_clean("sweep", key)}
+    return {**data, "sweep": kept}
 
 
 class _Report:
@@ -151,27 +162,34 @@ def _check_values(template: Template, report: _Report) -> None:
     report.add(_schema_findings(values), origins)
     for rule in VALUE_RULES:
         report.add(rule(values), origins)
-    for axis, value, written in _axis_values(template):
-        for key in SWEEPABLE:
-            if key == "vars" or not reaches(template, axis.path, (key,)):
-                continue
-            origins = {axis.path: written}
-            section = resolve(template, (key,), {axis.name: value}, origins)
-            report.add(_schema_findings(section, key), origins)
-            for rule in VALUE_RULES:
-                report.add(rule({key: section}), origins)
+    wrong: set[Path] = set()
+    for value in (*written_values(template), *asked(template.data)):
+        report.add(swept_condition(value))
+        if _check_value(template, value, report):
+            wrong.add(value.axis.path)
+    for drawn in drawn_values(template):
+        if drawn[0].axis.path not in wrong:
+            # What lies between good bounds can only be no whole number, or none of a few choices; one is enough.
+            any(_check_value(template, value, report) for value in drawn[:_MOST_DRAWN])
 
 
-def _axis_values(template: Template) -> Iterator[tuple[Axis, JSON, Path]]:
-    """Yield the values that a sweep gives to its axes, and where each is written."""
-    axes = {axis.path: axis for axis in template.axes}
-    sweep = template.data.get("sweep") or {}
-    for name, values in (sweep.get("grid") or {}).items():
-        for index, value in enumerate(values):
-            yield axes[axis_path(template.data, name)], value, ("sweep", "grid", name, index)
-    for place, entry in enumerate(sweep.get("include") or ()):
-        for name, value in entry.items():
-            yield axes[axis_path(template.data, name)], value, ("sweep", "include", place, name)
+def _check_value(template: Template, value: AxisValue, report: _Report) -> bool:
+    """Check the sections that an axis reaches with one of its values there, and return whether the value is wrong."""
+    axis, item, written = value
+    if axis.path not in {known.path for known in template.axes}:  # what a condition asks for need not be swept
+        template = replace(template, axes=(*template.axes, axis))
+    name = next(known.name for known in template.axes if known.path == axis.path)
+    is_wrong = False
+    for key in SWEEPABLE:
+        if key == "vars" or not reaches(template, axis.path, (key,)):
+            continue
+        origins = {axis.path: written}
+        section = resolve(template, (key,), {name: item}, origins)
+        findings = [*_schema_findings(section, key), *(each for rule in VALUE_RULES for each in rule({key: section}))]
+        places = {path for path, origin in origins.items() if axis.path in (path, origin)}
+        is_wrong |= any(finding.path[:end] in places for finding in findings for end in range(len(finding.path) + 1))
+        report.add(findings, origins)
+    return is_wrong
 
 
 def _check_names(template: Template, points: Sequence[Point], report: _Report) -> None:
@@ -186,6 +204,7 @@ def _check_names(template: Template, points: Sequence[Point], report: _Report) -
     samples: dict[int, Sequence[Samples]] = {}
     layers: dict[tuple[int, int], Layers | None] = {}
     seen: set[tuple[int, ...]] = set()
+    present_at = presence(template)
     for point in points:
         data, model, steps = data_at(point), model_at(point), [step_at(point) for step_at in steps_at]
         origins = _LazyOrigins(template, point)
@@ -200,13 +219,14 @@ def _check_names(template: Template, points: Sequence[Point], report: _Report) -
             layers[pair], findings = model_layers(samples[id(data)], model)
             report.add(findings, origins.of(findings))
         known = layers[pair]
-        key = (*pair, *map(id, steps))
+        present = present_at(point)
+        key = (*pair, *map(id, steps), *present)
         if known is None or key in seen:
             continue
         seen.add(key)
         quantized: set[str] = set()
         for index, step in zip(indexes, steps, strict=True):
-            findings = list(step_findings(index, step, known, quantized))
+            findings = list(step_findings(index, step, known, quantized)) if present[index] else []
             report.add(findings, origins.of(findings))
 
 
@@ -227,7 +247,8 @@ def _has_clean_globs(template: Template, index: int, report: _Report) -> bool:
     step = _steps(template)[index]
     use = next((name for name in step_names() if isinstance(step, dict) and name in step), None)
     keys = ("activations", "bits", "except", "method", "per_layer", "targets")
-    return use is not None and all(report.is_clean("optimize", index, use, key) for key in keys)
+    is_clean = all(report.is_clean("optimize", index, use or "", key) for key in keys)
+    return use is not None and is_clean and report.is_clean("optimize", index, "when")
 
 
 class _LazyOrigins:
@@ -243,14 +264,16 @@ class _LazyOrigins:
             return {}
         origins: dict[Path, Path] = {}
         resolve(self._template, (), self._point, origins)
-        for axis, value, written in _axis_values(self._template):
-            if canonical(value) == self._point.get(axis.name, ...):
+        drawn = (value for values in drawn_values(self._template) for value in values)
+        for axis, value, written in (*written_values(self._template), *drawn):
+            if axis.name in self._point and text_of(canonical(value)) == text_of(self._point[axis.name]):
                 origins.setdefault(axis.path, written)
         return origins
 
 
 def _check_inert(template: Template, points: Sequence[Point], report: _Report) -> None:
     """Report keys that are given and have an effect at no point, because another key has the wrong value."""
+    present_at = presence(template)
     for inert in INERT:
         for prefix in _places(template, inert.section):
             path = (*prefix, inert.key)
@@ -260,7 +283,9 @@ def _check_inert(template: Template, points: Sequence[Point], report: _Report) -
             if not all(report.is_clean(*prefix, key) for key in (inert.key, inert.needs, "per_layer")):
                 continue
             at = per_point(template, prefix, _same)
-            if any(_is_at_work(inert, at(point)) for point in points):
+            is_step = prefix[0] == "optimize"
+            here = [point for point in points if not is_step or present_at(point)[int(prefix[1])]]
+            if not here or any(_is_at_work(inert, at(point)) for point in here):
                 continue
             wanted = " or ".join(map(str, inert.values))
             message = f"{inert.key} has no effect here: it is for {inert.needs}: {wanted}"

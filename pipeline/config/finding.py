@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from pipeline.config.paths import Path
 from pipeline.core.experiment import JSON
 
-__all__ = ["Finding", "clipped", "found", "nearest", "nearest_word"]
+__all__ = ["Finding", "clipped", "found", "nearest", "nearest_value", "nearest_word"]
 
 
 class Finding(NamedTuple):
@@ -38,6 +38,16 @@ def nearest_word(word: str, valid: Iterable[str]) -> str:
     choices = {choice.lower(): choice for choice in valid}
     near = difflib.get_close_matches(word.lower(), choices, n=1, cutoff=0.6)
     return choices[near[0]] if near else ""
+
+
+def nearest_value(value: JSON, valid: Sequence[JSON]) -> str:
+    """Return the end of a message that names the valid value nearest to a wrong one, "" if none is near."""
+    if isinstance(value, str):
+        return nearest(value, (item for item in valid if isinstance(item, str)))
+    numbers = [item for item in valid if isinstance(item, int | float) and not isinstance(item, bool)]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not numbers:
+        return ""
+    return f"; the nearest value is {found(min(numbers, key=lambda item: abs(item - value)))}"
 
 
 def found(value: JSON) -> str:

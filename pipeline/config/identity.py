@@ -21,8 +21,11 @@ _REPOSITORY = Path(__file__).resolve().parents[2]
 # What decides whether a file is valid and what it means; a change to any of these makes every file be read again.
 _READERS = (
     "pipeline/config/*.py",
+    "pipeline/core/draw.py",
+    "pipeline/core/exclusion.py",
     "pipeline/core/experiment.py",
     "pipeline/core/sweep.py",
+    "pipeline/core/value.py",
     "tinytorch/arguments.py",
     "tinytorch/data/*.py",
     "tinytorch/models/*.py",

@@ -17,7 +17,7 @@ from pipeline.config.finding import nearest
 from pipeline.config.paths import Path, PathError, get_or_none, replaced
 from pipeline.config.schema import keys_at
 from pipeline.config.template import axis_path, target_path
-from pipeline.config.variables import uses
+from pipeline.config.variables import mentions
 from pipeline.core.errors import ConfigError, Problem
 from pipeline.core.experiment import JSON
 from pipeline.core.sweep import canonical
@@ -30,7 +30,8 @@ def override(document: Document, set_: Sequence[str] = (), sweep: Sequence[str] 
 
     What is set stays so: a variable that loses its last use is taken out, and so is an axis of the sweep that varies
     that variable or the value.
-    An axis given anew replaces the file's, and entries of `exclude` with a value it no longer has go with it.
+    An axis given anew is one of the grid and replaces the file's; entries of `exclude` with a value it no longer has go
+    with it.
     An override that cannot be applied becomes one of the document's problems.
     """
     if not isinstance(document.data, dict):
@@ -66,11 +67,11 @@ def _set(document: Document, name: str, text: str, origin: str) -> Document:
         known = [*_variables(document.data), *keys_at(())]
         raise PathError(f'"{name}" is neither one of vars nor a path of the file{nearest(name, known)}')
     value = compose(text, document.path, origin=origin, shift=len(origin) - len(text))
-    used_before = {variable for _, variable in uses(document.data)}
+    used_before = {variable for _, variable in mentions(document.data)}
     changed = _with_value(document, path, value, _key_mark(origin, name))
     if path[0] in ("sweep", "seeds"):
         return changed
-    unused = used_before - {variable for _, variable in uses(changed.data)}
+    unused = used_before - {variable for _, variable in mentions(changed.data)}
     changed = _pinned(changed, path, unused)
     variables = changed.data.get("vars")
     if unused and isinstance(variables, dict):
@@ -84,13 +85,13 @@ def _add_axis(document: Document, name: str, text: str, origin: str) -> Document
     value = compose(f"[{text}]", document.path, origin=origin, shift=len(origin) - len(text) - 1)
     same = [key for key in _axis_names(document.data) if _axis_path_or_none(document.data, key) == path]
     key = same[0] if same else name
-    changed = _with_value(document, ("sweep", "grid", key), value, _key_mark(origin, name))
+    changed = _with_value(_out_of_product(document, same), ("sweep", "grid", key), value, _key_mark(origin, name))
     values = [canonical(item) for item in value.data]
     exclude = [
         (index, entry if all(canonical(entry[name]) in values for name in same if name in entry) else {})
         for index, entry in _entries(changed.data, "exclude")
     ]
-    return _with_sweep(changed, changed.data["sweep"]["grid"], exclude, _entries(changed.data, "include"))
+    return _with_entries(changed, exclude, _entries(changed.data, "include"))
 
 
 def _with_value(document: Document, path: Path, value: Document, key: Mark) -> Document:
@@ -120,13 +121,12 @@ def _pinned(document: Document, path: Path, unused: set[str]) -> Document:
             idle.add(name)
     if not pinned and not idle:
         return document
-    grid = {name: values for name, values in _sweep_part(data, "grid", dict).items() if name not in {*pinned, *idle}}
     exclude = [(index, _excluded(entry, pinned, idle)) for index, entry in _entries(data, "exclude")]
     include = [
         (index, {name: value for name, value in entry.items() if name not in {*pinned, *idle}})
         for index, entry in _entries(data, "include")
     ]
-    return _with_sweep(document, grid, exclude, include)
+    return _with_entries(_out_of_product(document, [*pinned, *idle]), exclude, include)
 
 
 def _excluded(entry: Mapping[str, JSON], pinned: Mapping[str, JSON], idle: set[str]) -> dict[str, JSON]:
@@ -136,15 +136,33 @@ def _excluded(entry: Mapping[str, JSON], pinned: Mapping[str, JSON], idle: set[s
     return {name: value for name, value in entry.items() if name not in pinned}
 
 
-def _with_sweep(
+def _out_of_product(document: Document, names: Sequence[str]) -> Document:
+    """Return the document with some axes taken out of grid, zip and random; what is left of these goes on as before."""
+    data, sweep = document.data, document.data.get("sweep")
+    if not isinstance(sweep, dict) or not names:
+        return document
+    changed = dict(sweep)
+    for key in ("grid", "zip"):
+        if key in sweep:
+            changed[key] = {name: values for name, values in _sweep_part(data, key, dict).items() if name not in names}
+    if _random_axes(data):
+        axes = {name: how for name, how in _random_axes(data).items() if name not in names}
+        changed["random"] = {**sweep["random"], "axes": axes}
+        if not axes:
+            del changed["random"]
+    if not changed.get("zip", True):
+        del changed["zip"]
+    return replace(document, data={**data, "sweep": changed})
+
+
+def _with_entries(
     document: Document,
-    grid: Mapping[str, JSON],
     exclude: Sequence[tuple[int, dict[str, JSON]]],
     include: Sequence[tuple[int, dict[str, JSON]]],
 ) -> Document:
-    """Return the document with other sweep lists; entries come with the index they had, so that positions follow."""
+    """Return the document with other excludes and includes; each comes with its index, so that positions follow."""
     data, positions = document.data, dict(document.positions)
-    data = {**data, "sweep": {**data["sweep"], "grid": grid}}
+    data = {**data, "sweep": dict(data["sweep"])}
     for key, entries in (("exclude", exclude), ("include", include)):
         if key not in data["sweep"]:
             continue
@@ -162,7 +180,7 @@ def _with_sweep(
 
 
 def _axis_names(data: Mapping[str, JSON]) -> list[str]:
-    names = list(_sweep_part(data, "grid", dict))
+    names = [*_sweep_part(data, "grid", dict), *_sweep_part(data, "zip", dict), *_random_axes(data)]
     for key in ("exclude", "include"):
         names += [name for _, entry in _entries(data, key) for name in entry if name not in names]
     return names
@@ -183,6 +201,11 @@ def _sweep_part(data: Mapping[str, JSON], key: str, kind: type) -> Any:
     sweep = data.get("sweep")
     part = sweep.get(key) if isinstance(sweep, dict) else None
     return part if isinstance(part, kind) else kind()
+
+
+def _random_axes(data: Mapping[str, JSON]) -> dict[str, JSON]:
+    axes = _sweep_part(data, "random", dict).get("axes")
+    return axes if isinstance(axes, dict) else {}
 
 
 def _axis_path_or_none(data: Mapping[str, JSON], name: str) -> Path | None:

@@ -90,7 +90,9 @@ def _item_with_key(items: Sequence[JSON], key: str, path: Path) -> int:
     fitting = [index for index, item in enumerate(items) if isinstance(item, dict) and key in item]
     where = format_path(path)
     if not fitting:
-        names = sorted({name for item in items if isinstance(item, dict) for name in item if name != "id"})
+        names = sorted(
+            {name for item in items if isinstance(item, dict) for name in item if name not in ("id", "when")}
+        )
         raise PathError(f"{where} has no item {key!r}; it has {', '.join(names) or 'none'}")
     if len(fitting) > 1:
         choices = " or ".join(f"{where}[{index}].{key}" for index in fitting)

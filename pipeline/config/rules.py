@@ -9,18 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
+from pipeline.config.conditions import condition_findings
 from pipeline.config.finding import Finding, clipped, nearest
-from pipeline.config.paths import Path, PathError
+from pipeline.config.paths import Path
 from pipeline.config.schema import keys_at, node_at, step_names
-from pipeline.config.template import SWEEPABLE, Template, axis_path
-from pipeline.config.variables import malformed, uses
+from pipeline.config.sweeps import SWEEP_RULES
+from pipeline.config.variables import malformed, mentions, uses
 from pipeline.core.experiment import JSON
-from pipeline.core.sweep import unmatched
 
-__all__ = ["DOCUMENT_RULES", "INERT", "Inert", "NEEDED", "VALUE_RULES", "point_problems"]
-
-
-_MOST_COMPARED = 1_000_000  # points that are made only to be counted, times what they are compared with: seconds
+__all__ = ["DOCUMENT_RULES", "INERT", "Inert", "NEEDED", "VALUE_RULES"]
 
 
 class Inert(NamedTuple):
@@ -55,7 +52,7 @@ def _steps(data: Mapping[str, JSON]) -> Iterator[Finding]:
         if not isinstance(step, dict):
             continue
         names = [name for name in step_names() if name in step]
-        if not names and not set(step) - {"id"}:
+        if not names and not set(step) - {"id", "when"}:
             yield Finding("E117", ("optimize", index), f"a step needs one of {', '.join(step_names())}")
         if len(names) > 1:
             message = f"a step has one name, not {len(names)}; write {' and '.join(names)} as items of their own"
@@ -139,7 +136,7 @@ def _plain_references(value: JSON, path: Path) -> Iterator[tuple[Path, str]]:
 
 def _variables(data: Mapping[str, JSON]) -> Iterator[Finding]:
     """Every variable is used, and is not called like a section."""
-    used = {name for _, name in uses(data)}
+    used = {name for _, name in mentions(data)}
     variables = _mapping(data.get("vars"))
     is_misspelt = not used <= set(variables)  # a reference is, and is the likely cause of an unused variable
     for name in variables:
@@ -153,69 +150,6 @@ def _variables(data: Mapping[str, JSON]) -> Iterator[Finding]:
             yield Finding("E123", ("vars", name), message, f'write "${{{name}}}" where its value belongs', at_key=True)
 
 
-def _axes(data: Mapping[str, JSON]) -> Iterator[Finding]:
-    """Every axis of the sweep varies something, and something of its own."""
-    sweep = _mapping(data.get("sweep"))
-    grid = _mapping(sweep.get("grid"))
-    swept: dict[Path, str] = {}
-    entries: list[tuple[Path, Mapping[str, JSON]]] = [(("sweep", "grid"), grid)]
-    for key in ("include", "exclude"):
-        entries += [(("sweep", key, index), _mapping(entry)) for index, entry in enumerate(_list(sweep.get(key)))]
-    for where, entry in entries:
-        for name in entry:
-            try:
-                path = axis_path(data, name)
-            except PathError as error:
-                yield Finding("E124", (*where, name), str(error), at_key=True)
-                continue
-            if where == ("sweep", "grid") and path in swept:
-                yield Finding("E124", (*where, name), f"this is the same as {swept[path]} above", at_key=True)
-            around = [other for other in swept if other != path and path[: len(other)] == other[: len(path)]]
-            if around and where[1] != "exclude":
-                message = f"this and {swept[around[0]]} overlap: one replaces the other"
-                yield Finding("E124", (*where, name), message, at_key=True)
-                continue
-            if where[1] == "exclude" and path not in swept:
-                yield Finding(
-                    "E124",
-                    (*where, name),
-                    "the sweep does not vary this, so nothing can be excluded by it",
-                    at_key=True,
-                )
-            swept.setdefault(path, name)
-    yield from _swept_whole(data, swept)
-
-
-def _swept_whole(data: Mapping[str, JSON], swept: Mapping[Path, str]) -> Iterator[Finding]:
-    """Variables that a sweep varies are used by runs only, not by what belongs to the experiment as a whole."""
-    names = {path[1] for path in swept if path[0] == "vars"}
-    for path, name in uses(data):
-        if name in names and path[0] not in SWEEPABLE:
-            yield Finding("E124", path, f"the sweep varies {name}, and {path[0]} belongs to the experiment as a whole")
-
-
-def point_problems(template: Template, seeds: int, max_points: int) -> Iterator[Finding]:
-    """Yield what is wrong with the number of points: too many, none, or excludes without effect."""
-    count = template.count() * seeds
-    kinds = len({tuple(sorted(entry)) for entry in template.exclude})
-    if max_points < count and 0 < count * kinds <= _MOST_COMPARED:
-        count = len(template.points()) * seeds
-    if count > max_points:
-        sizes = [f"{next(iter(factor[0]))} {len(factor)}" for factor in template.factors]
-        sizes += [f"seeds {seeds}"] if seeds > 1 else []
-        sizes += [f"include {len(template.include)}"] if template.include else []
-        message = f"this is {count:,} points, more than max_points: {max_points:,} ({', '.join(sizes)})"
-        yield Finding("E125", ("sweep",), message, "set sweep.max_points if you mean it", at_key=True)
-        return
-    if not template.points():
-        yield Finding("E126", ("sweep", "exclude"), "everything is excluded; no point is left", at_key=True)
-    if not template.exclude:
-        return
-    everything = Template(template.data, template.axes, template.factors, (), ()).points() if template.factors else ()
-    for index in unmatched(everything, template.exclude):
-        yield Finding("E126", ("sweep", "exclude", index), "no point of the grid has these values")
-
-
 def _list(value: JSON) -> list[JSON]:
     return value if isinstance(value, list) else []
 
@@ -225,5 +159,10 @@ def _mapping(value: JSON) -> dict[str, JSON]:
 
 
 # Rules for the document as written, and for its values once variables are replaced.
-DOCUMENT_RULES: tuple[Callable[[Mapping[str, JSON]], Iterator[Finding]], ...] = (_axes, _references, _variables)
+DOCUMENT_RULES: tuple[Callable[[Mapping[str, JSON]], Iterator[Finding]], ...] = (
+    *SWEEP_RULES,
+    condition_findings,
+    _references,
+    _variables,
+)
 VALUE_RULES: tuple[Callable[[Mapping[str, JSON]], Iterator[Finding]], ...] = (_goals, _steps)

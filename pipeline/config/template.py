@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,9 +16,9 @@ from typing import TypeVar
 
 from pipeline.config.paths import Path, PathError, format_path, get_or_none, locate, parse_path, replaced
 from pipeline.config.schema import fill, keys_at, node_at, order_of
-from pipeline.config.variables import LITERAL_KEYS, substitute, uses
+from pipeline.config.variables import LITERAL_KEYS, mentions, substitute, uses
 from pipeline.core.experiment import JSON
-from pipeline.core.sweep import Factor, Point, canonical, expand, grid_factor, size
+from pipeline.core.sweep import Factor, Point, canonical, count, expand, random_factor, zip_factor
 
 __all__ = [
     "Axis",
@@ -29,6 +30,7 @@ __all__ = [
     "reaches",
     "resolve",
     "target_path",
+    "value_at",
 ]
 
 SWEEPABLE = ("benchmark", "data", "model", "optimize", "vars")  # the others belong to the experiment as a whole
@@ -46,13 +48,19 @@ class Axis:
 
 @dataclass(frozen=True)
 class Template:
-    """A document's values (overrides applied, defaults not filled) and its sweep, axes in the order of their effect."""
+    """A document's values (overrides applied, defaults not filled) and its sweep, axes in the order of their effect.
+
+    `draws` has the distribution of each random axis; `written` is the number of points that the file asks for before
+    any is excluded or found to be repeated.
+    """
 
     data: Mapping[str, JSON]
     axes: tuple[Axis, ...]
     factors: tuple[Factor, ...]
     exclude: tuple[Point, ...]
     include: tuple[Point, ...]
+    draws: Mapping[str, Mapping[str, JSON]]
+    written: int
 
     @cached_property
     def base(self) -> Point:
@@ -62,41 +70,75 @@ class Template:
         filled = fill(resolve(self, (), {}))
         return {axis.name: canonical(get_or_none(filled, axis.path)) for axis in self.axes}
 
+    @cached_property
     def count(self) -> int:
-        """Return the number of points before exclusion, without making them."""
-        return size(self.factors, self.include)
+        """The number of points, found without making them."""
+        return count(self.factors, self.exclude, self.include, self.base)
+
+    @cached_property
+    def repeated(self) -> int:
+        """The number of points that the file asks for more than once, each repetition counted."""
+        product = math.prod(map(len, self.factors)) if self.factors or not self.include else 0
+        added = self.count - count(self.factors, self.exclude, (), self.base) if self.factors else self.count
+        return self.written - product - (added if self.include else 0)
 
     def points(self) -> tuple[Point, ...]:
         """Return all points, in order."""
+        return self._points
+
+    @cached_property
+    def _points(self) -> tuple[Point, ...]:
         return expand(self.factors, self.exclude, self.include, self.base)
 
 
 def make_template(data: Mapping[str, JSON]) -> Template:
     """Return the template of a document's values. Raises PathError for an axis that leads nowhere."""
-    sweep = data.get("sweep") or {}
-    grid = sweep.get("grid") or {}
-    named = {name: axis_path(data, name) for entry in (grid, *(sweep.get("include") or ())) for name in entry}
-    axes: dict[Path, Axis] = {}
-    for name, path in named.items():  # a second spelling of the same path is the same axis
-        axes.setdefault(path, Axis(name, path))
-    first_use: dict[str, tuple[tuple[int, str], ...]] = {}
-    for path, variable in uses(data):
-        first_use[variable] = min(order_of(path), first_use.get(variable, order_of(path)))
-    ordered = tuple(sorted(axes.values(), key=lambda axis: _effect_order(axis.path, first_use)))
+    sweep = fill(data.get("sweep") or {}, ("sweep",))
+    grid, together, random = sweep["grid"], sweep.get("zip") or {}, sweep.get("random") or {"axes": {}, "samples": 1}
+    parts: list[Mapping[str, JSON]] = [{name: grid[name]} for name in grid] + [together, random["axes"]]
+    paths = {name: axis_path(data, name) for entry in (*parts, *sweep["include"]) for name in entry}
+    ordered = _ordered_axes(data, paths)
     by_path = {axis.path: axis.name for axis in ordered}
-    values = {by_path[named[name]]: grid[name] for name in grid}
 
     def point(entry: Mapping[str, JSON]) -> Point:
-        paths = {name: axis_path(data, name) for name in entry}
-        return {by_path.get(paths[name], name): value for name, value in entry.items()}
+        return {by_path.get(axis_path(data, name), name): value for name, value in entry.items()}
 
+    order = [axis.name for axis in ordered]
+    draws = {name: _distribution(value) for name, value in point(random["axes"]).items()}
+    factors = [
+        zip_factor({name: part[name] for name in order if name in part}) for part in map(point, parts[:-1]) if part
+    ]
+    if draws:
+        known_as = {axis.name: format_path(axis.path) for axis in ordered}
+        axes = {name: (known_as[name], draws[name]) for name in order if name in draws}
+        factors.append(random_factor(axes, random["samples"], random["seed"]))
+    lengths = [len(next(iter(part.values()))) for part in parts[:-1] if part]
+    product = math.prod(lengths) * random["samples"] if factors or not sweep["include"] else 0
     return Template(
         data=data,
         axes=ordered,
-        factors=tuple(grid_factor(axis.name, values[axis.name]) for axis in ordered if axis.name in values),
-        exclude=tuple(map(point, sweep.get("exclude") or ())),
-        include=tuple(map(point, sweep.get("include") or ())),
+        factors=tuple(sorted(factors, key=lambda factor: min(map(order.index, factor[0])))),
+        exclude=tuple(map(point, sweep["exclude"])),
+        include=tuple(map(point, sweep["include"])),
+        draws=draws,
+        written=product + len(sweep["include"]),
     )
+
+
+def _ordered_axes(data: Mapping[str, JSON], paths: Mapping[str, Path]) -> tuple[Axis, ...]:
+    """Return the axes in the order of their effect; a second spelling of the same path is the same axis."""
+    axes: dict[Path, Axis] = {}
+    for name, path in paths.items():
+        axes.setdefault(path, Axis(name, path))
+    first_use: dict[str, tuple[tuple[int, str], ...]] = {}
+    for path, variable in mentions(data):
+        first_use[variable] = min(order_of(path), first_use.get(variable, order_of(path)))
+    return tuple(sorted(axes.values(), key=lambda axis: _effect_order(axis.path, first_use)))
+
+
+def _distribution(value: Mapping[str, JSON]) -> Mapping[str, JSON]:
+    """Return a distribution without the keys that are null, its numbers in one notation."""
+    return {key: canonical(item) for key, item in value.items() if item is not None}
 
 
 def axis_path(data: Mapping[str, JSON], name: str) -> Path:
@@ -104,6 +146,8 @@ def axis_path(data: Mapping[str, JSON], name: str) -> Path:
     path = target_path(data, name)
     if path[0] in keys_at(()) and path[0] not in SWEEPABLE:
         raise PathError(f"{path[0]} belongs to the experiment as a whole and cannot be swept")
+    if path[:1] + path[2:3] == ("optimize", "when"):
+        raise PathError("the condition of a step cannot be swept; sweep what it asks for")
     if path == ("optimize",):
         raise PathError("the list of steps cannot be swept as a whole; sweep one step, such as optimize[0]")
     is_known = path[:2] in {("vars", variable) for variable in _variables(data)} or path[0] != "vars"
@@ -151,10 +195,16 @@ def per_point(template: Template, prefix: Path, make: Callable[[JSON], T]) -> Ca
         key = tuple([_hashable(point[name]) for name in names])
         if key not in made:
             value = resolve(template, prefix, point)
-            made[key] = make(fill({} if value is None else value, prefix))
+            made[key] = make(fill({} if value is None and prefix[0] != "vars" else value, prefix))
         return made[key]
 
     return at
+
+
+def value_at(template: Template, path: Path) -> Callable[[Point], JSON]:
+    """Return a function from a point to the value that a setting or variable has there, None where it has none."""
+    depth = 2 if path[0] in ("optimize", "vars") else 1
+    return per_point(template, path[:depth], lambda section: canonical(get_or_none(section, path[depth:])))
 
 
 def _hashable(value: JSON) -> object:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pipeline.config.paths import Path
 from pipeline.core.experiment import JSON
 
-__all__ = ["LITERAL_KEYS", "malformed", "substitute", "uses"]
+__all__ = ["LITERAL_KEYS", "malformed", "mentions", "substitute", "uses"]
 
 LITERAL_KEYS = ("description", "sweep", "vars")  # what is below these top-level keys is taken as it is written
 
@@ -25,6 +25,17 @@ def uses(value: JSON, path: Path = ()) -> Iterator[tuple[Path, str]]:
         match = _WHOLE.fullmatch(text)
         if match is not None:
             yield where, match[1]
+
+
+def mentions(data: Mapping[str, JSON]) -> Iterator[tuple[Path, str]]:
+    """Yield where a document needs variables: their uses, and the conditions of steps (`when`) that ask for one."""
+    yield from uses(data)
+    variables, steps = data.get("vars"), data.get("optimize")
+    for index, step in enumerate(steps if isinstance(steps, list) else ()):
+        condition = step.get("when") if isinstance(step, dict) else None
+        for name in condition if isinstance(condition, dict) else ():
+            if isinstance(variables, dict) and name in variables:
+                yield ("optimize", index, "when", name), name
 
 
 def malformed(value: JSON, path: Path = ()) -> Iterator[tuple[Path, str]]:

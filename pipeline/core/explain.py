@@ -65,6 +65,11 @@ EXPLANATIONS: dict[str, str] = {
         "A setting has no effect because another setting beside it rules it out, such as momentum with the "
         "optimizer adam, or latency_limit_ms in a scenario other than server. Remove it, or change the other one."
     ),
+    "E120": (
+        "The condition of a step (`when`) leads nowhere or never holds. It names one of `vars` or the dotted path of a "
+        "setting with a value, a list of values, or {not: ...}: `when: {bits: [8, 4]}`. At other points the step is "
+        "left out, as if it were not in the file."
+    ),
     "E121": 'A reference "${name}" names no variable. Variables are declared under `vars`.',
     "E122": (
         'A reference "${name}" is not a whole value. A variable replaces a value and keeps its type; it is not put '
@@ -72,19 +77,28 @@ EXPLANATIONS: dict[str, str] = {
     ),
     "E123": ('A variable is never used, or is called like a section of the file. Use it as "${name}", or remove it.'),
     "E124": (
-        "An axis of the sweep leads nowhere. An axis is one of `vars` or the dotted path of a setting of data, model, "
-        "optimize or benchmark; `exclude` can only name axes that the sweep varies."
+        "An axis of the sweep leads nowhere, or another one varies the same. An axis is one of `vars` or the dotted "
+        "path of a setting of data, model, optimize or benchmark; `exclude` can only name axes that the sweep varies."
     ),
     "E125": (
-        "A sweep has more points than `sweep.max_points`. The number is the product of the lengths of all axes, times "
-        "the number of seeds; the message lists them. Raise max_points if you mean it."
+        "A sweep has more points than `sweep.max_points`. The number is the product of the lengths of all axes (lists "
+        "of zip, and samples of random axes, count once), less what is excluded, plus what is included, times the "
+        "number of seeds; the message has the sum. Raise max_points if you mean it."
     ),
-    "E126": "An entry of `sweep.exclude` excludes nothing, or all entries together exclude every point.",
+    "E126": (
+        "An entry of `sweep.exclude` excludes nothing, or all entries together exclude every point. The message names "
+        "the value that no point has and the nearest one. A value that a random axis could draw is no error."
+    ),
     "E127": "Two steps have the same id. Ids name steps in results and must differ.",
     "E128": (
         "The scenario server has no latency_limit_ms. Queries arrive at random times, and the highest rate is searched "
         "for at which 99 % of them are answered within the limit, waiting included; without a limit there is no such "
         "rate. Add benchmark.latency_limit_ms."
+    ),
+    "E129": (
+        "An axis of `sweep.zip` or `sweep.random` cannot be expanded. The lists of zip have one length, since they "
+        "advance together. A random axis has exactly one of uniform, log_uniform, integers and choice; its bounds are "
+        "[low, high]."
     ),
     "E130": "The command was interrupted. What was finished is kept; the next run goes on from there.",
     "E131": "The dataset's name, root or arguments are wrong. `pipeline list data` shows the datasets and theirs.",

@@ -1,20 +1,33 @@
 """The algebra of sweeps: (product of factors) − exclude + include, as pure functions over points.
 
 A point is a mapping from axis to value. A factor is a list of partial points: a grid axis is a factor whose points have
-one key each; values that go together (zip) or are drawn (random) would be factors whose points have several. What an
-axis means in a document is not known here.
+one key each; values that go together (zip) or are drawn (random) are factors whose points have several. No axis is in
+two factors. What an axis means in a document is not known here.
 """
 
 from __future__ import annotations
 
-import itertools
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 
+from pipeline.core.draw import sampler
+from pipeline.core.exclusion import Exclusion
 from pipeline.core.experiment import JSON
+from pipeline.core.value import canonical, text_of
 
-__all__ = ["Factor", "Point", "canonical", "expand", "grid_factor", "label", "short_names", "size", "unmatched"]
+__all__ = [
+    "Factor",
+    "Point",
+    "canonical",
+    "count",
+    "expand",
+    "grid_factor",
+    "label",
+    "random_factor",
+    "short_names",
+    "unmatched",
+    "zip_factor",
+]
 
 Point = Mapping[str, JSON]
 Factor = tuple[Point, ...]
@@ -22,12 +35,38 @@ Factor = tuple[Point, ...]
 
 def grid_factor(name: str, values: Iterable[JSON]) -> Factor:
     """Return the factor of a grid axis: one partial point for each value, without repetitions."""
-    return tuple({json.dumps(value, sort_keys=True): {name: value} for value in map(canonical, values)}.values())
+    return zip_factor({name: list(values)})
 
 
-def size(factors: Sequence[Factor], include: Sequence[Point] = ()) -> int:
-    """Return how many points there are before anything is excluded; counts without enumerating."""
-    return (math.prod(len(factor) for factor in factors) if factors or not include else 0) + len(include)
+def zip_factor(values: Mapping[str, Sequence[JSON]]) -> Factor:
+    """Return the factor of axes that advance together, lists of one length; partial points without repetitions."""
+    rows = zip(*([canonical(item) for item in items] for items in values.values()), strict=True)
+    return _distinct(dict(zip(values, row, strict=True)) for row in rows)
+
+
+def random_factor(axes: Mapping[str, tuple[str, Mapping[str, JSON]]], samples: int, seed: int) -> Factor:
+    """Return the factor of axes that are drawn at random (pipeline.core.draw), without repetitions.
+
+    `axes` gives for each the name it is drawn under, which is not changed by how the axis is spelt, and its
+    distribution.
+    """
+    draws = {name: sampler(distribution, seed, known_as) for name, (known_as, distribution) in axes.items()}
+    return _distinct({name: canonical(draw(number)) for name, draw in draws.items()} for number in range(samples))
+
+
+def _distinct(points: Iterable[Point]) -> Factor:
+    return tuple({text_of(point): point for point in points}.values())
+
+
+def count(
+    factors: Sequence[Factor], exclude: Sequence[Point] = (), include: Sequence[Point] = (), base: Point | None = None
+) -> int:
+    """Return how many points `expand` returns, without making them: 10^12 are counted as fast as ten.
+
+    Thousands of entries of `exclude` that overlap in thousands of ways are not subtracted; then it is a bound.
+    """
+    product = Exclusion(factors, exclude, base or {}).survivors() if factors or not include else 0
+    return product + len(_added(factors, exclude, include, base or {}))
 
 
 def expand(
@@ -36,69 +75,34 @@ def expand(
     """Return the points in order, the last factor varying fastest, each once.
 
     `base` gives the values of axes that a point does not name. With neither factors nor `include` there is one point,
-    the base; with `include` only, those are the points.
+    the base; with `include` only, those are the points. What is excluded is never made.
     """
     start = dict(base or {})
-    points: list[Point] = []
-    excluded = _Lookup(exclude)
-    for parts in itertools.product(*factors) if factors or not include else ():
-        point = dict(start)
-        for part in parts:
-            point.update(part)
-        if not exclude or not excluded.found(point):
-            points.append(point)
-    if not include:  # the factors repeat nothing, so the product does not either
-        return tuple(points)
-    points += [{**start, **{name: canonical(value) for name, value in entry.items()}} for entry in include]
-    unique: dict[str, Point] = {}
-    for each in points:
-        unique.setdefault(_text(each), each)
-    return tuple(unique.values())
+    product = Exclusion(factors, exclude, start).points() if factors or not include else []
+    return (*product, *_added(factors, exclude, include, start))
 
 
-def unmatched(points: Iterable[Point], entries: Sequence[Point]) -> list[int]:
-    """Return which entries (by index) no point has all the values of."""
-    lookup = _Lookup(entries)
-    seen: set[int] = set()
-    for point in points:
-        seen.update(lookup.found(point))
-    return [index for index in range(len(entries)) if index not in seen]
+def _added(
+    factors: Sequence[Factor], exclude: Sequence[Point], include: Sequence[Point], base: Point
+) -> tuple[Point, ...]:
+    """Return the points of `include` that the product, what is excluded left out, does not have."""
+    if not include:
+        return ()
+    product = Exclusion(factors, exclude, base) if factors else None
+    points = _distinct({**base, **{name: canonical(value) for name, value in entry.items()}} for entry in include)
+    return tuple(point for point in points if product is None or point not in product)
 
 
-class _Lookup:
-    """Entries by their axes and values, so that a point is compared once for each set of axes, not with each entry."""
-
-    def __init__(self, entries: Sequence[Point]) -> None:
-        self._by_names: dict[tuple[str, ...], dict[tuple[str, ...], list[int]]] = {}
-        for index, entry in enumerate(entries):
-            names = tuple(sorted(entry))
-            values = tuple(_text(canonical(entry[name])) for name in names)
-            self._by_names.setdefault(names, {}).setdefault(values, []).append(index)
-
-    def found(self, point: Point) -> list[int]:
-        """Return the entries (by index) all of whose values a point has."""
-        found: list[int] = []
-        for names, entries in self._by_names.items():
-            if all(name in point for name in names):
-                found += entries.get(tuple(_text(point[name]) for name in names), ())
-        return found
-
-
-def canonical(value: JSON) -> JSON:
-    """Return a value with whole floats as integers, so that 0 and 0.0 are one point."""
-    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
-        return int(value)
-    if isinstance(value, list):
-        return [canonical(item) for item in value]
-    if isinstance(value, dict):
-        return {key: canonical(item) for key, item in value.items()}
-    return value
+def unmatched(factors: Sequence[Factor], entries: Sequence[Point], base: Point | None = None) -> list[int]:
+    """Return which entries (by index) no point of the product has all the values of."""
+    reached = Exclusion(factors, entries, base or {}).reached() if factors else 0
+    return [index for index in range(len(entries)) if not reached >> index & 1]
 
 
 def label(point: Point, names: Mapping[str, str], seed: int | None = None) -> str:
     """Return a point in words, such as "sparsity=0.5 bits=8"; `names` says which axes to show, and how they are called.
 
-    A seed is given where an experiment has several.
+    A seed is given where an experiment has several. Points with different values have different labels.
     """
     parts = [] if seed is None else [f"seed={seed}"]
     parts += [f"{short}={_word(point[name])}" for name, short in names.items()]
@@ -119,9 +123,19 @@ def _ends(name: str, ending: str) -> bool:
     return name == ending or name.endswith(f".{ending}")
 
 
-def _text(value: JSON) -> str:
-    return json.dumps(value, sort_keys=True)
-
-
 def _word(value: JSON) -> str:
-    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    """Return a value as a label shows it: a text is quoted only where it could be taken for something else."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    if not isinstance(value, str):
+        return text
+    is_clear = value.isprintable() and not any(char in value for char in ' ="[{') and not _is_json(value)
+    return value if is_clear and value else text
+
+
+def _is_json(text: str) -> bool:
+    """Return whether a text reads as a number, true, false or null."""
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True

@@ -92,6 +92,25 @@ WITH_VARS["vars"] = {"bits": 8}
 WITH_VARS["optimize"][2]["quantize"]["bits"] = "${bits}"
 MANY = copy.deepcopy(WITH_VARS)
 MANY["sweep"] = {"grid": {"bits": [8, 4, 32]}, "exclude": [{"bits": 4}], "include": [], "max_points": 10}
+MANY["optimize"][0]["when"] = {"bits": [8, 32]}
+
+
+RANDOM = copy.deepcopy(ONE)
+RANDOM["sweep"] = {
+    "random": {
+        "samples": 3,
+        "seed": 0,
+        "axes": {
+            "model.train.label_smoothing": {"uniform": [0.1, 0.2]},
+            "model.train.lr": {"log_uniform": [0.1, 0.2]},
+            "model.train.epochs": {"integers": [2, 9]},
+            "model.train.schedule": {"choice": ["constant", "cosine"]},
+        },
+    }
+}
+
+# the beginning of a key -> the experiment in which it is changed, if not in ONE
+BASES = {"vars": WITH_VARS, "sweep.random": RANDOM, "sweep": MANY, "optimize.when": MANY}
 
 OTHER_TRAINING = {
     "epochs": 3,
@@ -145,7 +164,21 @@ CASES: dict[str, tuple[tuple[str | int, ...], Any, str]] = {
     ),
     "optimize.quantize.allow_no_effect": (("optimize", 2, "quantize", "allow_no_effect"), True, "optimize"),
     "optimize.id": (("optimize", 0, "id"), "second", "submit"),
+    "optimize.when": (("optimize", 0, "when"), {"bits": 8}, "optimize"),
     "sweep.grid": (("sweep", "grid", "bits"), [8, 4], "optimize"),
+    "sweep.zip": (("sweep", "zip"), {"model.train.lr": [0.01, 0.02], "model.train.epochs": [2, 3]}, "train"),
+    "sweep.random.samples": (("sweep", "random", "samples"), 4, "train"),
+    "sweep.random.seed": (("sweep", "random", "seed"), 1, "train"),
+    "sweep.random.axes": (("sweep", "random", "axes"), {"model.train.weight_decay": {"uniform": [0.1, 0.2]}}, "train"),
+    **{
+        f"sweep.random.axes.{key}": (("sweep", "random", "axes", f"model.train.{axis}"), {key: other}, "train")
+        for axis, key, other in (
+            ("label_smoothing", "uniform", [0.1, 0.3]),
+            ("lr", "log_uniform", [0.1, 0.3]),
+            ("epochs", "integers", [3, 9]),
+            ("schedule", "choice", ["constant"]),
+        )
+    },
     "sweep.exclude": (("sweep", "exclude"), [{"bits": 8}], "optimize"),
     "sweep.include": (("sweep", "include"), [{"bits": 4}], "optimize"),
     "benchmark.preset": (("benchmark",), {"preset": "quick"}, "benchmark"),
@@ -231,7 +264,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> LocalStore:
 @pytest.fixture(scope="module")
 def before(store: LocalStore) -> dict[str, dict[str, set[str]]]:
     """What is executed without a change, by the first part of the key that is changed."""
-    return {"": ids(ONE, store), "vars": ids(WITH_VARS, store), "sweep": ids(MANY, store)}
+    return {"": ids(ONE, store), **{section: ids(base, store) for section, base in BASES.items()}}
 
 
 @pytest.mark.parametrize("key", CASES)
@@ -240,17 +273,17 @@ def test_another_value_changes_what_is_executed_from_its_stage_on(
 ) -> None:
     """And nothing before that stage."""
     path, value, stage = CASES[key]
-    section = key.partition(".")[0]
-    base = {"vars": WITH_VARS, "sweep": MANY}.get(section, ONE)
+    section = next((name for name in BASES if key.startswith(name)), "")
+    base = BASES.get(section, ONE)
     after = ids(changed(base, path, value), store)
-    unchanged = before.get(section, before[""])
+    unchanged = before[section]
     order = ("data", "train", "profile", "optimize", "evaluate", "benchmark", "submit", "report")
     assert next(name for name in order if unchanged[name] != after[name]) == stage
 
 
 def test_max_points_stops_a_larger_sweep() -> None:
     """The one key of the sweep that changes no point."""
-    with pytest.raises(ConfigError, match="max_points: 1 "):
+    with pytest.raises(ConfigError, match=r"max_points: 1$"):
         experiment({**MANY, "sweep": {**MANY["sweep"], "max_points": 1}})
 
 

@@ -284,7 +284,7 @@ CASES = {
     "exclusion of nothing": (
         "goals:",
         "sweep: {grid: {sparsity: [0.5]}, exclude: [{sparsity: 0.75}]}\ngoals:",
-        "12:44 sweep.exclude[0] no point of the grid has these values",
+        "12:44 sweep.exclude[0] no point of the sweep has sparsity: 0.75; the nearest value is 0.5",
     ),
     "exclusion of everything": (
         "goals:",
@@ -294,7 +294,7 @@ CASES = {
     "too many points": (
         "goals:",
         "sweep: {grid: {sparsity: [0.1, 0.2, 0.3], model.train.lr: [1e-3, 1e-4]}, max_points: 5}\ngoals:",
-        "12:1 sweep this is 6 points, more than max_points: 5 (model.train.lr 2, sparsity 3)",
+        "12:1 sweep 2 model.train.lr x 3 sparsity = 6 points: more than max_points: 5",
     ),
     "a tab": ("  arch: mlp", "\tarch: mlp", "5:1  a tab cannot be used here"),
     "an open bracket": (
