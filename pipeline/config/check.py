@@ -60,13 +60,14 @@ def check(document: Document, set_: Sequence[str] = (), sweep: Sequence[str] = (
     for rule in DOCUMENT_RULES:
         report.add(rule(data))
     template = make_template(without_broken(_without_broken_sweep(data, report), report.is_clean))
-    _check_values(template, report)
+    wrong = _check_values(template, report)
     points: tuple[Point, ...] = (template.base,)
     if report.is_clean("sweep") and report.is_clean("seeds"):
         seeds, most = resolve(template, (), {}).get("seeds", [0]), fill(data.get("sweep", {}), ("sweep",))["max_points"]
         report.add(point_problems(template, len(seeds), most))
         points = template.points() if report.is_clean("sweep") else points
-        report.add(idle_findings(template, points) if report.is_clean("sweep") else ())
+        if report.is_clean("sweep"):
+            report.add(each for each in idle_findings(template, points) if each.path not in wrong)
     _check_names(template, points, report)
     _check_inert(template, points, report)
     _check_needed(template, points, report)
@@ -83,6 +84,11 @@ def _without_broken_sweep(data: Mapping[str, JSON], report: _Report) -> Mapping[
         "grid": {name: values for name, values in axes.items() if report.is_clean("sweep", "grid", name)}
     }
     kept |= {key: data["sweep"].get(key) for key in ("zip", "random") if report.is_clean("sweep", key)}
+    if "random" not in kept and isinstance(random := data["sweep"].get("random"), dict):
+        drawn = random.get("axes")
+        names = drawn if isinstance(drawn, dict) else {}
+        axes = {name: how for name, how in names.items() if report.is_clean("sweep", "random", "axes", name)}
+        kept |= {"random": {"axes": axes}} if axes else {}
     return {**data, "sweep": kept}
 
 
@@ -155,8 +161,8 @@ def _pattern(validator: Any, pattern: str, instance: JSON, schema: Mapping[str, 
         yield ValidationError("")
 
 
-def _check_values(template: Template, report: _Report) -> None:
-    """Check the file's own values, and then those of every axis of the sweep."""
+def _check_values(template: Template, report: _Report) -> set[Path]:
+    """Check the file's own values, and then those of every axis and condition; return where wrong ones are listed."""
     origins: dict[Path, Path] = {}
     values = resolve(template, (), {}, origins)
     report.add(_schema_findings(values), origins)
@@ -166,11 +172,12 @@ def _check_values(template: Template, report: _Report) -> None:
     for value in (*written_values(template), *asked(template.data)):
         report.add(swept_condition(value))
         if _check_value(template, value, report):
-            wrong.add(value.axis.path)
+            wrong |= {value.written[:length] for length in range(1, len(value.written) + 1)}
     for drawn in drawn_values(template):
-        if drawn[0].axis.path not in wrong:
+        if drawn[0].written not in wrong:
             # What lies between good bounds can only be no whole number, or none of a few choices; one is enough.
             any(_check_value(template, value, report) for value in drawn[:_MOST_DRAWN])
+    return wrong
 
 
 def _check_value(template: Template, value: AxisValue, report: _Report) -> bool:

@@ -68,7 +68,8 @@ def _hidden(data: Mapping[str, JSON], swept: Mapping[Path, Path]) -> Iterator[Fi
         name = str(path[1])
         needed = [where for where, variable in mentions(data) if variable == name]
         for other, other_place in swept.items():
-            covered = [where for where in needed if where[: len(other)] == other]
+            # A condition stays with the place of its step, whatever is put there.
+            covered = [where for where in needed if where[: len(other)] == other and where[2:3] != ("when",)]
             is_always_set = place[1] in _PRODUCT and other_place[1] in _PRODUCT  # then the other may win at some uses
             if covered and (covered == needed or not is_always_set):
                 message = f'{format_path(other)} takes its value from "${{{name}}}", which the sweep varies too'
@@ -167,6 +168,7 @@ def _matches_nothing(template: Template, entry: Point, path: Path) -> Finding:
         values = [part[name] for factor in template.factors if name in factor[0] for part in factor]
         values = values or [template.base[name]]
         if text_of(canonical(value)) not in map(text_of, values):
+            values = list({text_of(item): item for item in values}.values())
             shown = ", ".join(map(found, values[:10])) + (", ..." if len(values) > 10 else "")
             message = f"no point of the sweep has {name}: {found(value)}{nearest_value(value, values)}"
             return Finding("E126", path, message, f"values of {name}: {shown}")

@@ -19,16 +19,17 @@ __all__ = ["DISTRIBUTIONS", "could_be", "sampler"]
 Sampler = Callable[[int], JSON]  # 64 random bits -> a value
 
 _EXACT = Context(prec=28, rounding=ROUND_HALF_EVEN)  # a bound has 17 digits, a share 20
-_DIGITS = 3  # of a drawn value: sparsity=0.427 and lr=0.00123 tell points apart, and fit into labels
-_READABLE = Context(prec=_DIGITS, rounding=ROUND_HALF_EVEN)
+# Drawn values are rounded: sparsity=0.4271 and lr=0.001234 fit into labels, and a hundred of them still rarely repeat.
+_FEWEST_STEPS = 5000
+_READABLE = Context(prec=4, rounding=ROUND_HALF_EVEN)
 
 
 def sampler(distribution: Mapping[str, JSON], seed: int, axis: str) -> Callable[[int], JSON]:
     """Return a function from a sample's number (from 0) to the value of an axis.
 
-    `distribution` has one of the keys of DISTRIBUTIONS: {uniform: [low, high]} is rounded to a thousandth of the range
-    or finer, {log_uniform: [low, high]} to three significant digits, neither ever outside its bounds; {integers: [low,
-    high]} has both bounds in it; {choice: [...]} takes each value alike.
+    `distribution` has one of the keys of DISTRIBUTIONS: {uniform: [low, high]} is rounded so that 5,000 values or more
+    are possible, {log_uniform: [low, high]} to four significant digits, neither ever outside its bounds; {integers:
+    [low, high]} has both bounds in it; {choice: [...]} takes each value alike.
     """
     ((name, values),) = distribution.items()
     value_of = DISTRIBUTIONS[name](values)
@@ -51,7 +52,7 @@ def _bits(text: str) -> int:
 def _uniform(values: Sequence[float]) -> Sampler:
     low, high = (Decimal(repr(value)) for value in values)
     span = _EXACT.subtract(high, low)
-    step = Decimal((0, (1,), span.adjusted() - _DIGITS))  # a thousandth of the range's power of ten
+    step = Decimal((0, (1,), _EXACT.divide(span, Decimal(_FEWEST_STEPS)).adjusted()))  # a power of ten
 
     def value_of(bits: int) -> JSON:
         value = _EXACT.fma(span, _share(bits), low)
