@@ -1,4 +1,4 @@
-"""The queries that are timed: batches of different images, drawn from a data set. Parent's side."""
+"""The queries that are timed: groups of different images, drawn from a data set. Parent's side."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ class Images(Protocol):
     def images(self, index: NDArray[np.integer[Any]]) -> NDArray[np.float32]: ...
 
 
-def draw_queries(source: Images, batch_size: int, seed: int) -> NDArray[np.float32]:
-    """Return queries (queries, batch_size, *shape) of images in random order, each used equally often; at most 16 MiB.
+def draw_queries(source: Images, samples_per_query: int, seed: int) -> NDArray[np.float32]:
+    """Return queries (queries, samples_per_query, *shape) of images in random order, each used equally often.
 
-    Raises ValueError if there are no images.
+    They have 16 MiB at most, unless four queries have more. Raises ValueError if there are no images.
     """
     if not len(source):
         raise ValueError("there are no images to draw queries from")
     rng = np.random.default_rng(seed)
     one = source.images(np.array([0]))
-    count = int(np.clip(_MOST_BYTES // (one.nbytes * batch_size), _LEAST, _MOST))
-    rounds = -(-count * batch_size // len(source))
-    order = np.concatenate([rng.permutation(len(source)) for _ in range(rounds)])[: count * batch_size]
-    return source.images(order).reshape(count, batch_size, *one.shape[1:])
+    count = int(np.clip(_MOST_BYTES // (one.nbytes * samples_per_query), _LEAST, _MOST))
+    rounds = -(-count * samples_per_query // len(source))
+    order = np.concatenate([rng.permutation(len(source)) for _ in range(rounds)])[: count * samples_per_query]
+    return source.images(order).reshape(count, samples_per_query, *one.shape[1:])

@@ -32,7 +32,7 @@ __all__ = [
 RESOLUTION = 1.02  # the bracket's ratio at which a search ends
 RETREATS = (0.0, 0.02, 0.04, 0.08, 0.16, 0.32)  # how much a found rate is lowered until a repetition meets the limit
 _GALLOP = 1.25  # the first step out of a start that is off; each further one is the square of the last
-_TRIALS = 8.0  # of full length that an arm needs for a search and its confirmation: see `search_s`
+_TRIALS = 10.0  # of full length that an arm needs for a search and its confirmation: see `search_s`
 _TAIL = math.log(100) / 2  # see `likely_rate`
 
 
@@ -68,8 +68,8 @@ def likely_rate(call_ns: float, limit_ns: float, most: float) -> float:
 def search_s(queries: int, rates: Sequence[float]) -> float:
     """Return about how many seconds searches of arms around `rates` (per second) take with trials of `queries`.
 
-    A search has about four trials that meet the limit, as many that do not, some of which end early, and a
-    confirmation or two.
+    A search has about four rates that meet the limit and as many that do not, which are tried twice and end early, and
+    a confirmation or two.
     """
     return _TRIALS * queries * sum(1.0 / rate for rate in rates)
 

@@ -5,8 +5,9 @@ Every process that ran counts: adding processes never throws away earlier ones.
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,12 @@ from pipeline.measure.job import ARMS, Job, Phases
 from pipeline.measure.launch import run_worker
 from pipeline.measure.quantities import nothing_offered
 from pipeline.measure.quiet import Patience, Place, idlest
+from pipeline.measure.serving import options
 from pipeline.measure.summary import Question, speedup_and_control, unsettled
 
-__all__ = ["Collected", "Material", "collect", "wants_more"]
+__all__ = ["Collected", "Material", "collect", "repeat", "slowest_call_ns", "wants_more"]
+
+Processes = Sequence[Mapping[str, Any]]
 
 _PHASES = Phases()
 _LEAST = 3  # processes, even beyond the budget: fewer give no interval worth reading
@@ -70,15 +74,37 @@ def collect(
     quantities = _quantities(question, material, limit_s)
     prepared_s = time.monotonic() - began
     limit_s += 60 * prepared_s  # of six calls; a comparison makes at least five times as many
+    kind = "server" if question.is_server else "compare"
+
+    def compare(number: int, place: Place | None) -> Mapping[str, Any]:
+        return _run(question, material, kind, ARMS, number, limit_s, place, phases)
+
+    processes, busy = repeat(question, compare, functools.partial(_is_answered, question), patience, prepared_s)
+    return Collected(processes, busy, memory, quantities, patience.waited_s)
+
+
+def repeat(
+    question: Question,
+    run: Callable[[int, Place | None], Mapping[str, Any]],
+    is_answered: Callable[[Processes], bool],
+    patience: Patience,
+    spent_s: float = 0.0,
+) -> tuple[tuple[Mapping[str, Any], ...], tuple[float | None, ...]]:
+    """Run processes by number and place as long as `wants_more`; return their results and how busy each place was.
+
+    `spent_s` of the budget are gone already; what `patience` waits is not of the budget.
+    """
+    began, had_waited_s = time.monotonic(), patience.waited_s
     processes: list[Mapping[str, Any]] = []
     busy: list[float | None] = []
     while True:
         place = patience.place(question.threads)
-        processes.append(_run(question, material, "compare", ARMS, len(processes), limit_s, place, phases))
+        processes.append(run(len(processes), place))
         busy.append(place.busy if place else None)
-        elapsed_s = time.monotonic() - began - patience.waited_s
-        if not wants_more(question, processes, elapsed_s + (elapsed_s - prepared_s) / len(processes)):
-            return Collected(tuple(processes), tuple(busy), memory, quantities, patience.waited_s)
+        running_s = time.monotonic() - began - (patience.waited_s - had_waited_s)
+        expected_s = spent_s + running_s + running_s / len(processes)
+        if not wants_more(question, processes, expected_s, is_answered):
+            return tuple(processes), tuple(busy)
 
 
 def _quantities(question: Question, material: Material, limit_s: float) -> Mapping[str, Mapping[str, Any]]:
@@ -91,13 +117,25 @@ def _quantities(question: Question, material: Material, limit_s: float) -> Mappi
     return arms
 
 
-def wants_more(question: Question, processes: Sequence[Mapping[str, Any]], expected_s: float) -> bool:
+def slowest_call_ns(question: Question, material: Material) -> float:
+    """Return the time of a call of the slower model, by the fastest of a few: enough to choose how many to time."""
+    limit_s = 120 + 2 * question.budget_s
+    found = _run(question, material, "probe", ("baseline", "optimized"), 0, limit_s, idlest(question.threads))
+    return float(max(found["call_ns"].values()))
+
+
+def wants_more(
+    question: Question,
+    processes: Processes,
+    expected_s: float,
+    is_answered: Callable[[Processes], bool] | None = None,
+) -> bool:
     """Say whether another process is wanted: the first few in any case, the others only if the budget allows them.
 
     `expected_s` is the time that will have passed after another one. Three come first (fewer if fewer are asked for,
     but two); then as many as asked for; then more until the control is settled and the interval is at most the target,
     twice in a row: intervals that stop where they first happen to be narrow miss the truth too often (simulated: in
-    8 % of comparisons instead of 5 %, so in 6 %).
+    8 % of comparisons instead of 5 %, so in 6 %). `is_answered` None asks for speed-up and control of the two models.
     """
     count = len(processes)
     if count < max(2, min(_LEAST, question.processes)):
@@ -106,10 +144,11 @@ def wants_more(question: Question, processes: Sequence[Mapping[str, Any]], expec
         return False
     if count < question.processes:
         return True
-    return not (_is_answered(question, processes) and (count == 2 or _is_answered(question, processes[:-1])))
+    answered = is_answered or functools.partial(_is_answered, question)
+    return not (answered(processes) and (count == 2 or answered(processes[:-1])))
 
 
-def _is_answered(question: Question, processes: Sequence[Mapping[str, Any]]) -> bool:
+def _is_answered(question: Question, processes: Processes) -> bool:
     speedup, control = speedup_and_control(question, processes)
     return speedup.half_width <= question.target_ci and not unsettled(control, question.threshold)
 
@@ -131,8 +170,15 @@ def _run(
         result=str(material.folder / f"{kind}-{'-'.join(arms)}-{number}.json"),
         threads=question.threads,
         seed=question.seed * 1_000 + number,
+        batch_size=question.call_size,
         first=_FIRST[number % len(_FIRST)],
         cores=place.cores if place else None,
         phases=phases,
+        options=_options(question) if kind == "server" else {},
     )
     return run_worker(job, limit_s)
+
+
+def _options(question: Question) -> dict[str, Any]:
+    limit_ms = question.latency_limit_ms
+    return {} if limit_ms is None else options(limit_ms, question.rate_per_s, question.budget_s, question.processes)

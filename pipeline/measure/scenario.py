@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pipeline.measure.job import Phases
 
-__all__ = ["SCENARIOS", "Scenario", "is_server", "pass_samples", "samples_per_query"]
+__all__ = ["SCENARIOS", "Scenario", "pass_samples", "samples_per_query"]
 
 _PASS_NS = 5_000_000  # long beside the switch of arms, and short enough that arms take turns a dozen times a process
 _POOL_BYTES = 16 * 1024**2  # of all queries together, as `draw_queries` has it
@@ -34,6 +34,11 @@ class Scenario:
     phases: Phases = _PHASES
     no_percentiles: str = ""
 
+    @property
+    def is_in_passes(self) -> bool:
+        """Whether a query is a pass over as many samples as are worth a measurement."""
+        return self.headline == "throughput"
+
 
 SCENARIOS: dict[str, Scenario] = {
     scenario.name: scenario
@@ -51,11 +56,6 @@ SCENARIOS: dict[str, Scenario] = {
         Scenario("server", "queries arrive at random times", 1, "rate", Phases(0.25, 0.25, 0.0)),
     )
 }
-
-
-def is_server(name: str) -> bool:
-    """Return whether queries arrive by themselves in this scenario."""
-    return SCENARIOS[name].headline == "rate"
 
 
 def samples_per_query(name: str, batch_size: int) -> int:

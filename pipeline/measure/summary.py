@@ -4,35 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.measure.arm import arm_record
 from pipeline.measure.circumstances import MOST_UNSEEN, about_the_machine, unseen_share
-from pipeline.measure.harness import undisturbed
 from pipeline.measure.job import ARMS
+from pipeline.measure.scenario import SCENARIOS
+from pipeline.measure.serving import about_the_rates, rate_ratio, server_record
+from pipeline.measure.timed import (
+    BASELINE,
+    CONTROL,
+    OPTIMIZED,
+    Pairs,
+    Process,
+    Timed,
+    is_filtered,
+    pair_counts,
+    single_queries,
+)
 from pipeline.stats.compare import Ratio, ratio, verdict
-from pipeline.stats.interval import median_interval, t_interval
-from pipeline.stats.percentile import Percentile, percentile
-from pipeline.stats.quantile import clustered_quantile_interval
 
-__all__ = ["PERCENTILES", "Question", "comparison", "measured_under", "raw_arrays", "speedup_and_control", "unsettled"]
+__all__ = ["Question", "comparison", "measured_under", "raw_arrays", "speedup_and_control", "unsettled"]
 
-Process = Mapping[str, Any]
-Floats = NDArray[np.float64]
-
-PERCENTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999}
-
-_BASELINE, _OPTIMIZED, _CONTROL = range(len(ARMS))
-_FEWEST_PAIRS = 6  # undisturbed, one of each order, or half of all; with fewer a process says nothing by itself
 _MANY_DROPPED = 0.2
 _MUCH_SLOWER = 1.2  # one process than another, in the baseline's median
 
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked of one comparison. `threshold` and `target_ci` are relative (0.02 is 2 %), `budget_s` wall time."""
+    """What is asked of one comparison. `threshold` and `target_ci` are relative (0.02 is 2 %), `budget_s` wall time.
+
+    A query has `samples_per_query` samples and is worked off in calls of at most `batch_size`; a server takes up to so
+    many queries in a call. The last two fields are a server's, which has a limit.
+    """
 
     scenario: str
     batch_size: int
@@ -42,16 +49,43 @@ class Question:
     budget_s: float
     threshold: float
     seed: int
+    samples_per_query: int = 1
+    latency_limit_ms: float | None = None
+    rate_per_s: float | None = None
+
+    @property
+    def call_size(self) -> int:
+        """The samples of one call, at most."""
+        return self.batch_size if self.is_server else min(self.batch_size, self.samples_per_query)
+
+    @property
+    def is_server(self) -> bool:
+        """Whether queries arrive by themselves."""
+        return self.latency_limit_ms is not None
 
 
 def speedup_and_control(question: Question, processes: Sequence[Process]) -> tuple[Ratio, Ratio]:
-    """Return baseline over optimized, and baseline over its own second copy, for which the former leaves room."""
-    timed = [_Timed.of(question, process) for process in processes]
-    speedup, control = (_ratio([t.paired(other) for t in timed], question.seed) for other in (_OPTIMIZED, _CONTROL))
+    """Return baseline over optimized, and baseline over its own second copy, for which the former leaves room.
+
+    Ratios of times of a query; of a server optimized over baseline in rates, if both models have them.
+    """
+    by_rate = _rate_ratios(question, processes)
+    if by_rate is None:
+        timed = [Timed.of(question.threads, process) for process in processes]
+        by_rate = tuple(_ratio([t.paired(other) for t in timed], question.seed) for other in (OPTIMIZED, CONTROL))
+    speedup, control = by_rate
     return speedup.widened_by(control), control
 
 
-def _ratio(processes: Sequence[_Pairs], seed: int) -> Ratio:
+def _rate_ratios(question: Question, processes: Sequence[Process]) -> tuple[Ratio, ...] | None:
+    if not question.is_server:
+        return None
+    is_given = question.rate_per_s is not None
+    ratios = [rate_ratio(processes, other, is_given, question.seed) for other in (OPTIMIZED, CONTROL)]
+    return None if None in ratios else tuple(found for found in ratios if found is not None)
+
+
+def _ratio(processes: Sequence[Pairs], seed: int) -> Ratio:
     baseline, other, copies = zip(*processes, strict=True)
     return ratio(baseline, other, seed, copies)
 
@@ -73,14 +107,17 @@ def comparison(
 
     `waited_s` is what was waited for quiet moments.
     """
-    timed = [_Timed.of(question, process) for process in processes]
+    timed = [Timed.of(question.threads, process) for process in processes]
     speedup, control = speedup_and_control(question, processes)
-    unseen = unseen_share(processes, _is_filtered(question, processes[0]))
+    unseen = unseen_share(processes, is_filtered(question.threads, processes[0]))
     is_noisy = unsettled(control, question.threshold) or any(t.is_disturbed for t in timed) or unseen > MOST_UNSEEN
-    tried, pairs = _pair_counts(timed)
+    tried, pairs = pair_counts(timed)
+    no_percentiles = SCENARIOS[question.scenario].no_percentiles
+    samples_per_query = question.samples_per_query
     return {
         "scenario": question.scenario,
         "batch_size": question.batch_size,
+        "samples_per_query": samples_per_query,
         "threads": question.threads,
         "processes": len(processes),
         "pairs": pairs,
@@ -89,13 +126,19 @@ def comparison(
         "steady_state": "reached" if all(process["steady"] for process in processes) else "not_reached",
         "threshold": question.threshold,
         "arms": {
-            arm: {**_arm(question, timed, index, memory.get(arm)), **quantities[arm]} for index, arm in enumerate(ARMS)
+            arm: {
+                **arm_record(timed, index, samples_per_query, memory.get(arm), no_percentiles),
+                **quantities[arm],
+            }
+            for index, arm in enumerate(ARMS)
         },
         "speedup": speedup.to_json(),
         "control": control.to_json(),
         "verdict": "noisy" if is_noisy else verdict(speedup.interval, question.threshold),
         "noisy": is_noisy,
+        "server": _server(question, processes),
         "warnings": [
+            *_about_the_scenario(question, processes),
             *_about_the_answer(question, timed, speedup, control),
             *_about_the_processes(question, timed, processes),
             *about_the_machine(processes, busy, question.threads, waited_s, unseen),
@@ -103,11 +146,27 @@ def comparison(
     }
 
 
+def _server(question: Question, processes: Sequence[Process]) -> dict[str, Any] | None:
+    limit_ms = question.latency_limit_ms
+    return None if limit_ms is None else server_record(limit_ms, question.rate_per_s, processes)
+
+
+def _about_the_scenario(question: Question, processes: Sequence[Process]) -> list[str]:
+    """Return what limits the figures of this scenario."""
+    record = _server(question, processes)
+    if record is not None:
+        return about_the_rates(record, _rate_ratios(question, processes) is not None)
+    size = question.samples_per_query
+    return _those(
+        (question.batch_size > size, f"a query has {size} samples: calls are of {size}, not {question.batch_size}")
+    )
+
+
 def raw_arrays(index: int, question: Question, processes: Sequence[Process]) -> dict[str, NDArray[Any]]:
     """Return every sample of comparison number `index` by name, "INDEX.ARM.PROCESS.what", "INDEX.order.PROCESS", …"""
     arrays: dict[str, NDArray[Any]] = {}
     for number, process in enumerate(processes):
-        timed = _Timed.of(question, process)
+        timed = Timed.of(question.threads, process)
         for name in ("order", "copy"):
             arrays[f"{index}.{name}.{number}"] = np.array(process[name], dtype=np.int8)
         for column, arm in enumerate(ARMS):
@@ -115,7 +174,7 @@ def raw_arrays(index: int, question: Question, processes: Sequence[Process]) -> 
             arrays[f"{name}.wall_ns"] = np.array(process["wall_ns"], dtype=np.int64)[:, column]
             arrays[f"{name}.cpu_ns"] = np.array(process["cpu_ns"], dtype=np.int64)[:, column]
             arrays[f"{name}.kept"] = timed.kept[:, column].astype(np.uint8)
-            arrays[f"{name}.tail_ns"] = np.array(process["tail_ns"][column], dtype=np.int64)
+            arrays[f"{name}.tail_ns"] = np.array(single_queries(process)[column], dtype=np.int64)
     return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
 
 
@@ -134,116 +193,7 @@ def measured_under(processes: Sequence[Process], busy: Sequence[float | None], w
     }
 
 
-class _Pairs(NamedTuple):
-    """Times of two arms by row, and the number of the copies that were timed."""
-
-    baseline_ns: Floats
-    other_ns: Floats
-    copy: NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class _Timed:
-    """One process as arrays: ns per call (rows, arms), the copy, which samples ran undisturbed, single calls by arm.
-
-    The first call of the process, `cold_ns`, was of the stored model of arm `cold_arm`.
-    """
-
-    per_call_ns: Floats
-    copy: NDArray[np.int64]
-    kept: NDArray[np.bool_]
-    tail_ns: tuple[Floats, ...]
-    cold_arm: int
-    cold_ns: int
-
-    @classmethod
-    def of(cls, question: Question, process: Process) -> _Timed:
-        wall = np.array(process["wall_ns"], dtype=np.int64)
-        kept = undisturbed(wall, np.array(process["cpu_ns"], dtype=np.int64))
-        if not _is_filtered(question, process):
-            kept = np.ones_like(kept)
-        per_call = np.maximum(wall - process["empty_ns"], 1) / process["loops"]
-        tail = tuple(np.array(single, dtype=np.float64) for single in process["tail_ns"])
-        copy = np.array(process["copy"], dtype=np.int64)
-        return cls(per_call, copy, kept, tail, ARMS.index(process["first"]), process["cold_ns"])
-
-    def pair_kept(self, other: int) -> NDArray[np.bool_]:
-        """Tell the rows in which the baseline and the other arm both ran undisturbed."""
-        both: NDArray[np.bool_] = self.kept[:, _BASELINE] & self.kept[:, other]
-        return both
-
-    @property
-    def is_disturbed(self) -> bool:
-        """Whether too few pairs are undisturbed, so that all had to be taken."""
-        fewest = min(_FEWEST_PAIRS, len(self.kept) // 2)
-        return any(np.count_nonzero(self.pair_kept(other)) < fewest for other in (_OPTIMIZED, _CONTROL))
-
-    def paired(self, other: int) -> _Pairs:
-        """Return the baseline's and the other arm's times by row: the undisturbed ones, or all if they are too few."""
-        rows = np.ones(len(self.kept), dtype=np.bool_) if self.is_disturbed else self.pair_kept(other)
-        return _Pairs(self.per_call_ns[rows, _BASELINE], self.per_call_ns[rows, other], self.copy[rows])
-
-    def service(self, arm: int) -> Floats:
-        """Return an arm's undisturbed times, or all if they are too few."""
-        times: Floats = self.per_call_ns[:, arm] if self.is_disturbed else self.per_call_ns[self.kept[:, arm], arm]
-        return times
-
-
-def _is_filtered(question: Question, process: Process) -> bool:
-    """Preemption shows in the calling thread's CPU time, if the clock is fine and no other thread does the work."""
-    return question.threads == 1 and bool(process["is_cpu_time_fine"])
-
-
-def _arm(question: Question, timed: Sequence[_Timed], arm: int, memory: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Describe one arm: location of undisturbed samples (means of `loops` calls), percentiles of all single calls."""
-    samples = np.concatenate([t.service(arm) for t in timed])
-    medians = np.array([np.median(t.service(arm)) for t in timed])
-    tail = np.concatenate([t.tail_ns[arm] for t in timed])
-    percentiles = {name: percentile(tail, p) for name, p in PERCENTILES.items()}
-    mean_ns = float(np.mean(samples))
-    peak = memory or {"peak_rss_bytes": None, "how": "the same stored model as the baseline"}
-    is_read = peak["peak_rss_bytes"] is not None
-    return {
-        "n": len(samples),
-        "median_ns": float(np.median(medians)),
-        "mean_ns": mean_ns,
-        "std_ns": float(np.std(samples, ddof=1)),
-        "interval_ns": list(_location_interval(medians)),
-        "tail_n": len(tail),
-        "percentiles": {name: found.value for name, found in percentiles.items()},
-        "percentile_reasons": {name: found.reason for name, found in percentiles.items() if found.reason},
-        **_percentile_intervals([t.tail_ns[arm] for t in timed], percentiles),
-        "cold_ns": float(np.median([t.cold_ns for t in timed if (t.cold_arm == _OPTIMIZED) == (arm == _OPTIMIZED)])),
-        "throughput_per_s": question.batch_size / mean_ns * 1e9,
-        "peak_rss_bytes": peak["peak_rss_bytes"],
-        "peak_rss_method": peak["how"] if is_read else None,
-        "peak_rss_reason": None if is_read else peak["how"],
-    }
-
-
-def _percentile_intervals(tails: Sequence[Floats], percentiles: Mapping[str, Percentile]) -> dict[str, Any]:
-    """Return the 95 % intervals of the percentiles that there are, and why others are None."""
-    found = {
-        name: clustered_quantile_interval(tails, PERCENTILES[name])
-        for name, one in percentiles.items()
-        if one.value is not None
-    }
-    return {
-        "percentile_intervals": {name: list(one.bounds) if one.bounds else None for name, one in found.items()},
-        "percentile_interval_reasons": {name: one.reason for name, one in found.items() if one.reason},
-    }
-
-
-def _location_interval(medians: Floats) -> tuple[float, float]:
-    """Return the 95 % interval of the median over processes: by order statistics, or Student's t of logs below six."""
-    by_rank = median_interval(medians)
-    if by_rank is not None:
-        return by_rank
-    low, high = np.exp(t_interval(np.log(medians)))
-    return float(low), float(high)
-
-
-def _about_the_answer(question: Question, timed: Sequence[_Timed], speedup: Ratio, control: Ratio) -> list[str]:
+def _about_the_answer(question: Question, timed: Sequence[Timed], speedup: Ratio, control: Ratio) -> list[str]:
     """Return what limits the claims: the control, the number of processes, the width of the interval."""
     count, off = len(timed), abs(control.estimate - 1)
     is_unsettled = unsettled(control, question.threshold)
@@ -268,13 +218,13 @@ def _about_the_answer(question: Question, timed: Sequence[_Timed], speedup: Rati
     )
 
 
-def _about_the_processes(question: Question, timed: Sequence[_Timed], processes: Sequence[Process]) -> list[str]:
+def _about_the_processes(question: Question, timed: Sequence[Timed], processes: Sequence[Process]) -> list[str]:
     """Return what the samples show that a reader has to know to trust the figures, with the numbers."""
     of = f"of {len(processes)} processes"
-    tried, pairs = _pair_counts(timed)
+    tried, pairs = pair_counts(timed)
     disturbed = sum(t.is_disturbed for t in timed)
     restless = sum(not process["steady"] for process in processes)
-    medians = [float(np.median(t.service(_BASELINE))) for t in timed]
+    medians = [float(np.median(t.service(BASELINE))) for t in timed]
     conditions = [process["conditions"] for process in processes]
     unseen = "several threads do the work" if question.threads > 1 else "the clock of CPU time is coarse here"
     return _those(
@@ -288,7 +238,7 @@ def _about_the_processes(question: Question, timed: Sequence[_Timed], processes:
         ),
         (
             max(medians) > _MUCH_SLOWER * min(medians) and not disturbed,
-            f"a call of the baseline took {_duration(min(medians))} to {_duration(max(medians))} in different "
+            f"a query of the baseline took {_duration(min(medians))} to {_duration(max(medians))} in different "
             "processes: the core changed its speed. Ratios are measured side by side and hold, latencies are those of "
             "the moment",
         ),
@@ -296,7 +246,10 @@ def _about_the_processes(question: Question, timed: Sequence[_Timed], processes:
             restless > 0,
             f"steady_state not reached: in {restless} {of} times were still changing when the warm-up ended",
         ),
-        (not _is_filtered(question, processes[0]), f"interrupted samples could not be told from others: {unseen}"),
+        (
+            not is_filtered(question.threads, processes[0]),
+            f"interrupted samples could not be told from others: {unseen}",
+        ),
         (any(c["pinned"] is None for c in conditions), "processes could not be bound to cores"),
     )
 
@@ -308,8 +261,3 @@ def _duration(ns: float) -> str:
 
 def _those(*remarks: tuple[bool, str]) -> list[str]:
     return [text for is_so, text in remarks if is_so]
-
-
-def _pair_counts(timed: Sequence[_Timed]) -> tuple[int, int]:
-    """Return how many pairs of baseline and optimized were timed, and how many of them are used."""
-    return sum(len(t.kept) for t in timed), sum(len(t.paired(_OPTIMIZED).copy) for t in timed)

@@ -17,25 +17,28 @@ from typing import Any
 
 import numpy as np
 import threadpoolctl
+from numpy.typing import NDArray
 
 from pipeline.measure import machine, memory
-from pipeline.measure.clock import measure_clock
+from pipeline.measure.clock import measure_clock, wall_ns
 from pipeline.measure.gauge import Reading, gauges, read_gauges
-from pipeline.measure.harness import Arm, Recording, record
+from pipeline.measure.harness import Arm, Recording, parts, record
 from pipeline.measure.job import Job
 from pipeline.measure.layers import profile_layers
 from pipeline.measure.model import AnswersDiffer, caller, check_answers, copies_that_fit, load_model, read_queries
 from pipeline.measure.quantities import measure_quantities
+from pipeline.measure.server import Demand, measure
 from tinytorch.core.function import no_grad
 from tinytorch.errors import TinyTorchError
 from tinytorch.models.network import Network
 from tinytorch.serialization import clone
 
-__all__ = ["KINDS", "Result", "WorkerProblem", "main", "serve"]
+__all__ = ["KINDS", "Result", "WorkerProblem", "main", "recording_json", "serve"]
 
 Result = dict[str, Any]
 
 _CALLS_FOR_MEMORY = 3  # the first prepares what is lazy, the others reuse what it freed
+_CALLS_FOR_SPEED = 8
 
 
 class WorkerProblem(Exception):
@@ -69,16 +72,32 @@ def serve(kinds: Mapping[str, Callable[[Job], Result]], arguments: Sequence[str]
 
 def _compare(job: Job) -> Result:
     """Time the arms against each other."""
-    names = list(job.models)
+    return _compared(job, _copied_models(job))
+
+
+def _server(job: Job) -> Result:
+    """Time calls of the arms against each other, then serve queries that arrive at random times."""
     copies = _copied_models(job)
+    result = _compared(job, copies)
+    models = [of_arm[0] for of_arm in copies.values()]
+    demand = Demand(batch_size=job.batch_size or 1, **job.options)
+    measured = measure([caller(model) for model in models], read_queries(job.inputs), demand, job.seed)
+    for arm, (name, model) in enumerate(zip(copies, models, strict=True)):
+        check_answers(name, model, *measured.answers(arm))
+    return {**result, "server": measured.to_json(list(copies))}
+
+
+def _compared(job: Job, copies: Mapping[str, Sequence[Network]]) -> Result:
+    names = list(copies)
     queries = read_queries(job.inputs)
     clock = measure_clock()
     np.ones((64, 64), np.float32) @ np.ones((64, 64), np.float32)  # BLAS sets itself up outside the first call
     arms = [Arm(name, [caller(model) for model in copies[name]]) for name in names]
-    recording = record(arms, queries, clock, job.phases, job.seed, first=names.index(job.first))
+    first = names.index(job.first)
+    recording = record(arms, queries, clock, job.phases, job.seed, first=first, batch_size=job.batch_size)
     for name, answers in zip(names, recording.answers, strict=True):
-        check_answers(name, copies[name][0], queries, answers)
-    return {"clock": clock.to_json(), "is_cpu_time_fine": clock.is_cpu_time_fine, **_recording_json(recording)}
+        check_answers(name, copies[name][0], queries, answers, job.batch_size)
+    return {"clock": clock.to_json(), "is_cpu_time_fine": clock.is_cpu_time_fine, **recording_json(recording)}
 
 
 def _copied_models(job: Job) -> dict[str, list[Network]]:
@@ -104,12 +123,35 @@ def _memory(job: Job) -> Result:
     """Find the peak memory of calling the job's only model."""
     (path,) = job.models.values()
     call = caller(load_model(path))
-    queries = read_queries(job.inputs)[:_CALLS_FOR_MEMORY]
+    batches = _batches(job, _CALLS_FOR_MEMORY)
     start = memory.reset_peak()
-    for query in queries:
-        call(query)
+    for batch in batches:
+        call(batch)
     found = memory.peak(start)
     return {"peak_rss_bytes": found.size_bytes, "how": found.how}
+
+
+def _batches(job: Job, count: int) -> tuple[NDArray[np.float32], ...]:
+    """Return the samples of the first so many calls, each full."""
+    queries = read_queries(job.inputs)
+    size = job.batch_size or len(queries[0])
+    samples = np.concatenate(queries[: -(-count * size // len(queries[0]))])
+    return parts(samples, size)[:count]
+
+
+def _probe(job: Job) -> Result:
+    """Time some calls of every model; the fastest counts."""
+    batches = _batches(job, _CALLS_FOR_SPEED)
+    return {"call_ns": {name: _fastest(caller(load_model(path)), batches) for name, path in job.models.items()}}
+
+
+def _fastest(call: Callable[[NDArray[np.float32]], Any], batches: Sequence[NDArray[np.float32]]) -> int:
+    times = []
+    for batch in batches:
+        began = wall_ns()
+        call(batch)
+        times.append(wall_ns() - began)
+    return min(times)
 
 
 def _profile(job: Job) -> Result:
@@ -121,12 +163,15 @@ def _profile(job: Job) -> Result:
 KINDS: dict[str, Callable[[Job], Result]] = {
     "compare": _compare,
     "memory": _memory,
+    "probe": _probe,
     "profile": _profile,
     "quantities": _quantities,
+    "server": _server,
 }
 
 
-def _recording_json(recording: Recording) -> Result:
+def recording_json(recording: Recording) -> Result:
+    """Return a recording as a result holds it."""
     return {
         "arms": list(recording.arms),
         "copies": recording.copies,

@@ -52,6 +52,7 @@ _METRICS = {
     "latency_ms": "latency",
     "size_bytes": "size",
     "speedup": "speed-up",
+    "throughput": "throughput",
 }
 _LIMITS = {
     "at_least": "{metric} of at least {limit}",

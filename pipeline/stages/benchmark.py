@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +19,16 @@ from pipeline.core.errors import UserError
 from pipeline.core.stage import Inputs
 from pipeline.measure.queries import draw_queries
 from pipeline.measure.quiet import Patience
-from pipeline.measure.sampling import Material, collect
+from pipeline.measure.sampling import Material, collect, slowest_call_ns
+from pipeline.measure.scenario import SCENARIOS, pass_samples, samples_per_query
 from pipeline.measure.setting import check_threads, measured_machine, timestamp
 from pipeline.measure.summary import Question, comparison, measured_under, raw_arrays
 from tinytorch.data.split import Split
 from tinytorch.serialization import save
 
-__all__ = ["PROTOCOL", "SCENARIOS", "execute"]
+__all__ = ["PROTOCOL", "execute"]
 
 PROTOCOL = "paired-clean/1"
-
-# What a scenario times is a query of `batch_size` samples, the next when one is done; the names are MLPerf's.
-SCENARIOS = {
-    "single_stream": "latency of one query after the other",
-    "multi_stream": "latency of queries of several samples",
-    "offline": "throughput over everything",
-}
 
 
 def execute(spec: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
@@ -58,9 +53,10 @@ def execute(spec: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
         )
         save(inputs["baseline"], material.baseline)
         save(inputs["optimized"], material.optimized)
-        for question in _questions(spec):
-            np.save(material.queries, draw_queries(images, question.batch_size, question.seed), allow_pickle=False)
-            collected = collect(question, material, patience=Patience(spec["wait_s"], inputs.say))
+        for asked in _questions(spec):
+            question = _prepared(asked, images, material)
+            phases, patience = SCENARIOS[question.scenario].phases, Patience(spec["wait_s"], inputs.say)
+            collected = collect(question, material, phases, patience)
             samples |= raw_arrays(len(records), question, collected.processes)
             runs, busy, waited_s = collected.processes, collected.busy, collected.waited_s
             records.append(comparison(question, runs, busy, collected.memory, collected.quantities, waited_s))
@@ -77,6 +73,22 @@ def execute(spec: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
     return {"benchmark": benchmark, "samples": samples}
 
 
+def _prepared(question: Question, images: Split, material: Material) -> Question:
+    """Write the queries; return the question with the samples of a query, which a scenario may choose by the speed."""
+    _write_queries(question, images, material)
+    if not SCENARIOS[question.scenario].is_in_passes:
+        return question
+    sample_bytes = images.images(np.array([0])).nbytes
+    samples = pass_samples(question.batch_size, slowest_call_ns(question, material), sample_bytes)
+    sized = replace(question, samples_per_query=samples)
+    _write_queries(sized, images, material)
+    return sized
+
+
+def _write_queries(question: Question, images: Split, material: Material) -> None:
+    np.save(material.queries, draw_queries(images, question.samples_per_query, question.seed), allow_pickle=False)
+
+
 def _questions(spec: Mapping[str, Any]) -> list[Question]:
     """Return what is compared; the first batch size with the first thread count is the primary comparison."""
     return [
@@ -89,6 +101,9 @@ def _questions(spec: Mapping[str, Any]) -> list[Question]:
             budget_s=spec["budget_s"],
             threshold=spec["threshold"],
             seed=spec["seed"],
+            samples_per_query=samples_per_query(spec["scenario"], batch_size),
+            latency_limit_ms=spec.get("latency_limit_ms"),
+            rate_per_s=spec.get("rate_per_s"),
         )
         for batch_size in spec["batch_sizes"]
         for threads in spec["threads"]

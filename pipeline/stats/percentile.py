@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-__all__ = ["Percentile", "early_stopping_estimate", "minimum_passing", "minimum_samples", "percentile"]
+__all__ = ["Percentile", "early_stopping_estimate", "limit_status", "minimum_passing", "minimum_samples", "percentile"]
 
 CONFIDENCE = 0.99  # MLPerf's
 
@@ -56,6 +56,20 @@ def percentile(samples: NDArray[np.float64], p: float) -> Percentile:
         return Percentile(None, f"needs {needed} samples, has {n}")
     rank = int(np.ceil(round(p * n, 9)))  # rounded first: 0.9 * 70 is 63.00000000000001
     return Percentile(float(np.partition(samples, rank - 1)[rank - 1]), None)
+
+
+def limit_status(queries: int, over: int, p: float, confidence: float = CONFIDENCE) -> str:
+    """Say whether `over` of `queries` beyond a limit show that percentile `p` keeps it: met, not_met or inconclusive.
+
+    met is MLPerf's early stopping; not_met is its mirror image: if just 1 - p of all queries were over the limit, so
+    many would have been seen with a chance of at most 1 - confidence. Raises ValueError unless 0 <= over <= queries.
+    """
+    if not 0 <= over <= queries:
+        raise ValueError(f"{over} of {queries} queries cannot be over a limit")
+    if queries >= minimum_passing(over, p, confidence) + over:
+        return "met"
+    seen_so_many = float(special.betainc(over, queries - over + 1, 1 - p)) if over else 1.0
+    return "not_met" if seen_so_many <= 1 - confidence else "inconclusive"
 
 
 def early_stopping_estimate(samples: NDArray[np.float64], p: float, confidence: float = CONFIDENCE) -> Percentile:

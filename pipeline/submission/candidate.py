@@ -5,7 +5,7 @@ Leaves out how it is compared (`compare`), judged (`goals`), chosen (`select`) a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,7 +42,8 @@ class ModelResult:
 class Candidate:
     """One run: a point of the sweep under one seed, its baseline, its optimized model and their benchmark.
 
-    `data` maps train, validation and test to the digests of their contents; `profile` is None where none was made.
+    `data` maps train, validation and test to the digests of their contents; `profile` is None where none was made;
+    `loadgen` has what MLPerf's LoadGen measured, where it was asked for.
     """
 
     index: int
@@ -59,12 +60,18 @@ class Candidate:
     profile: Mapping[str, Any] | None
     data: Mapping[str, str]
     info: Mapping[str, Any]
+    loadgen: Sequence[Mapping[str, Any]] = ()
 
     @property
     def speed(self) -> Mapping[str, Any]:
         """The primary comparison: that of the first batch size and thread count of the experiment."""
         record: Mapping[str, Any] = self.benchmark["comparisons"][0]
         return record
+
+    @property
+    def calls_per_query(self) -> int:
+        """In how many calls the primary comparison works a query off."""
+        return -(-int(self.speed["samples_per_query"]) // int(self.speed["batch_size"]))
 
     @property
     def compression_ratio(self) -> float:

@@ -57,8 +57,19 @@ def _speedup(candidate: Candidate, split: str) -> Measured:
 
 def _latency_ms(candidate: Candidate, split: str) -> Measured:
     arm = candidate.speed["arms"]["optimized"]
+    scale = 1e6 * candidate.calls_per_query
     low, high = arm["interval_ns"]
-    return Measured(arm["median_ns"] / 1e6, low / 1e6, high / 1e6, _noise(candidate))
+    return Measured(arm["median_ns"] / scale, low / scale, high / scale, _noise(candidate))
+
+
+def _throughput(candidate: Candidate, split: str) -> Measured:
+    served = candidate.speed["server"]
+    if served is not None and (rate := served["arms"]["optimized"])["interval"] and served["rate_per_s"] is None:
+        low, high = rate["interval"]
+        return Measured(rate["rate_per_s"], low, high, _noise(candidate))
+    arm = candidate.speed["arms"]["optimized"]
+    low, high = arm["throughput_interval_per_s"]
+    return Measured(arm["throughput_per_s"], low, high, _noise(candidate))
 
 
 def _compression(candidate: Candidate, split: str) -> Measured:
@@ -85,5 +96,6 @@ METRICS: dict[str, Metric] = {
         Metric("latency_ms", "speed", "ms", _latency_ms),
         Metric("size_bytes", "size", "B", _size_bytes),
         Metric("speedup", "speed", "ratio", _speedup),
+        Metric("throughput", "speed", "per_s", _throughput),
     )
 }

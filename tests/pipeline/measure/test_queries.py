@@ -14,7 +14,7 @@ def split(count, side=4):
 
 def test_small_queries_are_all_different():
     """As many queries as images or 256 are drawn without repeating an image before all were used."""
-    queries = draw_queries(split(100), batch_size=1, seed=0)
+    queries = draw_queries(split(100), samples_per_query=1, seed=0)
     assert queries.shape == (256, 1, 1, 4, 4)
     assert queries.dtype == np.float32
     assert len(np.unique(queries[:100, 0, 0, 0, 0])) == 100
@@ -22,7 +22,7 @@ def test_small_queries_are_all_different():
 
 def test_large_queries_are_few_but_several():
     """A batch larger than the data repeats images, and four queries are drawn however large they are."""
-    queries = draw_queries(split(10, side=64), batch_size=512, seed=0)
+    queries = draw_queries(split(10, side=64), samples_per_query=512, seed=0)
     assert queries.shape == (4, 512, 1, 64, 64)
     assert not np.array_equal(queries[0], queries[1])
 

@@ -7,7 +7,9 @@ from pipeline.measure.job import ARMS
 from pipeline.measure.summary import Question, comparison, measured_under, raw_arrays, speedup_and_control, unsettled
 from pipeline.stats.compare import Ratio
 
-QUESTION = Question("single_stream", 2, 1, 6, target_ci=0.05, budget_s=10.0, threshold=0.02, seed=0)
+QUESTION = Question(
+    "single_stream", 2, 1, 6, target_ci=0.05, budget_s=10.0, threshold=0.02, seed=0, samples_per_query=2
+)
 QUIET = {"elapsed_s": 1.0, "others": 0.0, "stolen": 0.0, "paused": None, "pauses": None}
 MEMORY = {arm: {"peak_rss_bytes": 1000, "how": "VmHWM"} for arm in ("baseline", "optimized")}
 QUANTITIES = {arm: {"quantities": {"energy_j": None}, "quantity_reasons": {"energy_j": "no meter"}} for arm in ARMS}
@@ -58,7 +60,14 @@ def test_the_record_has_the_contracts_shape():
     assert set(record["arms"]["control"]) == {
         *("n", "median_ns", "mean_ns", "std_ns", "interval_ns", "tail_n", "percentiles", "percentile_reasons"),
         *("percentile_intervals", "percentile_interval_reasons", "quantities", "quantity_reasons"),
-        *("cold_ns", "throughput_per_s", "peak_rss_bytes", "peak_rss_method", "peak_rss_reason"),
+        *(
+            "cold_ns",
+            "throughput_per_s",
+            "throughput_interval_per_s",
+            "peak_rss_bytes",
+            "peak_rss_method",
+            "peak_rss_reason",
+        ),
     }
 
 
@@ -204,7 +213,7 @@ def test_latencies_that_differ_between_processes_are_said():
         record = compared(results)
         assert record["speedup"]["estimate"] == pytest.approx(2.0, rel=0.005)
         assert [warning.partition(" in different")[0] for warning in record["warnings"]] == [
-            f"a call of the baseline took {text}"
+            f"a query of the baseline took {text}"
         ]
 
 

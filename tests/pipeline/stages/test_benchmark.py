@@ -57,8 +57,8 @@ def test_each_batch_size_is_its_own_comparison():
 
 def test_an_unknown_scenario_lists_the_known():
     """A scenario that cannot be timed is the user's error."""
-    with pytest.raises(UserError, match="must be one of single_stream, multi_stream, offline, not 'server'"):
-        benchmark.execute({**SPEC, "scenario": "server"}, inputs())
+    with pytest.raises(UserError, match="must be one of single_stream, multi_stream, offline, server, not 'burst'"):
+        benchmark.execute({**SPEC, "scenario": "burst"}, inputs())
 
 
 def test_more_threads_than_cores_are_refused():

@@ -113,6 +113,7 @@ def _arm(median_ns: float, peak: int | None) -> dict[str, Any]:
         "percentile_interval_reasons": {},
         "cold_ns": median_ns * 20,
         "throughput_per_s": 1e9 / median_ns,
+        "throughput_interval_per_s": [0.995e9 / median_ns, 1.005e9 / median_ns],
         "peak_rss_bytes": peak,
         "peak_rss_method": None if peak is None else "VmHWM",
         "peak_rss_reason": "the same stored model as the baseline" if peak is None else None,
@@ -129,6 +130,7 @@ def make_benchmark(speedup: float) -> dict[str, Any]:
     comparison = {
         "scenario": "single_stream",
         "batch_size": 1,
+        "samples_per_query": 1,
         "threads": 1,
         "processes": 6,
         "pairs": 2400,
@@ -145,6 +147,7 @@ def make_benchmark(speedup: float) -> dict[str, Any]:
         "control": make_ratio(0.9992, 0.002),
         "verdict": "faster",
         "noisy": False,
+        "server": None,
         "warnings": [],
     }
     return {
