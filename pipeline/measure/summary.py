@@ -109,7 +109,8 @@ def comparison(
     """
     timed = [Timed.of(question.threads, process) for process in processes]
     speedup, control = speedup_and_control(question, processes)
-    unseen = unseen_share(processes, is_filtered(question.threads, processes[0]))
+    # Rates are of queries that wait for whatever interrupts the server: no filter takes that out.
+    unseen = unseen_share(processes, is_filtered(question.threads, processes[0]) and not question.is_server)
     is_noisy = unsettled(control, question.threshold) or any(t.is_disturbed for t in timed) or unseen > MOST_UNSEEN
     tried, pairs = pair_counts(timed)
     no_percentiles = SCENARIOS[question.scenario].no_percentiles

@@ -1,5 +1,7 @@
 """From worker results to the record of a comparison, on made-up results."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -245,6 +247,21 @@ def test_threads_switch_the_filter_off_and_say_so():
     record = compared([process(n, preempted=20) for n in range(6)], question)
     assert (record["pairs"], record["dropped"]) == (360, 0)
     assert "interrupted samples could not be told from others: several threads do the work" in record["warnings"]
+
+
+@pytest.mark.parametrize(("others", "noisy"), [(0.01, False), (0.3, True)])
+def test_a_server_beside_other_programs_is_noisy(others, noisy):
+    """Its queries wait for whatever interrupts it, so that no sample is dropped for it."""
+    question = dataclasses.replace(QUESTION, scenario="server", latency_limit_ms=5.0)
+    arm = {"latency_ns": [1_000_000] * 100, "served_ns": 10**9, "most_per_s": 300.0, "trials": 9, "reason": None}
+    results = [process(n) for n in range(6)]
+    for n, result in enumerate(results):
+        rates = dict(zip(ARMS, (100.0 + 0.1 * n, 200.0, 100.0 - 0.1 * n), strict=True))
+        result["server"] = {"queries": 2000, "arms": {name: {**arm, "rate_per_s": rates[name]} for name in ARMS}}
+        result["conditions"]["gauges"] = {**QUIET, "others": others}
+    record = compared(results, question)
+    assert (record["noisy"], record["verdict"]) == (noisy, "noisy" if noisy else "faster")
+    assert any("unseen by the filter" in text for text in record["warnings"]) == noisy
 
 
 def test_raw_samples_reproduce_the_estimate():

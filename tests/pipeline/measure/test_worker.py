@@ -127,6 +127,18 @@ def test_comparison_returns_every_sample(folder):
     assert conditions["numpy"] == np.__version__
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are bound to cores on Linux only")
+def test_a_worker_says_what_others_did_meanwhile(folder):
+    """Of the cores it was bound to; of none, it cannot know, and says so."""
+    bound, unbound = (
+        run_worker(job(folder, cores=cores), 60)["conditions"]["gauges"]
+        for cores in ((max(os.sched_getaffinity(0)),), None)
+    )
+    assert bound["elapsed_s"] > 0
+    assert 0 <= bound["others"] <= 1
+    assert (unbound["others"], unbound["missing"]["others"]) == (None, "the process was not bound to cores")
+
+
 def test_a_core_that_was_taken_away_is_not_fatal(folder):
     """Between choosing a core and binding to it the allowed set may change: the process runs unbound and says so."""
     result = run_worker(job(folder, cores=(1000,)), 60)
