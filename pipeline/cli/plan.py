@@ -34,6 +34,7 @@ def run(args: argparse.Namespace) -> Answer:
     forecasts = forecast(plan, oracle)
     points = _points(plan)
     layers, left_out = _layers(plan)
+    timing = _timing(experiment)
     document = {
         "points": [run.label for run in experiment.runs],
         "nodes": [
@@ -42,9 +43,11 @@ def run(args: argparse.Namespace) -> Answer:
         ],
         "layers": layers,
         "layers_left_out": left_out,
+        "timing": timing,
     }
     parts = [_head(experiment, forecasts, points), _point_list(experiment), _nodes(experiment, forecasts, points)]
-    return Answer("\n\n".join(part for part in [*parts, _settings(layers, left_out)] if part), document)
+    parts += [_settings(layers, left_out), "\n".join(map(_timing_line, timing))]
+    return Answer("\n\n".join(part for part in parts if part), document)
 
 
 def _points(plan: Plan) -> dict[str, list[int]]:
@@ -123,6 +126,26 @@ def _settings(layers: Sequence[dict[str, str]], left_out: int) -> str:
     shown = [table(("step", "layers and their settings"), listed)] if listed else []
     more = [f"  the settings at {_number(left_out, 'more point')} are not listed"] if left_out else []
     return "\n".join([*shown, *more])
+
+
+_PRECISION = ("processes", "target_ci", "budget_s", "wait_s")
+
+
+def _timing(experiment: Experiment) -> list[dict[str, float]]:
+    """Return how many comparisons are timed how precisely: what preset and file come to; points may differ."""
+    counts: Counter[tuple[float, ...]] = Counter()
+    for run in experiment.runs:
+        asked = run.benchmark
+        counts[tuple(getattr(asked, name) for name in _PRECISION)] += len(asked.batch_sizes) * len(asked.threads)
+    return [{"comparisons": count, **dict(zip(_PRECISION, values, strict=True))} for values, count in counts.items()]
+
+
+def _timing_line(timing: dict[str, float]) -> str:
+    wait = f"; a busy machine is waited for, up to {timing['wait_s']:g} s each" if timing["wait_s"] else ""
+    return (
+        f"{_number(int(timing['comparisons']), 'comparison')}: {timing['processes']} processes or more for "
+        f"±{100 * timing['target_ci']:g} %, {timing['budget_s']:g} s each{wait}"
+    )
 
 
 def _number(count: int, noun: str) -> str:

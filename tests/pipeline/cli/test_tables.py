@@ -102,3 +102,15 @@ def test_points_that_differ_in_training_only_have_the_same_settings(project: Pro
     """A network is built once for all of them, and none is left out."""
     seeds = f"seeds=[{', '.join(map(str, range(50)))}]"
     assert project.json("plan", "experiments/smoke.yaml", "--set", seeds)["layers_left_out"] == 0
+
+
+def test_plan_says_how_precisely_each_comparison_is_timed(project: Project) -> None:
+    """What preset and file come to; points that ask for something else have a line of their own."""
+    smoke = "experiments/smoke.yaml"
+    publish = ("--set", "benchmark={preset: publish, batch_sizes: [1, 8]}")
+    assert (
+        "2 comparisons: 12 processes or more for ±0.5 %, 120 s each; a busy machine is waited for, up to 120 s each"
+        in (project.run("plan", smoke, *publish).stdout)
+    )
+    found = project.json("plan", smoke, "--sweep", "benchmark.processes=2,3", "--set", "benchmark.wait_s=0")["timing"]
+    assert [(row["comparisons"], row["processes"], row["wait_s"]) for row in found] == [(1, 2, 0), (1, 3, 0)]
