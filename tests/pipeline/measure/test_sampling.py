@@ -5,7 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from pipeline.measure.job import Phases
+from pipeline.measure import sampling
+from pipeline.measure.job import ARMS, Phases
+from pipeline.measure.quantities import QUANTITIES
 from pipeline.measure.sampling import Material, collect, wants_more
 from pipeline.measure.summary import Question, comparison, raw_arrays, speedup_and_control
 from tinytorch.models import mlp
@@ -33,10 +35,43 @@ def test_stops_when_precise_enough(material):
     assert found.memory.keys() == {"baseline", "optimized"}
 
 
+def test_quantities_cost_a_process_only_where_the_machine_offers_any(material, monkeypatch):
+    """Without counters of any kind no process is started for them; else one measures all arms."""
+    nothing = {"quantities": {"energy_j": None}, "quantity_reasons": {"energy_j": "no meter"}}
+    monkeypatch.setattr(sampling, "nothing_offered", lambda threads: nothing)
+    assert collect(QUESTION, material, PHASES).quantities == dict.fromkeys(ARMS, nothing)
+    assert not list(material.folder.glob("quantities*"))
+    monkeypatch.setattr(sampling, "nothing_offered", lambda threads: None)
+    found = collect(QUESTION, material, PHASES).quantities
+    assert found.keys() == set(ARMS)
+    assert all(arm["quantities"].keys() == QUANTITIES.keys() for arm in found.values())
+    assert len(list(material.folder.glob("quantities*.job.json"))) == 1
+
+
 def test_baseline_and_optimized_model_make_the_first_call_in_turn(material):
     """Half of the processes time the first call of the one, half of the other."""
     found = collect(dataclasses.replace(QUESTION, processes=4), material, PHASES)
     assert [process["first"] for process in found.processes] == ["baseline", "optimized", "control", "optimized"]
+
+
+def test_waiting_is_not_of_the_budget(material):
+    """Two looks at a busy machine cost more than the budget, and as many processes run as on a quiet one."""
+    said = []
+    core = max(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+
+    def look(count, seconds):
+        time.sleep(seconds)
+        return Place((core,), 1.0, 0.0)
+
+    question = dataclasses.replace(QUESTION, processes=4, budget_s=30.0)
+    found = collect(question, material, PHASES, Patience(30.5, said.append, look=fast(look)))
+    assert len(found.processes) == 4
+    assert (found.waited_s, found.busy, len(said)) == (30.5, (1.0,) * 4, 1)
+
+
+def fast(look):
+    """Return a look that claims to have lasted as long as it was told, and hardly did."""
+    return lambda count, seconds: look(count, seconds / 1000)
 
 
 def process(number, control=1.0, spread=0.0):
