@@ -95,9 +95,9 @@ def _arm(arm: str, limit_ns: float, processes: Sequence[Process]) -> dict[str, A
         "rate_per_s": float(np.median(known)) if has_rate else None,
         "interval": list(location_interval(known)) if has_rate and len(known) > 1 else None,
         "per_process": rates,
-        "reason": None if has_rate else _reason(found),
+        "rate_per_s_reason": None if has_rate else _reason(found),
         "p99_ns": tail.value,
-        "p99_reason": tail.reason,
+        "p99_ns_reason": tail.reason,
         "queries": len(latency),
         "over_limit": over,
         "limit_status": limit_status(len(latency), over, PERCENTILE),
@@ -115,7 +115,7 @@ def _reason(found: Sequence[Mapping[str, Any]]) -> str:
 def about_the_rates(record: Mapping[str, Any], has_ratio: bool) -> list[str]:
     """Return what a reader has to know of the rates: arms without one, trials that prove little, overload."""
     arms: Mapping[str, Mapping[str, Any]] = record["arms"]
-    found = [f"{arm}: {one['reason']}" for arm, one in arms.items() if one["reason"]]
+    found = [f"{arm}: {one['rate_per_s_reason']}" for arm, one in arms.items() if one["rate_per_s_reason"]]
     if not has_ratio:
         found.append("without the rates of both models the speed-up is that of calls one after the other")
     given = record["rate_per_s"]

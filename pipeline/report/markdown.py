@@ -27,7 +27,7 @@ def render(submission: Mapping[str, Any]) -> str:
 
 def _head(view: View) -> Iterator[str]:
     yield f"# {_escape(view.title)}"
-    for text in (view.subtitle, view.description, view.measured):
+    for text in (view.subtitle, view.description, view.scenario, view.measured):
         if text:
             yield f"\n{_paragraph(text)}"
 
@@ -61,9 +61,10 @@ def _limits(view: View) -> Iterator[str]:
 def _conditions(view: View) -> Iterator[str]:
     if len(view.conditions) > 1:
         yield "## Batch sizes and threads\n"
-        header = ("batch size", "threads", "baseline", "optimized", "speed-up", "verdict")
+        header = ("batch size", "threads", f"{view.asked}, baseline", f"{view.asked}, optimized", "speed-up", "verdict")
         rows = [(c.batch_size, c.threads, c.baseline, c.optimized, c.speedup, c.verdict) for c in view.conditions]
         yield from _table(header, rows)
+        yield from (f"\n{_escape(condition.note)}" for condition in view.conditions if condition.note)
 
 
 def _points(view: View) -> Iterator[str]:

@@ -96,6 +96,7 @@ _HEAD = """<!DOCTYPE html>
 <h1>{{ view.title }}</h1>
 <p>{{ view.subtitle }}</p>
 {% if view.description %}<p>{{ view.description }}</p>{% endif %}
+{% if view.scenario %}<p>{{ view.scenario }}</p>{% endif %}
 {% if view.measured %}<p class="soft">{{ view.measured }}</p>{% endif %}
 </header>
 <main>
@@ -150,7 +151,7 @@ _RESULTS = """
 {% if view.conditions|length > 1 %}
 <h2>Batch sizes and threads</h2>
 <div class="scroll" tabindex="0"><table>
-{{ head(["batch size", "threads", "baseline", "optimized", "speed-up", "verdict"]) }}
+{{ head(["batch size", "threads", view.asked ~ ", baseline", view.asked ~ ", optimized", "speed-up", "verdict"]) }}
 <tbody>
 {% for row in view.conditions %}
 <tr><th scope="row">{{ row.batch_size }}</th><td class="figure">{{ row.threads }}</td>
@@ -158,6 +159,7 @@ _RESULTS = """
 <td class="figure">{{ row.speedup }}</td><td>{{ tag(row.verdict, row.tone) }}</td></tr>
 {% endfor %}
 </tbody></table></div>
+{% for row in view.conditions if row.note %}<p class="note">{{ row.note }}</p>{% endfor %}
 {% endif %}
 {% if view.points|length > 1 %}
 <h2>{{ view.tried }} tried</h2>

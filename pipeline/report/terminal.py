@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipeline.report.figures import Figure
+from pipeline.report.row import Figure
 from pipeline.report.text import Cell, Table, cells_of, paint, printable, wrap
 from pipeline.report.view import Point, View, make_view
 
@@ -36,6 +36,8 @@ def render(submission: Mapping[str, Any], width: int = 100, colour: bool = False
 def _title(view: View, width: int, colour: bool) -> Iterator[str]:
     yield paint(printable(view.title), "strong", colour)
     yield from wrap(printable(view.subtitle), width, "", "")
+    if view.scenario:
+        yield from wrap(printable(view.scenario), width, "", "  ")
 
 
 def _figures(view: View, width: int, colour: bool) -> Iterator[str]:
@@ -91,8 +93,11 @@ def _conditions(view: View, width: int, colour: bool) -> Iterator[str]:
         ]
         for row in view.conditions
     ]
-    header = ["batch size", "threads", "baseline", "optimized", "speed-up", "verdict"]
+    header = ["batch size", "threads", f"{view.asked}, baseline", "optimized", "speed-up", "verdict"]
     yield from Table(header, rows, optional=(1,), right=(0, 1, 2, 3), flows=True).lines(width, colour)
+    for row in view.conditions:
+        if row.note:
+            yield from _dim(wrap(printable(row.note), width, "  ", "    "), colour)
 
 
 def _points(view: View, width: int, colour: bool) -> Iterator[str]:

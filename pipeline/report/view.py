@@ -12,9 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.report.figures import Figure, Note, course_figures, figures
+from pipeline.report.figures import course_figures, figures
+from pipeline.report.headline import headline, scenario_text
+from pipeline.report.row import Figure, Note
 from pipeline.report.verdicts import Limit, Verdict, limits, verdicts
-from pipeline.submission.quantities import quantity, with_interval
+from pipeline.submission.quantities import MISSING, quantity, with_interval
 
 __all__ = ["Condition", "Layer", "Point", "Step", "View", "make_view"]
 
@@ -42,7 +44,10 @@ class Point:
 
 @dataclass(frozen=True)
 class Condition:
-    """The comparison at one batch size and thread count, as texts; the figures above are those of the first."""
+    """The comparison at one batch size and thread count, as texts; the figures above are those of the first.
+
+    `baseline` and `optimized` are the figures that the scenario asks for, `note` says why one is missing.
+    """
 
     batch_size: str
     threads: str
@@ -51,6 +56,7 @@ class Condition:
     speedup: str
     verdict: str
     tone: str
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -85,17 +91,19 @@ class Layer:
 
 @dataclass(frozen=True)
 class View:
-    """All that a report says. Empty parts are left out by the layouts; `facts` are (name, value) pairs."""
+    """All that a report says. Empty parts are left out by the layouts; `asked` is the figure that conditions show."""
 
     title: str
     subtitle: str
     figures: tuple[Figure, ...]
     description: str = ""
+    scenario: str = ""
     measured: str = ""
     status: str = ""
     verdicts: tuple[Verdict, ...] = ()
     limits: tuple[Limit, ...] = ()
     conditions: tuple[Condition, ...] = ()
+    asked: str = ""
     points: tuple[Point, ...] = ()
     tried: str = ""
     rule: str = ""
@@ -139,11 +147,13 @@ def _view(submission: Document) -> View:
         figures=rows,
         techniques=tuple(submission["optimized"]["techniques_applied"]),
         description=" ".join(experiment["description"].split()),
+        scenario=scenario_text(submission["benchmark"]["comparisons"][0]),
         measured=_measured(submission),
         status=submission["measurement"]["status"],
         verdicts=verdicts(submission),
         limits=limits(submission),
         conditions=tuple(map(_condition, submission["benchmark"]["comparisons"])),
+        asked=headline(submission["benchmark"]["comparisons"][0]).name,
         points=tuple(_point(point, selection["chosen"]) for point in selection["points"]),
         tried=_tried(selection),
         rule=selection["rule"],
@@ -197,15 +207,17 @@ _TONES = {"faster": "good", "slower": "bad", "noisy": "warn", "inconclusive": "w
 
 
 def _condition(comparison: Document) -> Condition:
-    arms, speedup = comparison["arms"], comparison["speedup"]
+    speedup, found = comparison["speedup"], headline(comparison)
+    where = f"batch size {comparison['batch_size']}, threads {comparison['threads']}"
     return Condition(
         batch_size=str(comparison["batch_size"]),
         threads=str(comparison["threads"]),
-        baseline=quantity(arms["baseline"]["median_ns"], "ns"),
-        optimized=quantity(arms["optimized"]["median_ns"], "ns"),
+        baseline=found.baseline,
+        optimized=found.optimized,
         speedup=with_interval(speedup["estimate"], speedup["interval"], "ratio"),
         verdict=comparison["verdict"],
         tone=_TONES.get(comparison["verdict"], ""),
+        note=f"{MISSING} {where}: {found.reason}" if found.reason else "",
     )
 
 

@@ -29,6 +29,7 @@ def broken_rules(document: Mapping[str, Any]) -> Iterator[Broken]:
     for i, comparison in enumerate(document["benchmark"]["comparisons"]):
         for side, arm in comparison["arms"].items():
             yield from _arm(arm, ("benchmark", "comparisons", i, "arms", side))
+        yield from _server(comparison, ("benchmark", "comparisons", i))
     yield from _reasoned(document["comparisons"]["speed"], "adjusted_p_value", ("comparisons", "speed"))
     yield from _machine(document["machine"], ("machine",))
     if document["profile"] is not None:
@@ -54,6 +55,15 @@ def _named(
     for name in reasons:
         if figures.get(name) is not None:
             yield (*path, reasons_key, name), _NO_GAP
+
+
+def _server(comparison: Mapping[str, Any], path: Path) -> Iterator[Broken]:
+    server = comparison["server"]
+    if (comparison["scenario"] == "server") != (server is not None):
+        yield (*path, "server"), "expected rates in the scenario server, and null in every other"
+    for side, arm in (server or {"arms": {}})["arms"].items():
+        for name in ("rate_per_s", "p99_ns"):
+            yield from _reasoned(arm, name, (*path, "server", "arms", side))
 
 
 def _reasoned(record: Mapping[str, Any], name: str, path: Path) -> Iterator[Broken]:
