@@ -12,6 +12,7 @@ import pytest
 from scipy import stats
 
 from pipeline.measure import sampling
+from pipeline.measure.summary import unsettled
 from pipeline.stats.accuracy import mcnemar, wilson_interval
 from pipeline.stats.compare import Ratio, claim_p_value, holm, ratio, verdict
 from pipeline.stats.interval import hierarchical_interval, location, median_interval, t_interval
@@ -90,6 +91,21 @@ def test_equal_arms_are_claimed_to_differ_practically_never():
     rng = np.random.default_rng(2)
     found = [compared([process(rng, 0.01) for _ in range(3)], seed) for seed in range(300)]
     assert {verdict(one.interval, 0.02) for one in found} <= {"equivalent", "inconclusive"}
+
+
+@pytest.mark.parametrize("error", [0.005, 0.01, 0.02, 0.03])
+def test_an_error_that_the_control_shares_is_never_claimed(error):
+    """If being the second arm costs up to 3 %, the control shows it, and room or silence takes its place: no claim.
+
+    Without the control 66 % of comparisons with 3 % would claim a difference (simulated: 100,000 with 6 processes).
+    """
+    rng = np.random.default_rng(8)
+    claims = 0
+    for seed in range(60):
+        speedup, control = (compared([process(rng, 0.006) for _ in range(6)], seed, 1 + error) for _ in range(2))
+        said = verdict(speedup.widened_by(control).interval, 0.02)
+        claims += said in ("faster", "slower") and not unsettled(control, 0.02)
+    assert claims == 0
 
 
 @pytest.mark.parametrize("truth", [1.02, 1 / 1.02])
