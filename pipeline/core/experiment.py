@@ -75,7 +75,9 @@ class Step:
 class BenchmarkSpec:
     """Say what is timed and how precisely; the first batch size and thread count are the primary comparison.
 
-    `wait_s` is how long a busy machine is waited for: it says nothing about the result and is in no key.
+    `wait_s` is how long a busy machine is waited for: it says nothing about the result and is in no key. `harness` is
+    "loadgen" where MLPerf's LoadGen measures, too: a stage of its own, which our comparison knows nothing of. So
+    are `peers`, the other runtimes that run the same networks.
     """
 
     scenario: str = "single_stream"
@@ -88,6 +90,8 @@ class BenchmarkSpec:
     budget_s: float = 20.0
     wait_s: float = 30.0
     threshold: float = 0.02
+    harness: str = "own"
+    peers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -165,7 +169,7 @@ def experiment_from_json(data: Mapping[str, JSON], path: str) -> Experiment:
 
 def _run_from_json(run: Mapping[str, JSON]) -> Run:
     model, benchmark = run["model"], run["benchmark"]
-    lists = {name: tuple(benchmark[name]) for name in ("batch_sizes", "threads")}
+    lists = {name: tuple(benchmark[name]) for name in ("batch_sizes", "threads", "peers")}
     return Run(
         **{
             **run,

@@ -65,6 +65,8 @@ class RunNodes:
     evaluate_baseline: str
     evaluate_optimized: str
     benchmark: str
+    loadgen: str | None = None
+    peers: str | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ class Catalog:
     """What the planner asks of the world: the tables, and the digests of the files a dataset is read from.
 
     `codec_modules` names what writes and reads a codec: a stage that is given a model runs whatever layers it has.
+    `package_version` finds the version of an optional module, which an extra of ours brings; raises EnvironmentProblem.
     """
 
     stages: Mapping[str, StageInfo]
@@ -100,6 +103,7 @@ class Catalog:
     pass_needs: Callable[[str, Mapping[str, Any]], frozenset[str]]
     data_files: Callable[[DataSpec], Mapping[str, str]]
     codec_modules: Callable[[str], tuple[str, ...]]
+    package_version: Callable[[str, str], str]
 
 
 def make_plan(experiment: Experiment, catalog: Catalog) -> Plan:
@@ -161,7 +165,34 @@ def _plan_run(draft: _Draft, run: Run) -> RunNodes:
     arms = {"baseline": baseline, "optimized": optimized, "sample": test}
     benchmark_spec["seed"] = run.seed
     benchmark = draft.add("benchmark", run.label or "optimized", benchmark_spec, arms, layers, local=waiting)
-    return RunNodes(run, data, train, profile, tuple(steps), evaluate_baseline, evaluate_optimized, benchmark)
+    loadgen = _plan_loadgen(draft, run, arms, layers) if run.benchmark.harness == "loadgen" else None
+    peers = _plan_peers(draft, run, arms | {"calibration": Ref(data, "train")}, layers) if run.benchmark.peers else None
+    evaluated = evaluate_baseline, evaluate_optimized
+    return RunNodes(run, data, train, profile, tuple(steps), *evaluated, benchmark, loadgen, peers)
+
+
+_LOADGEN_READS = ("scenario", "latency_limit_ms", "rate_per_s", "batch_sizes", "threads", "budget_s")
+
+
+def _plan_loadgen(draft: _Draft, run: Run, arms: Mapping[str, Ref], layers: tuple[str, ...]) -> str:
+    version = draft.catalog.package_version("mlperf_loadgen", "mlperf")
+    given = {name: value for name, value in _given(run.benchmark).items() if name in _LOADGEN_READS}
+    spec = {**given, "seed": run.seed, "mlperf_loadgen": version}
+    return draft.add("loadgen", run.label or "optimized", spec, arms, layers)
+
+
+# What a peer needs to be installed: itself, and what writes the file that it reads.
+_PEER_MODULES = {"onnxruntime": ("onnx", "onnxruntime"), "openvino": ("onnx", "openvino"), "torch": ("torch",)}
+_PEERS_READ = ("processes", "target_ci", "budget_s", "threshold")
+
+
+def _plan_peers(draft: _Draft, run: Run, inputs: Mapping[str, Ref], layers: tuple[str, ...]) -> str:
+    find, benchmark = draft.catalog.package_version, as_json(run.benchmark)
+    versions = {peer: {name: find(name, "peers") for name in _PEER_MODULES[peer]} for peer in run.benchmark.peers}
+    primary = {"batch_size": run.benchmark.batch_sizes[0], "threads": run.benchmark.threads[0]}
+    spec = {"peers": versions, **primary, **{name: benchmark[name] for name in _PEERS_READ}, "seed": run.seed}
+    waiting = {"wait_s": run.benchmark.wait_s}
+    return draft.add("peers", run.label or "optimized", spec, inputs, layers, local=waiting)
 
 
 def _plan_data(draft: _Draft, data: DataSpec) -> str:
@@ -209,6 +240,9 @@ def _plan_submit(draft: _Draft, experiment: Experiment, runs: Sequence[RunNodes]
             f"profile.{i}": Ref(nodes.profile, "profile"),
             **{f"data.{role}.{i}": Ref(nodes.data, role) for role in ("train", "validation", "test", "info")},
             **{f"effect.{i}.{k}": Ref(step, "effect") for k, step in enumerate(nodes.steps)},
+            **({f"loadgen.{i}": Ref(nodes.loadgen, "loadgen")} if nodes.loadgen else {}),
+            **({f"peers.{i}": Ref(nodes.peers, "peers")} if nodes.peers else {}),
+            **({f"peers.samples.{i}": Ref(nodes.peers, "samples")} if nodes.peers else {}),
         }
     return draft.add("submit", "", _submit_spec(experiment), inputs)
 
@@ -236,6 +270,7 @@ def _submit_spec(experiment: Experiment) -> dict[str, Any]:
 def _timing(benchmark: BenchmarkSpec) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what a measurement is, and what only says how patiently it is made: that is no part of any key."""
     spec = _given(benchmark)
+    del spec["harness"], spec["peers"]  # nodes of their own
     return spec, {"wait_s": spec.pop("wait_s")}
 
 

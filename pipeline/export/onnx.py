@@ -24,7 +24,7 @@ from tinytorch.core.tensor import Tensor
 from tinytorch.kernels.quantized import activation_scale
 from tinytorch.models.network import Network
 
-__all__ = ["INPUT", "OPSET", "OUTPUT", "to_onnx", "write_onnx"]
+__all__ = ["INPUT", "OPSET", "OUTPUT", "is_quantized", "to_onnx", "write_onnx"]
 
 Samples: TypeAlias = NDArray[np.float32]
 
@@ -46,6 +46,11 @@ def to_onnx(model: Network, samples: Samples | None = None) -> bytes:
     graph = Graph(_calibrated(model, samples))
     last = emit(graph, model, "", INPUT, model.input_shape)
     return _serialized(graph, last, model)
+
+
+def is_quantized(model: Network) -> bool:
+    """Return whether the model is written with integers: any layer has quantized weights."""
+    return any(hasattr(layer, "scheme") for _, layer in model.named_layers())
 
 
 def _calibrated(model: Network, samples: Samples | None) -> dict[str, float]:

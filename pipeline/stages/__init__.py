@@ -50,6 +50,22 @@ STAGES: dict[str, StageInfo] = {
             measures=True,
         ),
         StageInfo(
+            "loadgen",
+            "pipeline.stages.loadgen",
+            1,
+            {"loadgen": "json", "logs": "json"},
+            "let MLPerf's LoadGen measure both models, too",
+            measures=True,
+        ),
+        StageInfo(
+            "peers",
+            "pipeline.stages.peers",
+            1,
+            {"peers": "json", "samples": "arrays"},
+            "time the same networks in other runtimes, in turns with ours",
+            measures=True,
+        ),
+        StageInfo(
             "submit",
             "pipeline.stages.submit",
             1,

@@ -50,7 +50,16 @@ def _candidate(spec: Mapping[str, Any], run: Mapping[str, Any], inputs: Inputs) 
         profile=inputs.get(f"profile.{i}"),
         data={role: inputs.digest(f"data.{role}.{i}") for role in _ROLES},
         info=inputs[f"data.info.{i}"],
+        loadgen=inputs[f"loadgen.{i}"]["records"] if f"loadgen.{i}" in inputs else (),
+        peers=_peers(inputs, i),
     )
+
+
+def _peers(inputs: Inputs, i: int) -> dict[str, Any] | None:
+    """Return what was measured of other runtimes, with the digest of its raw samples; None if nothing was asked."""
+    if f"peers.{i}" not in inputs:
+        return None
+    return {**inputs[f"peers.{i}"], "samples": inputs.digest(f"peers.samples.{i}")}
 
 
 def _model(inputs: Inputs, side: str, i: int) -> ModelResult:

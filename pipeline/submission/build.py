@@ -76,6 +76,7 @@ def build(spec: Mapping[str, Any], candidates: Sequence[Candidate], versions: Ma
             for step, effect in zip(chosen.steps, chosen.effects, strict=True)
         ],
         **({"loadgen": list(chosen.loadgen)} if chosen.loadgen else {}),
+        **({"peers": dict(chosen.peers)} if chosen.peers else {}),
         "profile": chosen.profile,
         "machine": chosen.benchmark["machine"],
         "provenance": _provenance(spec, chosen, candidates, versions),

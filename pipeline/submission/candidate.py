@@ -43,7 +43,7 @@ class Candidate:
     """One run: a point of the sweep under one seed, its baseline, its optimized model and their benchmark.
 
     `data` maps train, validation and test to the digests of their contents; `profile` is None where none was made;
-    `loadgen` has what MLPerf's LoadGen measured, where it was asked for.
+    `loadgen` and `peers` have what MLPerf's LoadGen and other runtimes came to, where they were asked for.
     """
 
     index: int
@@ -61,6 +61,7 @@ class Candidate:
     data: Mapping[str, str]
     info: Mapping[str, Any]
     loadgen: Sequence[Mapping[str, Any]] = ()
+    peers: Mapping[str, Any] | None = None
 
     @property
     def speed(self) -> Mapping[str, Any]:

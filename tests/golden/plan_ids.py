@@ -30,6 +30,7 @@ _CATALOG = Catalog(
     pass_needs=needs,
     data_files=lambda data: {},
     codec_modules=codec_modules,
+    package_version=lambda module, extra: "1",
 )
 
 
