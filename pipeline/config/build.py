@@ -144,7 +144,7 @@ def _model_spec(value: Mapping[str, JSON]) -> ModelSpec:
 
 
 def _benchmark_spec(value: Mapping[str, JSON]) -> BenchmarkSpec:
-    lists = {name: tuple(value[name]) for name in ("batch_sizes", "threads")}
+    lists = {name: tuple(value[name]) for name in ("batch_sizes", "threads", "peers")}
     return BenchmarkSpec(**{name: each for name, each in {**value, **lists}.items() if name != "preset"})
 
 
