@@ -20,7 +20,9 @@ from pipeline.cli.experiment import add_store_argument
 from pipeline.cli.tables import table
 from pipeline.measure import machine
 from pipeline.measure.clock import measure_clock
+from pipeline.measure.gauge import read_gauges
 from pipeline.measure.quantities import QUANTITIES, not_offered
+from pipeline.measure.quiet import idlest
 
 __all__ = ["configure", "run"]
 
@@ -84,7 +86,21 @@ def _machine() -> list[dict[str, str]]:
         _row("ok", "clock", f"perf_counter_ns, resolution {measure_clock().resolution_ns} ns"),
     ]
     rows += [_row("note", key, f"not readable: {reason}") for key, reason in facts["missing"].items()]
-    return [*rows, *_quantities()]
+    return [*rows, *_gauges(), *_quantities()]
+
+
+# Counter of the kernel -> what it tells of others
+_GAUGES = {"load": "use of cores", "load_average": "load", "pressure": "pressure", "pauses": "pauses by a quota"}
+
+
+def _gauges() -> list[dict[str, str]]:
+    """Say whether a core is free now, and which gauges of other programs a benchmark here would go without."""
+    place = idlest(1)
+    missing = read_gauges().missing
+    rows = [_row("ok" if place.is_quiet else "note", "free core", str(place))] if place else []
+    return rows + [
+        _row("note", what, f"not readable: {missing[key]}") for key, what in _GAUGES.items() if key in missing
+    ]
 
 
 def _quantities() -> list[dict[str, str]]:

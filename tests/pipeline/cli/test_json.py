@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import pytest
 
 from pipeline.cli.main import main
+from pipeline.measure.gauge import read_gauges
 from pipeline.measure.quantities import QUANTITIES
+from pipeline.measure.quiet import Place
 
 
 def document(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, Any]:
@@ -133,3 +136,16 @@ def test_doctor_tells_what_is_measured_besides_time(capsys: pytest.CaptureFixtur
             ("ok", "measured"),
             ("note", "not measured"),
         }
+
+
+def test_doctor_tells_whether_a_core_is_free(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A benchmark that began now would wait, if it is not; gauges that this system lacks are named."""
+    missing = dataclasses.replace(read_gauges(), missing={"pressure": "/proc/pressure/cpu: No such file or directory"})
+    monkeypatch.setattr("pipeline.cli.doctor.read_gauges", lambda: missing)
+    for place, status in [(Place((1,), 0.1, 0.0), "ok"), (Place((1,), 0.9, 0.0), "note")]:
+        monkeypatch.setattr("pipeline.cli.doctor.idlest", lambda count, place=place: place)
+        found = {check["what"]: check for check in document(capsys, "doctor", "--json")[1]["checks"]}
+        assert (found["free core"]["status"], found["free core"]["found"]) == (status, str(place))
+        assert found["pressure"]["found"] == "not readable: /proc/pressure/cpu: No such file or directory"
