@@ -10,6 +10,7 @@ from pipeline.cli.answer import Answer
 from pipeline.cli.console import safe
 from pipeline.cli.experiment import add_experiment_arguments, open_experiment, open_store
 from pipeline.cli.tables import ranges, table
+from pipeline.config.template import make_template
 from pipeline.core.experiment import Experiment
 from pipeline.core.plan import Plan
 from pipeline.execute.decide import Forecast, forecast
@@ -33,10 +34,12 @@ def run(args: argparse.Namespace) -> Answer:
     plan, oracle = prepare(experiment, store)
     forecasts = forecast(plan, oracle)
     points = _points(plan)
+    repeated = make_template(experiment.document).repeated
     layers, left_out = _layers(plan)
     timing = _timing(experiment)
     document = {
         "points": [run.label for run in experiment.runs],
+        "repetitions": repeated,
         "nodes": [
             {"node": f.node.label, "status": f.status, "reason": f.reason, "points": points.get(f.node.id, [])}
             for f in forecasts
@@ -45,7 +48,8 @@ def run(args: argparse.Namespace) -> Answer:
         "layers_left_out": left_out,
         "timing": timing,
     }
-    parts = [_head(experiment, forecasts, points), _point_list(experiment), _nodes(experiment, forecasts, points)]
+    head = _head(experiment, forecasts, points, repeated)
+    parts = [head, _point_list(experiment), _nodes(experiment, forecasts, points)]
     parts += [_settings(layers, left_out), "\n".join(map(_timing_line, timing))]
     return Answer("\n\n".join(part for part in parts if part), document)
 
@@ -55,7 +59,8 @@ def _points(plan: Plan) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {}
     for number, nodes in enumerate(plan.runs, start=1):
         single = (nodes.data, nodes.train, nodes.profile, nodes.evaluate_baseline, nodes.evaluate_optimized)
-        for node in dict.fromkeys((*single, *nodes.steps, nodes.benchmark)):
+        extra = (nodes.loadgen,) if nodes.loadgen else ()
+        for node in dict.fromkeys((*single, *nodes.steps, nodes.benchmark, *extra)):
             found.setdefault(node, []).append(number)
     return found
 
@@ -83,11 +88,12 @@ def _layers(plan: Plan) -> tuple[list[dict[str, str]], int]:
     return list(rows.values()), left_out
 
 
-def _head(experiment: Experiment, forecasts: Sequence[Forecast], points: dict[str, list[int]]) -> str:
+def _head(experiment: Experiment, forecasts: Sequence[Forecast], points: dict[str, list[int]], repeated: int) -> str:
     counts = Counter(forecast.status for forecast in forecasts)
     shared = sum(len(served) - 1 for served in points.values())
     statuses = ", ".join(f"{counts[name]} {name}" for name in ("cached", "run", "may run") if counts[name])
     runs = _number(len(experiment.runs), "point")
+    runs += f" ({_number(repeated, 'repetition')} left out)" if repeated else ""
     return f"{experiment.name}: {runs}, {len(forecasts)} nodes ({shared} shared): {statuses}"
 
 

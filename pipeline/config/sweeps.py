@@ -15,7 +15,7 @@ from pipeline.config.template import SWEEPABLE, Template, axis_path
 from pipeline.config.variables import mentions, uses
 from pipeline.core.draw import could_be
 from pipeline.core.experiment import JSON
-from pipeline.core.sweep import Factor, Point, count, unmatched
+from pipeline.core.sweep import Factor, Point, unmatched
 from pipeline.core.value import canonical, text_of
 
 __all__ = ["SWEEP_RULES", "point_problems"]
@@ -141,14 +141,15 @@ def point_problems(template: Template, seeds: int, max_points: int) -> Iterator[
 
 def _sum(template: Template, seeds: int) -> str:
     """Return how the number of points comes about: "4 sparsity x 3 bits x 100 random = 1,200 points"."""
-    parts = [f"{len(factor):,} {_called(template, factor)}" for factor in template.factors]
-    product = math.prod(map(len, template.factors)) if template.factors or not template.include else 0
-    kept = count(template.factors, template.exclude, (), template.base) if template.factors else product
-    text = " x ".join(parts)
-    text += f" - {product - kept:,} excluded" if kept < product else ""
-    added = template.count - kept
-    text += f"{' + ' if text else ''}{added:,} included" if added else ""
-    text += f" = {_points(template.count)}"
+    lengths = zip(template.lengths, template.factors, strict=True)
+    text = " x ".join(f"{length:,} {_called(template, factor)}" for length, factor in lengths)
+    product = math.prod(map(len, template.factors)) if text else 0
+    repeated = math.prod(template.lengths) - product if text else 0
+    excluded = product - (template.count - template.added) if text else 0
+    text += f" - {repeated:,} repeated" if repeated else ""
+    text += f" - {excluded:,} excluded" if excluded else ""
+    text += f"{' + ' if text else ''}{template.added:,} included" if template.added else ""
+    text += f" = {_points(template.count)}" if text else _points(template.count)
     return f"{text} x {seeds} seeds = {template.count * seeds:,}" if seeds > 1 else text
 
 

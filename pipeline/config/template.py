@@ -50,8 +50,8 @@ class Axis:
 class Template:
     """A document's values (overrides applied, defaults not filled) and its sweep, axes in the order of their effect.
 
-    `draws` has the distribution of each random axis; `written` is the number of points that the file asks for before
-    any is excluded or found to be repeated.
+    `draws` has the distribution of each random axis; `lengths` has for each factor the number of values that the file
+    asks for, repetitions counted.
     """
 
     data: Mapping[str, JSON]
@@ -60,7 +60,7 @@ class Template:
     exclude: tuple[Point, ...]
     include: tuple[Point, ...]
     draws: Mapping[str, Mapping[str, JSON]]
-    written: int
+    lengths: tuple[int, ...]
 
     @cached_property
     def base(self) -> Point:
@@ -78,9 +78,15 @@ class Template:
     @cached_property
     def repeated(self) -> int:
         """The number of points that the file asks for more than once, each repetition counted."""
-        product = math.prod(map(len, self.factors)) if self.factors or not self.include else 0
-        added = self.count - count(self.factors, self.exclude, (), self.base) if self.factors else self.count
-        return self.written - product - (added if self.include else 0)
+        rows = math.prod(self.lengths) - math.prod(map(len, self.factors))
+        return rows + len(self.include) - self.added
+
+    @cached_property
+    def added(self) -> int:
+        """The number of points that `include` adds."""
+        return self.count - (
+            count(self.factors, self.exclude, (), self.base) if self.factors or not self.include else 0
+        )
 
     def points(self) -> tuple[Point, ...]:
         """Return all points, in order."""
@@ -105,23 +111,23 @@ def make_template(data: Mapping[str, JSON]) -> Template:
 
     order = [axis.name for axis in ordered]
     draws = {name: _distribution(value) for name, value in point(random["axes"]).items()}
-    factors = [
-        zip_factor({name: part[name] for name in order if name in part}) for part in map(point, parts[:-1]) if part
-    ]
+    factors: list[tuple[Factor, int]] = []
+    for part in map(point, parts[:-1]):
+        lists = {name: part[name] for name in order if name in part}
+        factors += [(zip_factor(lists), len(next(iter(lists.values()))))] if lists else []
     if draws:
         known_as = {axis.name: format_path(axis.path) for axis in ordered}
         axes = {name: (known_as[name], draws[name]) for name in order if name in draws}
-        factors.append(random_factor(axes, random["samples"], random["seed"]))
-    lengths = [len(next(iter(part.values()))) for part in parts[:-1] if part]
-    product = math.prod(lengths) * random["samples"] if factors or not sweep["include"] else 0
+        factors.append((random_factor(axes, random["samples"], random["seed"]), random["samples"]))
+    factors.sort(key=lambda factor: min(map(order.index, factor[0][0])))
     return Template(
         data=data,
         axes=ordered,
-        factors=tuple(sorted(factors, key=lambda factor: min(map(order.index, factor[0])))),
+        factors=tuple(factor for factor, _ in factors),
         exclude=tuple(map(point, sweep["exclude"])),
         include=tuple(map(point, sweep["include"])),
         draws=draws,
-        written=product + len(sweep["include"]),
+        lengths=tuple(length for _, length in factors),
     )
 
 

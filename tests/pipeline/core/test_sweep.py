@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from pipeline.core.sweep import canonical, count, expand, grid_factor, label, short_names, unmatched
+import pytest
+
+from pipeline.core.sweep import (
+    canonical,
+    count,
+    expand,
+    grid_factor,
+    label,
+    random_factor,
+    short_names,
+    unmatched,
+    zip_factor,
+)
 
 
 def test_the_last_factor_varies_fastest() -> None:
@@ -71,3 +83,34 @@ def test_many_exclusions_are_looked_up() -> None:
     exclude = [{"a": value} for value in range(299)] + [{"b": value} for value in range(299)] + [{"a": -1}]
     assert expand(factors, exclude) == ({"a": 299, "b": 299},)
     assert unmatched(factors, exclude) == [len(exclude) - 1]
+
+
+def test_zipped_axes_advance_together() -> None:
+    """Rows are taken once, however their numbers are written."""
+    assert zip_factor({"a": [1, 2, 1.0], "b": ["x", "y", "x"]}) == ({"a": 1, "b": "x"}, {"a": 2, "b": "y"})
+    with pytest.raises(ValueError, match="zip"):
+        zip_factor({"a": [1, 2], "b": [1]})
+
+
+def test_more_samples_keep_the_first_ones() -> None:
+    """And a further axis changes no other."""
+    axes = {"lr": ("model.train.lr", {"log_uniform": [1e-4, 1e-2]}), "s": ("vars.s", {"uniform": [0, 1]})}
+    twenty = random_factor(axes, 20, seed=3)
+    assert random_factor(axes, 50, seed=3)[:20] == twenty
+    alone = random_factor({"lr": axes["lr"]}, 20, seed=3)
+    assert [point["lr"] for point in alone] == [point["lr"] for point in twenty]
+    assert random_factor(axes, 20, seed=4) != twenty
+
+
+def test_repeated_samples_are_one() -> None:
+    """Of two choices there are four points, not a hundred."""
+    axes = {name: (name, {"choice": [1, 2]}) for name in "ab"}
+    assert len(random_factor(axes, 100, seed=0)) == 4
+
+
+def test_labels_tell_all_values_apart() -> None:
+    """A text that reads like a number, a word of JSON or two words is quoted."""
+    values = [1, "1", True, "true", None, "null", [1], "[1]", "", "a b", "a", "a=b", 0.5, "0.5", "x\n", {"a": 1}]
+    labels = [label({"v": value}, {"v": "v"}) for value in values]
+    assert len(set(labels)) == len(values)
+    assert {'v="1"', "v=1", "v=a", 'v="a b"', 'v=""', "v=null"} <= set(labels)

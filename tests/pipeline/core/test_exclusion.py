@@ -1,0 +1,56 @@
+"""Products too large to be made: counted, and listed where little is left of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline.core import exclusion
+from pipeline.core.exclusion import Exclusion
+from pipeline.core.sweep import count, expand, grid_factor, unmatched
+
+
+def test_a_product_of_10_to_the_12_is_counted() -> None:
+    """Without making a point: exclusions are subtracted exactly, inclusions that are new are added."""
+    factors = [grid_factor(name, range(100)) for name in "abcdef"]
+    base = dict.fromkeys("abcdefg", 0)
+    exclude = [{"a": 0}, {"a": 0, "b": 0}, {"b": 1, "c": 1}, {"b": 1, "c": 2, "f": 7}]
+    left = 99 * (100**5 - 100**3 - 100**2)
+    assert count(factors, exclude, (), base) == left
+    assert count(factors, exclude, [{"a": 0}, {"g": 1}, {"g": 1}, {"a": 5}], base) == left + 2
+    assert unmatched(factors, [*exclude, {"a": 100}, {"a": 1, "f": 100}], base) == [4, 5]
+
+
+def test_the_little_that_is_left_of_a_huge_product_is_listed() -> None:
+    """Prefixes that lead to no point are not made: not one of the 10^8 that end in the last factor."""
+    factors = [grid_factor(name, range(100)) for name in "abcde"]
+    exclude = [{"e": value} for value in range(99)] + [{"d": value} for value in range(100) if value != 3]
+    exclude += [{"a": value, "e": 99} for value in range(1, 100)] + [{"b": value} for value in range(2, 100)]
+    points = expand(factors, exclude)
+    assert len(points) == count(factors, exclude) == 200
+    assert points[0] == {"a": 0, "b": 0, "c": 0, "d": 3, "e": 99}
+
+
+def test_an_excluded_everything_is_nothing() -> None:
+    """Also by an axis that only the base gives a value."""
+    factors = [grid_factor("a", range(10))]
+    for exclude in ([{"b": 0}], [{"a": value} for value in range(10)]):
+        assert expand(factors, exclude, base={"a": 0, "b": 0}) == ()
+        assert count(factors, exclude, base={"a": 0, "b": 0}) == 0
+
+
+def test_an_exclusion_on_the_base_needs_its_value() -> None:
+    """Another value of an axis that nothing varies excludes nothing."""
+    factors = [grid_factor("a", [1, 2])]
+    assert len(expand(factors, [{"b": 1, "a": 1}], base={"b": 0})) == 2
+    assert len(expand(factors, [{"b": 0, "a": 1}], base={"b": 0})) == 1
+
+
+def test_exclusions_that_overlap_in_too_many_ways_are_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The count is then that of the whole product; the points are still right."""
+    factors = [grid_factor(name, range(3)) for name in "abcz"]
+    entries = [{name: 0, "z": index} for index, name in enumerate("abc")]
+    exact = Exclusion(factors, entries, {}).survivors()
+    monkeypatch.setattr(exclusion, "_MOST_WORK", 1)
+    limited = Exclusion(factors, entries, {})
+    assert limited.survivors() == 81
+    assert len(limited.points()) == exact == 81 - 27
