@@ -19,6 +19,7 @@ __all__ = ["Load", "Reading", "gauges", "read_gauges", "read_load", "shares"]
 
 _UNIT_US = {"throttled_usec": 1.0, "throttled_time": 1e-3}  # cpu.stat of control groups version 2, and 1 (in ns)
 _UNBOUND = "the process was not bound to cores"
+_NO_TICK = "the kernel counted no time of these cores meanwhile"
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,8 @@ def gauges(before: Reading, after: Reading, cores: Sequence[int] | None) -> dict
     reasons = {name: why for key, why in missing.items() for name in names.get(key, (key,))}
     if not cores:
         reasons |= dict.fromkeys(names["load"], _UNBOUND)
+    elif others is None and "load" not in missing:
+        reasons |= dict.fromkeys(names["load"], _NO_TICK)
     return {
         "elapsed_s": elapsed_s,
         "others": others,
