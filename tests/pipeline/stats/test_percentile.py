@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pipeline.stats.percentile import early_stopping_estimate, minimum_passing, minimum_samples, percentile
+from pipeline.stats.percentile import (
+    early_stopping_estimate,
+    limit_status,
+    minimum_passing,
+    minimum_samples,
+    percentile,
+)
 from tests.golden import early_stopping
 
 
@@ -77,3 +83,28 @@ def test_impossible_questions_are_refused():
     for arguments in [(1, 1.0), (1, 0.0), (-1, 0.5)]:
         with pytest.raises(ValueError, match="no early stopping"):
             minimum_passing(*arguments)
+
+
+@pytest.mark.parametrize("p", [0.5, 0.9, 0.99])
+@pytest.mark.parametrize("queries", [20, 700, 5_000])
+def test_a_limit_is_met_or_not_where_the_binomial_distribution_says_so(p, queries):
+    """met: few over the limit have a chance of 1 % if it is just missed; not_met: so many, if it is just kept."""
+    for over in sorted({0, 1, 2, round(queries * (1 - p) / 2), round(queries * (1 - p)), round(queries * (1 - p) * 2)}):
+        few, many = stats.binom.cdf(over, queries, 1 - p), stats.binom.sf(over - 1, queries, 1 - p)
+        expected = "met" if few <= 0.01 else "not_met" if many <= 0.01 else "inconclusive"
+        assert limit_status(queries, over, p) == expected
+
+
+def test_a_limit_is_decided_either_way_with_the_promised_confidence():
+    """A server that just keeps or just misses its limit is called otherwise in about 1 % of simulated runs."""
+    over = np.random.default_rng(0).binomial(2_000, 0.01, 4_000)
+    found = [limit_status(2_000, int(count), 0.99) for count in over]
+    assert found.count("met") / len(found) <= 0.013
+    assert found.count("not_met") / len(found) <= 0.013
+
+
+def test_no_queries_decide_nothing():
+    """And more queries over the limit than there were are a mistake of the caller."""
+    assert limit_status(0, 0, 0.99) == "inconclusive"
+    with pytest.raises(ValueError, match="5 of 4 queries"):
+        limit_status(4, 5, 0.99)
