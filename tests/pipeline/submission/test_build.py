@@ -81,6 +81,24 @@ def test_warnings_say_where_they_come_from(submission: dict[str, Any]) -> None:
     assert submission["warnings"] == ["prune: fc_out was left alone: it is the output layer"]
 
 
+@pytest.mark.parametrize(
+    ("goals", "points", "warned"),
+    [
+        ([{"maximize": "speedup"}], 4, True),
+        ([{"metric": "speedup", "at_least": 1.1}, {"minimize": "latency_ms"}], 4, True),
+        ([{"maximize": "speedup"}], 1, False),
+        ([{"minimize": "size_bytes"}, {"maximize": "speedup"}], 4, False),
+        ([{"metric": "speedup", "at_least": 1.1}], 4, False),
+    ],
+)
+def test_a_point_chosen_for_its_speed_is_said_to_be_lucky(
+    candidate: Make, spec: dict[str, Any], versions: dict[str, str], goals: list[Any], points: int, warned: bool
+) -> None:
+    """The best of several measurements looks better than it is; one point, or another wish, has no such luck."""
+    submission = build({**spec, "goals": goals}, [candidate(i) for i in range(points)], versions)
+    assert any("the best of several measurements" in text for text in submission["warnings"]) == warned
+
+
 def test_seeds_tried_are_listed(candidate: Make, spec: dict[str, Any], versions: dict[str, str]) -> None:
     """A lucky seed cannot hide its siblings."""
     runs = [candidate(0, index=i, seed=seed) for i, seed in enumerate((3, 1, 2))]
