@@ -248,8 +248,8 @@ def _luck(candidates: Sequence[Candidate], goals: list[Mapping[str, Any]]) -> li
     if points < 2 or not wished or METRICS[wished[0]].kind != "speed":  # later wishes decide ties of the first only
         return []
     return [
-        f"selection: chosen for {wished[0]} among {points} measured points: the best of several measurements is a lucky "
-        "one, which its interval does not count; measure the point alone to quote it"
+        f"selection: chosen for {wished[0]} among {points} measured points: the best of several measurements is a "
+        "lucky one, which its interval does not count; measure the point alone to quote it"
     ]
 
 
