@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from pipeline.report.peers import HEADER
 from pipeline.report.text import printable
 from pipeline.report.view import View, make_view
 
@@ -20,7 +21,7 @@ _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;"}  # @name woul
 def render(submission: Mapping[str, Any]) -> str:
     """Return the report of a valid submission, ending with a line break."""
     view = make_view(submission)
-    parts = (_head, _verdicts, _figures, _limits, _conditions, _points, _steps, _layers, _warnings, _facts)
+    parts = (_head, _verdicts, _figures, _limits, _conditions, _peers, _points, _steps, _layers, _warnings, _facts)
     blocks = ["\n".join(part(view)) for part in parts]
     return "\n\n".join(block for block in blocks if block) + "\n"
 
@@ -65,6 +66,15 @@ def _conditions(view: View) -> Iterator[str]:
         rows = [(c.batch_size, c.threads, c.baseline, c.optimized, c.speedup, c.verdict) for c in view.conditions]
         yield from _table(header, rows)
         yield from (f"\n{_escape(condition.note)}" for condition in view.conditions if condition.note)
+
+
+def _peers(view: View) -> Iterator[str]:
+    if view.peers.rows:
+        yield "## The same networks elsewhere\n"
+        yield from (f"- {_escape(sentence)}" for sentence in view.peers.sentences)
+        yield ""
+        yield from _table(HEADER, [(*map(_escape, row.texts), row.verdict) for row in view.peers.rows])
+        yield from (f"\n{_escape(note)}" for note in view.peers.notes)
 
 
 def _points(view: View) -> Iterator[str]:

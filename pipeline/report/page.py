@@ -161,6 +161,20 @@ _RESULTS = """
 </tbody></table></div>
 {% for row in view.conditions if row.note %}<p class="note">{{ row.note }}</p>{% endfor %}
 {% endif %}
+{% if view.peers.rows %}
+<h2>The same networks elsewhere</h2>
+<ul>{% for sentence in view.peers.sentences %}<li>{{ sentence }}</li>{% endfor %}</ul>
+<div class="scroll" tabindex="0"><table>
+{{ head(["runtime", "network", "precision", "file", "a call", "its time / ours", "tinytorch is"]) }}
+<tbody>
+{% for row in view.peers.rows %}
+<tr><th scope="row">{{ row.runtime }}</th><td>{{ row.network }}</td><td>{{ row.precision }}</td>
+<td class="figure">{{ row.file }}</td><td class="figure">{{ row.call }}</td>
+<td class="figure">{{ row.ratio }}</td><td>{{ tag(row.verdict, row.tone) }}</td></tr>
+{% endfor %}
+</tbody></table></div>
+{% for note in view.peers.notes %}<p class="note">{{ note }}</p>{% endfor %}
+{% endif %}
 {% if view.points|length > 1 %}
 <h2>{{ view.tried }} tried</h2>
 <p>Submitted: {{ view.reason }}. Chosen {{ view.rule }}.</p>

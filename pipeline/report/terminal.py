@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pipeline.report.peers import HEADER
 from pipeline.report.row import Figure
 from pipeline.report.text import Cell, Table, cells_of, paint, printable, wrap
 from pipeline.report.view import Point, View, make_view
@@ -28,7 +29,7 @@ def render(submission: Mapping[str, Any], width: int = 100, colour: bool = False
     """
     view = make_view(submission)
     width = min(max(width, _NARROWEST), _WIDEST)
-    parts = (_title, _figures, _verdicts, _limits, _conditions, _points, _steps, _layers, _messages, _footer)
+    parts = (_title, _figures, _verdicts, _limits, _conditions, _peers, _points, _steps, _layers, _messages, _footer)
     blocks = [list(part(view, width, colour)) for part in parts]
     return "\n\n".join("\n".join(lines) for lines in blocks if lines)
 
@@ -98,6 +99,18 @@ def _conditions(view: View, width: int, colour: bool) -> Iterator[str]:
     for row in view.conditions:
         if row.note:
             yield from _dim(wrap(printable(row.note), width, "  ", "    "), colour)
+
+
+def _peers(view: View, width: int, colour: bool) -> Iterator[str]:
+    if not view.peers.rows:
+        return
+    yield "the same networks elsewhere"
+    for sentence in view.peers.sentences:
+        yield from wrap(printable(sentence), width, "  ", "    ")
+    rows = [[*(Cell(printable(text)) for text in row.texts), Cell(row.verdict, row.tone)] for row in view.peers.rows]
+    yield from Table(HEADER, rows, optional=(3, 2, 4), right=(3, 4), flows=True).lines(width, colour)
+    for note in view.peers.notes:
+        yield from _dim(wrap(printable(note), width, "  ", "    "), colour)
 
 
 def _points(view: View, width: int, colour: bool) -> Iterator[str]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from pipeline.report.figures import course_figures, figures
 from pipeline.report.headline import headline, scenario_text
+from pipeline.report.peers import Peers, peers
 from pipeline.report.row import Figure, Note
 from pipeline.report.verdicts import Limit, Verdict, limits, verdicts
 from pipeline.submission.quantities import MISSING, quantity, with_interval
@@ -104,6 +105,7 @@ class View:
     limits: tuple[Limit, ...] = ()
     conditions: tuple[Condition, ...] = ()
     asked: str = ""
+    peers: Peers = field(default_factory=Peers)
     points: tuple[Point, ...] = ()
     tried: str = ""
     rule: str = ""
@@ -154,6 +156,7 @@ def _view(submission: Document) -> View:
         limits=limits(submission),
         conditions=tuple(map(_condition, submission["benchmark"]["comparisons"])),
         asked=headline(submission["benchmark"]["comparisons"][0]).name,
+        peers=peers(submission),
         points=tuple(_point(point, selection["chosen"]) for point in selection["points"]),
         tried=_tried(selection),
         rule=selection["rule"],
