@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from pipeline.core.errors import EnvironmentProblem
 from pipeline.core.plan import Catalog
-from pipeline.execute.environment import Environment
+from pipeline.execute.environment import Environment, library_version
 from pipeline.stages import STAGES
 from tinytorch.data import DATASETS
 from tinytorch.models import MODELS
 from tinytorch.passes import PASSES, needs, resolve
 
-__all__ = ["codec_modules", "make_catalog"]
+__all__ = ["codec_modules", "make_catalog", "package_version"]
 
 
 _CODECS = "pipeline.store.codecs"
@@ -26,9 +27,20 @@ def make_catalog(environment: Environment) -> Catalog:
         pass_needs=needs,
         data_files=environment.data.digests,
         codec_modules=codec_modules,
+        package_version=package_version,
     )
 
 
 def codec_modules(codec: str) -> tuple[str, ...]:
     """Return the modules that write and read a codec; what reads models imports every layer that one may have."""
     return (_CODECS, "tinytorch.serialization") if codec == "model" else (_CODECS,)
+
+
+def package_version(module: str, extra: str) -> str:
+    """Return the version of an optional module without importing it; raises EnvironmentProblem if it is missing."""
+    version = library_version(module)
+    if version == "absent":
+        raise EnvironmentProblem(
+            f"the package of {module} is not installed", hint=f'pip install "tinytorch-pipeline[{extra}]"'
+        )
+    return version
