@@ -27,7 +27,7 @@ from pipeline.config.names import (
     step_findings,
 )
 from pipeline.config.overrides import override
-from pipeline.config.paths import Path, format_path, get_or_none
+from pipeline.config.paths import Path, format_path, get_or_none, replaced
 from pipeline.config.rules import DOCUMENT_RULES, INERT, NEEDED, VALUE_RULES, Inert
 from pipeline.config.schema import about, fill, node_at, root, step_names
 from pipeline.config.sweeps import point_problems
@@ -186,6 +186,8 @@ def _check_value(template: Template, value: AxisValue, report: _Report) -> bool:
     if axis.path not in {known.path for known in template.axes}:  # what a condition asks for need not be swept
         template = replace(template, axes=(*template.axes, axis))
     name = next(known.name for known in template.axes if known.path == axis.path)
+    if item is None:  # which would be passed over where the file says nothing
+        template = replace(template, data=replaced(template.data, axis.path, None))
     is_wrong = False
     for key in SWEEPABLE:
         if key == "vars" or not reaches(template, axis.path, (key,)):

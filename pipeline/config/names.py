@@ -17,7 +17,6 @@ import numpy as np
 
 from pipeline.config.finding import Finding, clipped, nearest
 from pipeline.config.paths import Path
-from pipeline.config.schema import step_names
 from pipeline.core.experiment import JSON
 from tinytorch.data import DATASETS, load_dataset_module
 from tinytorch.models import MODELS, load_model_module
@@ -104,7 +103,7 @@ def step_findings(index: int, step: Mapping[str, JSON], layers: Layers, quantize
 
     `quantized` holds the layers that earlier steps have quantized; the step's own are added.
     """
-    use = next(name for name in step_names() if name in step)
+    use = next(name for name in step if name not in ("id", "when"))
     params: Mapping[str, JSON] = step[use]
     path: Path = ("optimize", index, use)
     if "targets" not in params:

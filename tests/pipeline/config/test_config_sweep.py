@@ -136,6 +136,10 @@ PROBLEMS = {
         "zip: {bits: [8, 5, 4], sparsity: [0, 0.1, 0.2]}",
         "10:19 optimize[2].quantize.bits must be one of 4, 8, 32, not 5",
     ),
+    "nothing for a number": (
+        "grid: {optimize.finetune.lr: [0.1, null]}",
+        "10:38 optimize[1].finetune.lr must be a number, not nothing (the learning rate)",
+    ),
     "a wrong name of zip": (
         "zip: {model.arch: [mlp, cnn], model.args: [{hidden: [8]}, {widht: 4}]}",
         '10:62 model.args.widht architecture cnn has no argument "widht"; did you mean "width"?',
