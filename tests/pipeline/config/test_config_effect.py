@@ -204,6 +204,8 @@ ELSEWHERE = {
     "version": "it has one value so far",
     "data.root": "it changes the files that are read: tests/pipeline/execute/test_sources.py",
     "sweep.max_points": "it stops what has more points: below",
+    "benchmark.peers": "it adds a stage, of an extra: tests/pipeline/stages/test_peers_stage.py",
+    "benchmark.harness": "it adds a stage, of an extra: tests/pipeline/stages/test_loadgen_stage.py",
     "outputs.report": "the files that are written: tests/pipeline/cli/test_run_outcome.py",
     "outputs.submission": "the files that are written: tests/pipeline/cli/test_run_outcome.py",
 }

@@ -226,7 +226,7 @@ CASES = {
     "unknown metric": (
         "metric: accuracy",
         "metric: acuracy",
-        "13:14 goals[0].metric must be one of accuracy, speedup, compression, size_bytes, latency_ms, "
+        "13:14 goals[0].metric must be one of accuracy, speedup, compression, size_bytes, latency_ms, throughput, "
         'not "acuracy"; did you mean "accuracy"?',
     ),
     "goal without a bound": (
