@@ -84,10 +84,18 @@ def _speed(speed: Document, effects: list[Document]) -> Verdict:
     if speed["verdict"] == "inconclusive" and speed["adjusted_p_value"] is not None:
         adjusted = p_value_text(speed["adjusted_p_value"])
         why = f"the claim does not survive the correction for {speed['compared']} comparisons ({adjusted})"
+    if speed["scenario"] == "server":
+        why += f"; {_of_a_server(speed['speedup']['method'])}"
     if any(effect["simulated"] for effect in effects):
         why += "; a simulated step gains no speed"
     figure = with_interval(speed["speedup"]["estimate"], speed["speedup"]["interval"], "ratio")
     return Verdict("speed", figure, speed["verdict"], why, tone)
+
+
+def _of_a_server(method: str) -> str:
+    """Return what a server's speed-up is the ratio of."""
+    ratio, by, _ = method.partition(" by process")
+    return ratio if by else "ratio of the times of single calls, because there are no rates of both models"
 
 
 def _size(size: Document) -> Verdict:

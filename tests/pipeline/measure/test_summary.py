@@ -289,3 +289,80 @@ def test_conditions_are_recorded_by_process():
     assert record["pinned"] == [[1], [1]]
     assert record["busy_before"] == [0.1, None]
     assert record["gauges"] == [QUIET, QUIET]
+
+
+def served(number, rates, **changes):
+    """Return what a server's process would: rates by arm, and latencies of 1 ms."""
+    found = process(number, **changes)
+    arms = {
+        arm: {
+            "rate_per_s": rate,
+            "reason": None if rate else "no rate met the limit",
+            "trials": 8,
+            "over": 0,
+            "latency_ns": [1_000_000] * 700 if rate else [],
+            "served_ns": 1_000_000_000,
+            "call_ns": 1e5,
+            "most_per_s": 9e3,
+        }
+        for arm, rate in zip(ARMS, rates, strict=True)
+    }
+    return {**found, "server": {"queries": 700, "arms": arms}}
+
+
+SERVER = dataclasses.replace(QUESTION, scenario="server", samples_per_query=1, latency_limit_ms=5.0)
+
+
+def test_a_servers_speedup_is_that_of_rates():
+    """Calls take half the time, and the limit lets three times the rate pass: the latter is the speed-up."""
+    record = compared([served(n, (1_000 + n, 3_000 + 3 * n, 1_000 + n)) for n in range(6)], SERVER)
+    assert record["speedup"]["estimate"] == pytest.approx(3.0)
+    assert (record["verdict"], record["samples_per_query"]) == ("faster", 1)
+    arm = record["arms"]["optimized"]
+    assert arm["median_ns"] == pytest.approx(50_000, rel=0.01)
+    assert (arm["tail_n"], arm["percentiles"]["p99"]) == (4_200, 1e6)
+    assert record["server"]["arms"]["optimized"]["rate_per_s"] == 3_007.5
+
+
+def test_a_servers_control_decides_about_noise():
+    """A second copy of the baseline that keeps a tenth more is no quiet machine."""
+    record = compared([served(n, (1_000, 3_000, 1_100)) for n in range(6)], SERVER)
+    assert record["noisy"]
+
+
+def test_a_server_without_rates_is_compared_by_its_calls():
+    """The record says so in the speed-up's method, in a warning and in the reason."""
+    record = compared([served(n, (None, 3_000, None)) for n in range(6)], SERVER)
+    assert record["speedup"]["estimate"] == pytest.approx(2.0, rel=0.01)
+    assert record["speedup"]["method"].startswith("median of paired log ratios")
+    assert record["server"]["arms"]["baseline"]["rate_per_s"] is None
+    assert any("is that of calls one after the other" in text for text in record["warnings"])
+
+
+def test_a_server_keeps_every_latency():
+    """The raw arrays of an arm's tail are its latencies under load."""
+    results = [served(n, (1_000, 3_000, None)) for n in range(2)]
+    arrays = raw_arrays(0, SERVER, results)
+    assert arrays["0.optimized.1.tail_ns"].tolist() == [1_000_000] * 700
+    assert len(arrays["0.control.0.tail_ns"]) == 0
+    assert compared(results, SERVER)["arms"]["control"]["percentiles"]["p50"] is None
+
+
+def test_offline_has_a_throughput_and_no_percentiles():
+    """Every percentile is null with one reason, and the throughput has an interval."""
+    question = dataclasses.replace(QUESTION, scenario="offline", samples_per_query=128)
+    arm = compared([process(n) for n in range(6)], question)["arms"]["baseline"]
+    assert (set(arm["percentiles"].values()), arm["tail_n"], arm["percentile_intervals"]) == ({None}, 0, {})
+    assert arm["percentiles"].keys() == arm["percentile_reasons"].keys()
+    low, high = arm["throughput_interval_per_s"]
+    assert arm["throughput_per_s"] == pytest.approx(128e9 / arm["mean_ns"])
+    assert low <= arm["throughput_per_s"] <= high
+    assert high / low < 1.01
+
+
+def test_calls_larger_than_a_query_are_said():
+    """A batch size of 32 means calls of 8 where queries have 8 samples."""
+    question = dataclasses.replace(QUESTION, scenario="multi_stream", batch_size=32, samples_per_query=8)
+    record = compared([process(n) for n in range(6)], question)
+    assert (record["batch_size"], record["samples_per_query"], question.call_size) == (32, 8, 8)
+    assert record["warnings"] == ["a query has 8 samples: calls are of 8, not 32"]

@@ -49,7 +49,7 @@ def test_a_job_survives_its_file(tmp_path):
     assert Job.read(tmp_path / "job.json") == written
 
 
-PARENTS = {"circumstances", "launch", "queries", "quiet", "sampling", "setting", "summary"}
+PARENTS = {"arm", "circumstances", "launch", "queries", "quiet", "sampling", "serving", "setting", "summary", "timed"}
 
 
 # what only jobs of a kind have
@@ -137,6 +137,26 @@ def test_a_worker_says_what_others_did_meanwhile(folder):
     assert bound["elapsed_s"] > 0
     assert 0 <= bound["others"] <= 1
     assert (unbound["others"], unbound["missing"]["others"]) == (None, "the process was not bound to cores")
+
+
+def test_calls_have_at_most_the_batch_size(folder):
+    """Queries of two samples in calls of one give the same rows and checked answers, and memory and speed of calls."""
+    found = run_worker(job(folder, batch_size=1), 60)
+    assert min(found["checked"]) > 0
+    assert run_worker(job(folder, kind="memory", models={"baseline": str(folder / "model.safetensors")}), 60)
+    probed = run_worker(job(folder, kind="probe", batch_size=4), 60)
+    assert probed["call_ns"].keys() == set(ARMS)
+    assert min(probed["call_ns"].values()) > 0
+
+
+def test_a_server_is_served_and_its_calls_are_timed(folder):
+    """The result has what a comparison has, and of each arm the latencies at its rate."""
+    found = run_worker(job(folder, kind="server", batch_size=2, options=OPTIONS["server"]), 60)
+    assert found["wall_ns"]
+    assert found["server"]["arms"].keys() == set(ARMS)
+    for arm in found["server"]["arms"].values():
+        assert arm["rate_per_s"] == 1000.0
+        assert len(arm["latency_ns"]) == arm["trials"] * found["server"]["queries"]
 
 
 def test_a_core_that_was_taken_away_is_not_fatal(folder):

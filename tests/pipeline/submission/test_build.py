@@ -30,6 +30,21 @@ def test_the_course_fields_keep_their_meaning(submission: dict[str, Any]) -> Non
     }
 
 
+def test_the_course_fields_are_of_a_call_where_a_query_has_several(
+    candidate: Make, spec: dict[str, Any], versions: dict[str, str]
+) -> None:
+    """A query of 8 samples in calls of 3 is 3 calls: latencies are divided by them, the throughput is of samples."""
+    one = candidate(2)
+    one.benchmark["comparisons"][0].update(scenario="multi_stream", samples_per_query=8, batch_size=3)
+    built = build(spec, [one], versions)
+    arm, metrics = one.speed["arms"]["optimized"], built["optimized"]["metrics"]
+    assert metrics["latency_ms_mean"] == pytest.approx(arm["mean_ns"] / 3 / 1e6)
+    assert metrics["latency_ms_median"] == pytest.approx(arm["median_ns"] / 3 / 1e6)
+    assert metrics["throughput_samples_per_sec"] == pytest.approx(8e9 / arm["mean_ns"])
+    assert built["selection"]["points"][0]["latency_median_ns"] == pytest.approx(arm["median_ns"] / 3)
+    assert built["comparisons"]["speed"]["samples_per_query"] == 8
+
+
 def test_the_paired_estimate_is_beside_the_courses_speedup(submission: dict[str, Any]) -> None:
     """`comparisons.speed` has the estimate with its interval, control and verdict."""
     speed = submission["comparisons"]["speed"]

@@ -73,6 +73,8 @@ def test_a_large_drop_is_not_met(candidate: Make) -> None:
         ("accuracy", "at_least", 0.9, "met"),
         ("accuracy", "at_least", 0.99, "not_met"),
         ("latency_ms", "at_most", 0.04, "met"),
+        ("throughput", "at_least", 30_000, "met"),
+        ("throughput", "at_least", 40_000, "not_met"),
     ],
 )
 def test_every_metric_can_be_limited(candidate: Make, name: str, kind: str, limit: float, status: str) -> None:

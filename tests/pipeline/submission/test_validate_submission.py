@@ -144,6 +144,7 @@ GAPS = [
     ("benchmark.comparisons[0].arms.optimized.quantity_reasons.frequency_hz", "why?", "quantity_reasons.frequency_hz"),
     ("benchmark.comparisons[0].arms.optimized.peak_rss_bytes", None, "arms.optimized.peak_rss_bytes"),
     ("benchmark.comparisons[0].arms.optimized.peak_rss_reason", "why?", "arms.optimized.peak_rss_reason"),
+    ("benchmark.comparisons[0].scenario", "server", "benchmark.comparisons[0].server"),
     ("comparisons.speed.adjusted_p_value", None, "comparisons.speed.adjusted_p_value"),
     ("comparisons.speed.adjusted_p_value_reason", "why?", "comparisons.speed.adjusted_p_value_reason"),
     ("selection.points[1].adjusted_p_value", None, "selection.points[1].adjusted_p_value"),
