@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -29,7 +29,9 @@ _LEAD_NS = 200_000  # from the start of a trial to time zero
 _SLEEP_NS, _AWAKE_NS = 2_000_000, 1_000_000  # gaps longer than the first are slept through, but for the second
 _KEPT = 24  # answers of a trial, spread evenly
 _MOST_QUERIES = 20_000  # of a trial: beyond that another pattern of arrivals says more
-_PROBE_NS = 15_000_000  # on each arm and size of call, three calls at least
+_PROBE_NS = 30_000_000  # on each arm and kind of reading, and at least so many readings
+_FEWEST_READINGS = 3
+_SATURATED_NS = 4_000_000  # of single calls: about the length of one reading of what can be sustained
 _FAST = 0.1
 _SLOWEST = 64.0  # a search goes down to this part of where it starts
 _ROUNDS = 4  # trials of each arm at a rate that is given
@@ -129,9 +131,9 @@ def serve(
 class State:
     """What is known of one arm so far.
 
-    `call_ns` is the time of a call of one sample, `most_per_s` the queries that calls after each other can answer, both
-    by the fastest tenth of some calls. `served` are the trials at `rate_per_s`: the one that confirmed what a search
-    found, or all at a rate that was given; `reason` says why there is no rate.
+    `call_ns` is the time of a call of one sample, by the fastest tenth of some; `most_per_s` is how many queries are
+    answered if they are all there, by the median of some trials. `served` are the trials at `rate_per_s`: the one that
+    confirmed what a search found, or all at a rate that was given; `reason` says why there is no rate.
     """
 
     call_ns: float = 0.0
@@ -207,21 +209,36 @@ class _Session:
         self.queries = 0
 
     def probe(self) -> None:
-        """Time calls of one sample and of a whole batch."""
+        """Time single calls, then let queries that are all there at once be answered: the most that can be sustained.
+
+        A higher rate would meet any limit, if the trial is only short enough for the queue not to grow beyond it.
+        """
         turns = orders(len(self._calls), self._seed)
-        for size in sorted({1, self._demand.batch_size}):
-            times: list[list[int]] = [[] for _ in self._calls]
-            began = wall_ns()
-            while len(times[0]) < 3 or wall_ns() - began < _PROBE_NS * len(times):
-                for arm in next(turns):
-                    batch = self.pool.batch(len(times[0]) * size, size)
-                    start = wall_ns()
-                    self._calls[arm](batch)
-                    times[arm].append(wall_ns() - start)
-            for state, seen in zip(self.states, times, strict=True):
-                fast_ns = max(float(np.quantile(seen, _FAST)), 1.0)
-                state.call_ns = fast_ns if size == 1 else state.call_ns
-                state.most_per_s = max(state.most_per_s, size * 1e9 / fast_ns)
+        times = self._collect(turns, self._single_call_ns)
+        for state, seen in zip(self.states, times, strict=True):
+            state.call_ns = max(float(np.quantile(seen, _FAST)), 1.0)
+        rates = self._collect(turns, self._saturated_per_s)
+        for state, seen in zip(self.states, rates, strict=True):
+            state.most_per_s = float(np.median(seen))
+
+    def _collect(self, turns: Iterator[tuple[int, ...]], read: Callable[[int], float]) -> list[list[float]]:
+        """Return readings of each arm in turn, for a while."""
+        found: list[list[float]] = [[] for _ in self._calls]
+        began = wall_ns()
+        while len(found[0]) < _FEWEST_READINGS or wall_ns() - began < _PROBE_NS * len(found):
+            for arm in next(turns):
+                found[arm].append(read(arm))
+        return found
+
+    def _single_call_ns(self, arm: int) -> float:
+        began = wall_ns()
+        self._calls[arm](self.pool.batch(began, 1))  # one of them, by the clock
+        return wall_ns() - began
+
+    def _saturated_per_s(self, arm: int) -> float:
+        batches = min(max(int(_SATURATED_NS / self.states[arm].call_ns), 1), self.pool.size)
+        count = batches * self._demand.batch_size
+        return count * 1e9 / serve(self._calls[arm], self.pool, [0] * count, self._demand, count).answered_ns
 
     def search(self) -> None:
         """Bisect for every arm's highest rate, all with the same pattern of arrivals, and confirm what was found."""

@@ -134,6 +134,21 @@ def test_rates_of_arms_are_found(monkeypatch):
         assert max(over) > tolerated(n, NEEDED)  # ten percent more would not have met the limit both times
 
 
+def test_no_rate_is_beyond_what_can_be_sustained(monkeypatch):
+    """A trial may be too short for a queue to grow beyond a long limit; the rate is then that of calls without pause."""
+    calls = at_virtual_time(monkeypatch, 200_000)
+    found = measure(calls, QUERIES, demand(limit_ms=1_000.0), seed=0).to_json("b")["arms"]["b"]
+    assert found["most_per_s"] == pytest.approx(1e9 / 202_000, rel=0.01)  # the clock is read twice for each answer
+    assert found["rate_per_s"] == found["most_per_s"]
+
+
+def test_batches_sustain_more(monkeypatch):
+    """Answering four queries in a call that takes as long as one sustains four times the rate."""
+    calls = at_virtual_time(monkeypatch, 200_000)
+    found = measure(calls, QUERIES, demand(batch_size=4), seed=0).to_json("b")["arms"]["b"]
+    assert found["most_per_s"] == pytest.approx(4e9 / 202_000, rel=0.01)
+
+
 def test_a_call_longer_than_the_limit_has_no_rate(monkeypatch):
     """There is nothing to search for; the other arm's rate is still found."""
     slow, fast = at_virtual_time(monkeypatch, 3_000_000, 100_000)
