@@ -16,7 +16,7 @@ from pipeline.report.terminal import render
 from pipeline.submission.read import read_submission
 from pipeline.submission.validate import check_submission
 
-__all__ = ["configure", "run"]
+__all__ = ["configure", "find_run", "run", "stored_submission"]
 
 _MOST_BYTES = 64 * 2**20  # a record has about 1 KiB for each node
 
@@ -32,9 +32,9 @@ def run(args: argparse.Namespace) -> Answer:
     if args.run is None:
         names = _names()
         return Answer(safe("\n".join(names)) or "no runs in this folder", {"runs": names})
-    folder = _folder(args.run)
+    folder = find_run(args.run)
     record = _record(folder / "run.json")
-    submission = _submission(folder / "submission.json")
+    submission = stored_submission(folder / "submission.json")
     lines = [safe(f"{record['experiment']}: {len(record['nodes'])} nodes")]
     failed = [node["label"] for node in record["nodes"] if node["outcome"] == Outcome.FAILED.value]
     if failed:
@@ -68,7 +68,8 @@ def _is_node(node: Any) -> bool:
     return node.get("seconds") is None or type(node["seconds"]) in (int, float)
 
 
-def _submission(path: Path) -> dict[str, Any] | None:
+def stored_submission(path: Path) -> dict[str, Any] | None:
+    """Return the valid submission in a file, None if there is no file; raises SubmissionInvalid."""
     if not path.exists():
         return None
     submission = read_submission(path)
@@ -76,7 +77,8 @@ def _submission(path: Path) -> dict[str, Any] | None:
     return submission
 
 
-def _folder(name: str) -> Path:
+def find_run(name: str) -> Path:
+    """Return the folder of a run by its path or its experiment's name; raises UserError with the nearest name."""
     for folder in (Path(name), Path("runs", name)):
         if (folder / "run.json").is_file():
             return folder

@@ -22,7 +22,7 @@ from pipeline.measure.launch import run_worker
 from pipeline.measure.loadgen_log import LoadGenRun, Logs, parse_run, read_logs
 from pipeline.measure.quiet import idlest
 
-__all__ = ["LEAST_QUERY_NS", "LoadGenQuestion", "SCENARIOS", "compare", "run_json", "run_loadgen", "too_quick"]
+__all__ = ["LEAST_QUERY_NS", "LoadGenQuestion", "SCENARIOS", "compare", "probe", "run_json", "run_loadgen", "too_quick"]
 
 SCENARIOS = {
     "single_stream": "SingleStream",
@@ -80,8 +80,12 @@ def compare(question: LoadGenQuestion, models: Mapping[str, Path], samples: Path
     if record["reason"]:
         return record
     began = time.monotonic()
-    call_ns = {arm: _probe(question, arm, models[arm], samples, folder) for arm in _ARMS}
-    record["query_ns"] = {arm: ns * _calls(question) for arm, ns in call_ns.items()}
+    record["query_ns"] = {
+        arm: probe(
+            question.scenario, question.batch_size, models[arm], samples, folder, question.threads, question.seed
+        )["median"]
+        for arm in _ARMS
+    }
     record["reason"] = too_quick(record["query_ns"])
     if record["reason"]:
         return record
@@ -155,11 +159,6 @@ def _unfit(question: LoadGenQuestion) -> str | None:
     return None
 
 
-def _calls(question: LoadGenQuestion) -> int:
-    """Return how many calls of the model answer a query; of Offline, whose query is everything, one call counts."""
-    return -(-_MULTI_STREAM // question.batch_size) if question.scenario == "multi_stream" else 1
-
-
 def _settings(question: LoadGenQuestion, baseline_ns: float) -> dict[str, Any]:
     """Return LoadGen's settings, equal for both models."""
     duration_ms = round(min(max(question.budget_s * 1e3 / _RUNS, _SHORTEST_MS), _LONGEST_MS))
@@ -179,17 +178,20 @@ def _settings(question: LoadGenQuestion, baseline_ns: float) -> dict[str, Any]:
     return settings
 
 
-def _probe(question: LoadGenQuestion, arm: str, model: Path, samples: Path, folder: Path) -> float:
-    """Return the median time of a call in ns, in a fresh process without LoadGen."""
-    settings = {
-        "scenario": SCENARIOS[question.scenario],
-        "logs": str(folder),
-        "batch_size": min(question.batch_size, _MULTI_STREAM)
-        if question.scenario == "multi_stream"
-        else question.batch_size,
-    }
-    job = _job("probe", model, samples, folder / f"probe-{arm}.json", settings, question.threads, question.seed)
-    return float(run_worker(job, _START_S, program=loadgen_worker)["query_ns"]["median"])
+def probe(
+    scenario: str, batch_size: int, model: Path, samples: Path, folder: Path, threads: int, seed: int
+) -> dict[str, float]:
+    """Return the least and the median time in ns of what a query takes, in a fresh process without LoadGen.
+
+    `scenario` is our name. A query of multi_stream is several calls where batch_size is below 8; of offline, whose
+    query is everything, one call counts.
+    """
+    size = min(batch_size, _MULTI_STREAM) if scenario == "multi_stream" else batch_size
+    calls = -(-_MULTI_STREAM // size) if scenario == "multi_stream" else 1
+    settings = {"scenario": SCENARIOS[scenario], "logs": str(folder), "batch_size": size}
+    job = _job("probe", model, samples, folder / f"probe-{model.stem}.json", settings, threads, seed)
+    found = run_worker(job, _START_S, program=loadgen_worker)["query_ns"]
+    return {name: ns * calls for name, ns in found.items()}
 
 
 def _run(

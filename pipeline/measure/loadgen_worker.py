@@ -25,7 +25,7 @@ from pipeline.measure.job import Job
 from pipeline.measure.model import caller, check_answers, load_model, read_queries
 from pipeline.measure.worker import Result, WorkerProblem, serve
 
-__all__ = ["KINDS", "LoadGenRefused", "Settings"]
+__all__ = ["EXPECTED", "KINDS", "LoadGenRefused", "Settings"]
 
 _CHECKED = 24  # answers kept to compare with the evaluated model's after the run
 _WARM_CALLS = 3
@@ -33,7 +33,7 @@ _PROBE_CALLS = 200
 _PROBE_S = 0.5
 # LoadGen generates twice the queries that the expected latency asks for, some 300 bytes each (measured), and ends with
 # an error when they run out. With the quickest of the probe's calls times this it generates a quarter more than needed.
-_EXPECTED = 1.6
+EXPECTED = 1.6
 
 
 class LoadGenRefused(WorkerProblem):
@@ -45,7 +45,7 @@ class Settings:
     """What LoadGen is asked for: the options of a job of the kind "loadgen". Times have their unit in the name.
 
     `scenario` and `mode` are LoadGen's names. `user_conf` names a file that LoadGen reads after its own mlperf.conf, as
-    official runs do, for the benchmark of that name; else the settings are those given here. `target_qps` and
+    official runs do, for the benchmark of that name: then these two files settle everything. `target_qps` and
     `target_latency_ns` belong to Server. `batch_size` is how many samples of a query are given to the model at once.
     `other_cores` is where LoadGen's own threads go; empty leaves them with the caller. `trace` makes LoadGen write
     every sample's latency to its trace, which costs time.
@@ -214,9 +214,11 @@ def _test_settings(loadgen: Any, options: Settings, query_ns: dict[str, float]) 
         settings.server_target_latency_ns = options.target_latency_ns or settings.server_target_latency_ns
     elif code := settings.FromConfig(options.user_conf, options.benchmark, options.scenario):
         raise LoadGenRefused(f"LoadGen cannot read {options.user_conf} (code {code})")
+    else:
+        return settings  # as official runs have them: by files alone
     calls = -(-settings.multi_stream_samples_per_query // options.batch_size)
-    settings.single_stream_expected_latency_ns = query_ns["least"] * _EXPECTED
-    settings.multi_stream_expected_latency_ns = query_ns["least"] * calls * _EXPECTED
+    settings.single_stream_expected_latency_ns = query_ns["least"] * EXPECTED
+    settings.multi_stream_expected_latency_ns = query_ns["least"] * calls * EXPECTED
     # Offline runs last as long as the samples that are asked for; LoadGen asks for a tenth more than this.
     settings.offline_expected_qps = options.batch_size * 1e9 / query_ns["least"]
     return settings
