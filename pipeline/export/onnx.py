@@ -5,11 +5,13 @@ bytes: as int4 constants of opset 21, onnxruntime 1.31 multiplied them out at ev
 Inputs of a quantized layer are rounded with one scale for all samples, as these runtimes are deployed: the layer's own
 where it is `static`; where it is `dynamic`, tinytorch has a scale for each sample, and here it is calibrated on
 `samples`. Outputs then differ by rounding, and for a sample beyond the calibrated range by more. With `none` only the
-weights are integers.
+weights are integers. If there are samples, what residual blocks add up is rounded, too, as the runtimes' own tools do:
+onnxruntime then runs all convolutions on integers (measured: 37 µs for the resnet instead of 56).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -22,7 +24,7 @@ from pipeline.export.onnx_graph import Graph
 from tinytorch.core.layer import Leaf
 from tinytorch.core.tensor import Tensor
 from tinytorch.kernels.quantized import activation_scale
-from tinytorch.models.network import Network
+from tinytorch.models.network import Network, Residual
 
 __all__ = ["INPUT", "OPSET", "OUTPUT", "is_quantized", "to_onnx", "write_onnx"]
 
@@ -40,8 +42,9 @@ def write_onnx(model: Network, path: Path | str, samples: Samples | None = None)
 def to_onnx(model: Network, samples: Samples | None = None) -> bytes:
     """Return the network as an ONNX model with a batch axis of any length, checked by the onnx package.
 
-    `samples` (N, *input_shape) calibrate the scales of dynamic activations. Raises UserError, naming the layer, for
-    one without an ONNX form, and if samples are needed and missing; EnvironmentProblem if onnx is not installed.
+    `samples` (N, *input_shape) calibrate scales: of dynamic activations, and of sums in a quantized network. Raises
+    UserError, naming the layer, for one without an ONNX form, and if samples are needed and missing; EnvironmentProblem
+    if onnx is not installed.
     """
     graph = Graph(_calibrated(model, samples))
     last = emit(graph, model, "", INPUT, model.input_shape)
@@ -54,32 +57,57 @@ def is_quantized(model: Network) -> bool:
 
 
 def _calibrated(model: Network, samples: Samples | None) -> dict[str, float]:
-    """Return for each layer with dynamic activations the scale that covers its inputs on all samples."""
+    """Return the scales that cover all samples: of inputs of layers with dynamic activations, and of sums."""
     layers = dict(model.named_layers())
-    observed = {name: _Observed(layer) for name, layer in layers.items() if _is_dynamic(layer)}
-    if not observed:
-        return {}
+    modes = {name: layer.scheme.activations for name, layer in layers.items() if hasattr(layer, "scheme")}
+    dynamic = [name for name, mode in modes.items() if mode == "dynamic"]
     if samples is None or not len(samples):
-        raise UserError(f"{next(iter(observed))}: dynamic activations need samples to calibrate a scale with")
+        if dynamic:
+            raise UserError(f"{dynamic[0]}: dynamic activations need samples to calibrate a scale with")
+        return {}
+    sums = dict(_sums("", model)) if modes.keys() - [name for name, mode in modes.items() if mode == "none"] else {}
+    observed = {name: _Observed(layers[name]) for name in {*dynamic, *(leaf for leaf, _ in sums.values())}}
     model.replaced(observed).predict(samples)
-    return {name: float(np.float32(activation_scale(np.array([[layer.most]])))) for name, layer in observed.items()}
+    scales = {name: _scale(observed[name].most_in) for name in dynamic}
+    for name, (leaf, is_output) in sums.items():
+        own = getattr(layers[leaf], "activation_scale", None)
+        seen = _scale(observed[leaf].most_out if is_output else observed[leaf].most_in)
+        scales[name] = seen if is_output or own is None else float(own[0])
+    return scales
 
 
-def _is_dynamic(layer: Any) -> bool:
-    scheme = getattr(layer, "scheme", None)
-    return scheme is not None and scheme.activations == "dynamic"
+def _scale(most: float) -> float:
+    return float(np.float32(activation_scale(np.array([[most]]))))
+
+
+def _sums(prefix: str, network: Network) -> Iterator[tuple[str, tuple[str, bool]]]:
+    """Yield for both ways of each residual block where to observe what is added: a leaf, at its output or input."""
+    for child, layer in network.children().items():
+        name = f"{prefix}{child}"
+        if isinstance(layer, Residual):
+            leaves = [leaf for leaf, _ in layer.body.named_layers()]
+            yield f"{name}.body", (f"{name}.{leaves[-1]}", True)
+            yield f"{name}.shortcut", (f"{name}.{leaves[0]}", False)
+            if layer.shortcut is not None:
+                around = [leaf for leaf, _ in layer.shortcut.named_layers()]
+                yield f"{name}.shortcut", (f"{name}.shortcut.{around[-1]}", True)
+            yield from _sums(f"{name}.", layer.body)
+        elif isinstance(layer, Network):
+            yield from _sums(f"{name}.", layer)
 
 
 class _Observed(Leaf):
-    """A layer that remembers the largest magnitude it was given."""
+    """A layer that remembers the largest magnitudes it was given and gave."""
 
     def __init__(self, layer: Any) -> None:
         self.layer = layer
-        self.most = 0.0
+        self.most_in = self.most_out = 0.0
 
     def forward(self, x: Tensor) -> Tensor:
-        self.most = max(self.most, float(np.abs(x.data).max(initial=0)))
-        return self.layer.forward(x)  # type: ignore[no-any-return]
+        out: Tensor = self.layer.forward(x)
+        self.most_in = max(self.most_in, float(np.abs(x.data).max(initial=0)))
+        self.most_out = max(self.most_out, float(np.abs(out.data).max(initial=0)))
+        return out
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         return self.layer.output_shape(input_shape)  # type: ignore[no-any-return]

@@ -17,9 +17,11 @@ from pipeline.core.errors import UserError
 from pipeline.export.onnx_graph import Graph
 from tinytorch.core.activations import GELU_SLOPE
 from tinytorch.core.layer import Layer
+from tinytorch.core.layers import Dropout, Flatten
 from tinytorch.core.normalization import BatchNorm2d
+from tinytorch.core.spatial import MaxPool2d
 from tinytorch.models.network import Network
-from tinytorch.runtime.quantized import QuantizedConv2d
+from tinytorch.runtime.quantized import QuantizedConv2d, QuantizedLinear
 
 __all__ = ["FORMS", "emit"]
 
@@ -27,6 +29,7 @@ Array: TypeAlias = NDArray[Any]
 Shape: TypeAlias = tuple[int, ...]
 Form: TypeAlias = Callable[[Graph, Any, str, str, Shape], str]
 
+_PICKING = (Dropout, Flatten, MaxPool2d)  # layers that pass on some of their values as they are
 _LARGEST_BIAS = 2**30  # as int32, with a bit to spare
 _LEAST_SCALE = float(np.finfo(np.float32).tiny)
 
@@ -45,6 +48,8 @@ def emit(graph: Graph, layer: Layer, name: str, x: str, shape: Shape) -> str:
 def _network(graph: Graph, layer: Any, name: str, x: str, shape: Shape) -> str:
     for child, step, norm in _steps(layer):
         inner = f"{name}.{child}" if name else child
+        if isinstance(step, MaxPool2d) and (scale := _scale_after(graph, layer, name, child)) is not None:
+            x = graph.rounded(x, scale, inner)  # before the maximum as well as after it: the same numbers
         x = emit(graph, step, inner, x, shape) if norm is None else _quantized_convolution(graph, step, inner, x, norm)
         shape = step.output_shape(shape)
     return x
@@ -62,9 +67,27 @@ def _steps(network: Network) -> Iterator[tuple[str, Any, BatchNorm2d | None]]:
         is_folded = folds
 
 
+def _scale_after(graph: Graph, network: Network, name: str, child: str) -> float | None:
+    """Return the input scale of the layer that takes what this child picks, None if that is not quantized.
+
+    Rounding keeps order, so it may come before a maximum: a convolution before the pool then ends in integers, and
+    onnxruntime runs it on integers (measured: 17 µs for the cnn instead of 19).
+    """
+    following = list(network.children().items())[list(network.names).index(child) + 1 :]
+    taker = next(((n, layer) for n, layer in following if not isinstance(layer, _PICKING)), None)
+    if taker is None or not isinstance(taker[1], (QuantizedConv2d, QuantizedLinear)):
+        return None
+    if taker[1].scheme.activations == "none":
+        return None
+    return _input_scale(graph, taker[1], f"{name}.{taker[0]}" if name else taker[0])
+
+
 def _residual(graph: Graph, layer: Any, name: str, x: str, shape: Shape) -> str:
     inside = emit(graph, layer.body, name, x, shape)
     around = x if layer.shortcut is None else emit(graph, layer.shortcut, f"{name}.shortcut", x, shape)
+    if f"{name}.body" in graph.scales:
+        inside = graph.rounded(inside, graph.scales[f"{name}.body"], f"{name}.body", is_added=True)
+        around = graph.rounded(around, graph.scales[f"{name}.shortcut"], f"{name}.shortcut", is_added=True)
     return graph.add("Relu", (graph.add("Add", (inside, around), f"{name}.sum"),), name)
 
 

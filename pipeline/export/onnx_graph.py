@@ -17,7 +17,7 @@ __all__ = ["Graph", "Operation"]
 Array: TypeAlias = NDArray[Any]
 
 _NEVER_NEGATIVE = frozenset({"Relu", "Sigmoid", "Softmax"})
-_KEEPS_SIGN = frozenset({"AveragePool", "Flatten", "Identity", "MaxPool"})
+_KEEPS_SIGN = frozenset({"AveragePool", "DequantizeLinear", "Flatten", "Identity", "MaxPool", "QuantizeLinear"})
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,8 @@ class Operation:
 class Graph:
     """Operations in order of execution and named constants; every value has a name of its own.
 
-    `scales` are calibrated scales of the inputs of layers, by the layer's dotted name.
+    `scales` are calibrated scales: of the input of a layer by its dotted name, of what a residual adds up by the name
+    with ".body" or ".shortcut".
     """
 
     scales: Mapping[str, float]
@@ -45,7 +46,7 @@ class Graph:
 
     def constant(self, name: str, array: Array) -> str:
         """Add a constant; return its name."""
-        self.constants[name] = np.ascontiguousarray(array)
+        self.constants[name] = np.array(array, order="C")  # ascontiguousarray would make a scalar an axis
         return name
 
     def add(self, kind: str, inputs: tuple[str, ...], name: str, **attributes: Any) -> str:
@@ -55,18 +56,22 @@ class Graph:
             self._not_negative.add(name)
         return name
 
-    def rounded(self, value: str, scale: float, name: str) -> str:
+    def rounded(self, value: str, scale: float, name: str, is_added: bool = False) -> str:
         """Round a value to 8-bit integers times `scale` and back (a QuantizeLinear/DequantizeLinear pair).
 
-        What cannot be negative becomes unsigned with zero point 0, else signed: the integers up to 127 are the same,
+        What cannot be negative becomes unsigned with zero point 0: the integers up to 127 are those of a signed one,
         and a runtime may then leave out a ReLU before the pair and run convolutions on integers (onnxruntime does only
-        so). Two layers that round the same value share the pair.
+        so). Else it is signed; but unsigned around 128 if it `is_added`, because a sum on integers needs one type.
+        (Not as the input of a product: processors without VNNI add pairs of u8 * s8 in 16 bits, which 127 * 127 fits,
+        but 255 * 127 does not.) Two layers that round the same value share the pair.
         """
         if (value, scale) not in self._rounded:
-            kind = np.uint8 if value in self._not_negative else np.int8
+            may_be_negative = value not in self._not_negative
+            kind = np.int8 if may_be_negative and not is_added else np.uint8
+            zero = np.array(128 if may_be_negative and is_added else 0, kind)
             arguments = (
-                self.constant(f"{name}.input_scale", np.array(scale, np.float32)),
-                self.constant(f"{name}.input_zero", np.array(0, kind)),
+                self.constant(f"scale.{scale!r}", np.array(scale, np.float32)),
+                self.constant(f"zero.{zero.dtype}.{zero}", zero),
             )
             integers = self.add("QuantizeLinear", (value, *arguments), f"{name}.integers")
             self._rounded[value, scale] = self.add("DequantizeLinear", (integers, *arguments), f"{name}.rounded")
