@@ -2,8 +2,9 @@
 
 The rule is that of MLPerf's server scenario (MLCommons inference rules): arrivals are a Poisson process, a trial meets
 the limit if the number of queries over it satisfies early stopping (`pipeline.stats.percentile.minimum_passing`), the
-rate is found by bisection, and a rate at which a repetition fails is lowered by a small step and tried again. Numpy
-only: the timed process imports this.
+rate is found by bisection, and a rate at which a repetition fails is lowered by a small step and tried again. Early
+stopping takes queries for independent, which those of a queue are not: hence the repetition, with other arrivals.
+Numpy only: the timed process imports this.
 """
 
 from __future__ import annotations

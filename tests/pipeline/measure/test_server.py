@@ -135,7 +135,7 @@ def test_rates_of_arms_are_found(monkeypatch):
 
 
 def test_no_rate_is_beyond_what_can_be_sustained(monkeypatch):
-    """A trial may be too short for a queue to grow beyond a long limit; the rate is then that of calls without pause."""
+    """A trial may be too short for a queue to grow beyond a long limit: the rate is that of calls without a pause."""
     calls = at_virtual_time(monkeypatch, 200_000)
     found = measure(calls, QUERIES, demand(limit_ms=1_000.0), seed=0).to_json("b")["arms"]["b"]
     assert found["most_per_s"] == pytest.approx(1e9 / 202_000, rel=0.01)  # the clock is read twice for each answer
