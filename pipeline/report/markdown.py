@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from pipeline.report import loadgen
 from pipeline.report.peers import HEADER
 from pipeline.report.text import printable
 from pipeline.report.view import View, make_view
@@ -21,7 +22,20 @@ _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;"}  # @name woul
 def render(submission: Mapping[str, Any]) -> str:
     """Return the report of a valid submission, ending with a line break."""
     view = make_view(submission)
-    parts = (_head, _verdicts, _figures, _limits, _conditions, _peers, _points, _steps, _layers, _warnings, _facts)
+    parts = (
+        _head,
+        _verdicts,
+        _figures,
+        _limits,
+        _conditions,
+        _peers,
+        _loadgen,
+        _points,
+        _steps,
+        _layers,
+        _warnings,
+        _facts,
+    )
     blocks = ["\n".join(part(view)) for part in parts]
     return "\n\n".join(block for block in blocks if block) + "\n"
 
@@ -75,6 +89,14 @@ def _peers(view: View) -> Iterator[str]:
         yield ""
         yield from _table(HEADER, [(*map(_escape, row.texts), row.verdict) for row in view.peers.rows])
         yield from (f"\n{_escape(note)}" for note in view.peers.notes)
+
+
+def _loadgen(view: View) -> Iterator[str]:
+    if view.loadgen.rows:
+        yield f"## {_escape(view.loadgen.title)}\n"
+        yield from _table(loadgen.HEADER, [(*map(_escape, row.texts), f"**{row.says}**") for row in view.loadgen.rows])
+        yield ""
+        yield from (f"- {_escape(note)}" for note in view.loadgen.notes)
 
 
 def _points(view: View) -> Iterator[str]:

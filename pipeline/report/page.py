@@ -175,6 +175,21 @@ _RESULTS = """
 </tbody></table></div>
 {% for note in view.peers.notes %}<p class="note">{{ note }}</p>{% endfor %}
 {% endif %}
+{% if view.loadgen.rows %}
+<h2>{{ view.loadgen.title }}</h2>
+<div class="scroll" tabindex="0"><table>
+{{ head(["scenario", "batch size", "threads", "model", "judged by", "throughput", "queries", "LoadGen says"],
+        right=["batch size", "threads", "judged by", "throughput", "queries"]) }}
+<tbody>
+{% for row in view.loadgen.rows %}
+<tr><th scope="row">{{ row.scenario }}</th><td class="figure">{{ row.batch_size }}</td>
+<td class="figure">{{ row.threads }}</td><td>{{ row.model }}</td><td class="figure">{{ row.judged_by }}</td>
+<td class="figure">{{ row.throughput }}</td><td class="figure">{{ row.queries }}</td>
+<td>{{ tag(row.says, row.tone) }}</td></tr>
+{% endfor %}
+</tbody></table></div>
+{% for note in view.loadgen.notes %}<p class="note">{{ note }}</p>{% endfor %}
+{% endif %}
 {% if view.points|length > 1 %}
 <h2>{{ view.tried }} tried</h2>
 <p>Submitted: {{ view.reason }}. Chosen {{ view.rule }}.</p>

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pipeline.report import loadgen
 from pipeline.report.peers import HEADER
 from pipeline.report.row import Figure
 from pipeline.report.text import Cell, Table, cells_of, paint, printable, wrap
@@ -29,7 +30,20 @@ def render(submission: Mapping[str, Any], width: int = 100, colour: bool = False
     """
     view = make_view(submission)
     width = min(max(width, _NARROWEST), _WIDEST)
-    parts = (_title, _figures, _verdicts, _limits, _conditions, _peers, _points, _steps, _layers, _messages, _footer)
+    parts = (
+        _title,
+        _figures,
+        _verdicts,
+        _limits,
+        _conditions,
+        _peers,
+        _loadgen,
+        _points,
+        _steps,
+        _layers,
+        _messages,
+        _footer,
+    )
     blocks = [list(part(view, width, colour)) for part in parts]
     return "\n\n".join("\n".join(lines) for lines in blocks if lines)
 
@@ -110,6 +124,17 @@ def _peers(view: View, width: int, colour: bool) -> Iterator[str]:
     rows = [[*(Cell(printable(text)) for text in row.texts), Cell(row.verdict, row.tone)] for row in view.peers.rows]
     yield from Table(HEADER, rows, optional=(3, 2, 4), right=(3, 4), flows=True).lines(width, colour)
     for note in view.peers.notes:
+        yield from _dim(wrap(printable(note), width, "  ", "    "), colour)
+
+
+def _loadgen(view: View, width: int, colour: bool) -> Iterator[str]:
+    if not view.loadgen.rows:
+        return
+    yield printable(view.loadgen.title)
+    rows = [[*(Cell(printable(text)) for text in row.texts), Cell(row.says, row.tone)] for row in view.loadgen.rows]
+    optional, right = (6, 2, 5, 1), (1, 2, 4, 5, 6)
+    yield from Table(loadgen.HEADER, rows, optional=optional, right=right, flows=True).lines(width, colour)
+    for note in view.loadgen.notes:
         yield from _dim(wrap(printable(note), width, "  ", "    "), colour)
 
 

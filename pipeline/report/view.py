@@ -14,6 +14,7 @@ from typing import Any
 
 from pipeline.report.figures import course_figures, figures
 from pipeline.report.headline import headline, scenario_text
+from pipeline.report.loadgen import LoadGen, loadgen
 from pipeline.report.peers import Peers, peers
 from pipeline.report.row import Figure, Note
 from pipeline.report.verdicts import Limit, Verdict, limits, verdicts
@@ -106,6 +107,7 @@ class View:
     conditions: tuple[Condition, ...] = ()
     asked: str = ""
     peers: Peers = field(default_factory=Peers)
+    loadgen: LoadGen = field(default_factory=LoadGen)
     points: tuple[Point, ...] = ()
     tried: str = ""
     rule: str = ""
@@ -157,6 +159,7 @@ def _view(submission: Document) -> View:
         conditions=tuple(map(_condition, submission["benchmark"]["comparisons"])),
         asked=headline(submission["benchmark"]["comparisons"][0]).name,
         peers=peers(submission),
+        loadgen=loadgen(submission),
         points=tuple(_point(point, selection["chosen"]) for point in selection["points"]),
         tried=_tried(selection),
         rule=selection["rule"],

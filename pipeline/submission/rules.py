@@ -35,6 +35,8 @@ def broken_rules(document: Mapping[str, Any]) -> Iterator[Broken]:
     if document["profile"] is not None:
         yield from _machine(document["profile"]["machine"], ("profile", "machine"))
     yield from _selection(document["selection"])
+    for i, record in enumerate(document.get("loadgen", ())):
+        yield from _loadgen(record, ("loadgen", i))
 
 
 def _arm(arm: Mapping[str, Any], path: Path) -> Iterator[Broken]:
@@ -72,6 +74,21 @@ def _reasoned(record: Mapping[str, Any], name: str, path: Path) -> Iterator[Brok
         yield (*path, name), _NO_REASON.format(reason)
     if record[name] is not None and record[reason] is not None:
         yield (*path, reason), _NO_GAP
+
+
+def _loadgen(record: Mapping[str, Any], path: Path) -> Iterator[Broken]:
+    result = record["result"]
+    if result is None and not record["reason"]:
+        yield (*path, "result"), _NO_REASON.format("reason")
+    if result is not None and record["reason"] is not None:
+        yield (*path, "reason"), _NO_GAP
+    if result is not None:
+        yield from _reasoned(result, "speedup", (*path, "result"))
+        for side, arm in result["arms"].items():
+            for k, run in enumerate(arm["runs"]):
+                if run["validity"] == "INVALID" and not run["reasons"]:
+                    where = (*path, "result", "arms", side, "runs", k, "reasons")
+                    yield where, "found an invalid run, expected why it is invalid"
 
 
 def _machine(machine: Mapping[str, Any], path: Path) -> Iterator[Broken]:
