@@ -46,12 +46,12 @@ def options(limit_ms: float, rate_per_s: float | None, budget_s: float, processe
 def rate_ratio(processes: Sequence[Process], other: int, is_given: bool, seed: int) -> Ratio | None:
     """Return the other arm's rates over the baseline's, or at a given rate the baseline's median latency over its.
 
-    None if fewer than two processes have both, or fewer than half of them.
+    None unless two processes have both, and more than half of them.
     """
     cost = _median_latency if is_given else _time_per_query
     costs = [(cost(process, ARMS[BASELINE]), cost(process, ARMS[other])) for process in processes]
     both = [(before, after) for before, after in costs if before is not None and after is not None]
-    if len(both) < max(2, len(processes) / 2):
+    if len(both) < 2 or len(both) <= len(processes) / 2:
         return None
     before, after = ([np.array([pair[side]]) for pair in both] for side in (0, 1))
     how = "median latencies at the given rate" if is_given else "highest rates"
@@ -116,6 +116,10 @@ def about_the_rates(record: Mapping[str, Any], has_ratio: bool) -> list[str]:
     """Return what a reader has to know of the rates: arms without one, trials that prove little, overload."""
     arms: Mapping[str, Mapping[str, Any]] = record["arms"]
     found = [f"{arm}: {one['rate_per_s_reason']}" for arm, one in arms.items() if one["rate_per_s_reason"]]
+    for arm, one in arms.items():
+        without, count = one["per_process"].count(None), len(one["per_process"])
+        if without and one["rate_per_s"] is not None:
+            found.append(f"{arm}: {without} of {count} processes found no rate and do not count")
     if not has_ratio:
         found.append("without the rates of both models the speed-up is that of calls one after the other")
     given = record["rate_per_s"]

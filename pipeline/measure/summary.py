@@ -164,7 +164,10 @@ def _about_the_scenario(question: Question, processes: Sequence[Process]) -> lis
 
 
 def raw_arrays(index: int, question: Question, processes: Sequence[Process]) -> dict[str, NDArray[Any]]:
-    """Return every sample of comparison number `index` by name, "INDEX.ARM.PROCESS.what", "INDEX.order.PROCESS", …"""
+    """Return every sample of comparison number `index` by name, "INDEX.ARM.PROCESS.what", "INDEX.order.PROCESS", …
+
+    `tail_ns` are single queries; of a server all those at the arm's rate, from their arrival.
+    """
     arrays: dict[str, NDArray[Any]] = {}
     for number, process in enumerate(processes):
         timed = Timed.of(question.threads, process)

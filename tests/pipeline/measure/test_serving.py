@@ -70,11 +70,15 @@ def test_at_a_given_rate_median_latencies_are_compared():
     assert found.method.startswith("ratio of median latencies")
 
 
-@pytest.mark.parametrize(("missing", "exists"), [(0, True), (1, True), (3, True), (4, False), (6, False)])
+@pytest.mark.parametrize(("missing", "exists"), [(0, True), (1, True), (2, True), (3, False), (6, False)])
 def test_processes_without_a_rate_count_neither_way_until_they_are_many(missing, exists):
-    """With rates in fewer than half of the processes there is no ratio."""
+    """With rates in no more than half of the processes there is no ratio, and no rate; that some lack one is said."""
     processes = [process((1_000 if number >= missing else None, 2_000, 1_000)) for number in range(6)]
     assert (rate_ratio(processes, 1, False, 0) is not None) is exists
+    record = server_record(5.0, None, processes)
+    assert (record["arms"]["baseline"]["rate_per_s"] is not None) is exists
+    texts = about_the_rates(record, exists)
+    assert any(f"{missing} of 6 processes" in text for text in texts) is (missing > 0)
 
 
 def test_the_record_names_rate_interval_and_latencies():
