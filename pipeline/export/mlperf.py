@@ -33,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--threads", type=int, default=1, help="threads of the arithmetic (default: 1)")
     parser.add_argument("--rate", type=float, help="queries per second, for Server")
-    parser.add_argument("--latency-limit-ms", type=float, help="limit of the 99th percentile, for Server")
+    parser.add_argument("--latency-limit-ms", type=int, help="limit of the 99th percentile in whole ms, for Server")
     parser.add_argument("--submitter", default="unnamed", help="the organization that submits")
     parser.add_argument("--system", default="this-machine", help="the name of the system")
     parser.add_argument(

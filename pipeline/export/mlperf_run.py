@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 
 from pipeline.core.errors import EnvironmentProblem, StageFailed, UserError
 from pipeline.export import mlperf_tree as tree
@@ -28,6 +29,7 @@ from pipeline.measure.loadgen_log import DETAIL, SUMMARY, LoadGenRun, Logs, pars
 from pipeline.measure.loadgen_worker import EXPECTED
 from pipeline.measure.setting import check_threads
 from pipeline.store.codecs import CODECS
+from pipeline.store.objects import CorruptObject
 from tinytorch.data.split import Split
 
 __all__ = ["export"]
@@ -36,7 +38,9 @@ _BY_LOADGEN = {name: ours for ours, name in SCENARIOS.items()}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 _MOST_LOG_BYTES = 1 << 30
-_LEAST_SAMPLES = {"resnet": (1024, 50_000)}  # performance samples, and the whole data set, that the checker asks for
+_LEAST_SAMPLES: dict[str, tuple[int, int]] = {
+    "resnet": (1024, 50_000)
+}  # performance samples, and the whole data set, that the checker asks for
 _START_S = 120
 
 
@@ -79,9 +83,7 @@ def export(source: Source, out: Path, args: argparse.Namespace) -> Exported:
     model or its data are no longer stored, WorkerFailed or LogUnreadable if LoadGen's run fails.
     """
     plan = _plan(args)
-    split = Split.from_arrays(
-        CODECS["arrays"].decode(_stored(source, source.submission["provenance"]["data"]["roles"]["test"]))
-    )
+    split = _test_split(source)
     if not np.issubdtype(split.labels.dtype, np.integer) or split.labels.ndim != 1:
         raise UserError("only models that name a class for each sample can be exported to MLPerf")
     with tempfile.TemporaryDirectory(prefix="mlperf-") as name:
@@ -128,14 +130,20 @@ def _plan(args: argparse.Namespace) -> _Plan:
     )
 
 
+def _test_split(source: Source) -> Split:
+    data = _stored(source, source.submission["provenance"]["data"]["roles"]["test"])
+    try:
+        return Split.from_arrays(CODECS["arrays"].decode(data))
+    except (SafetensorError, ValueError) as error:
+        raise UserError(f"what the submission names as its test data is none: {error}") from error
+
+
 def _stored(source: Source, digest: str) -> bytes:
     try:
         return source.store.read(digest)
-    except FileNotFoundError as error:
-        hint = "run the experiment again, or name its store with --store"
-        raise EnvironmentProblem(
-            f"the store does not have {digest[:16]}…, which the submission names", hint=hint
-        ) from error
+    except CorruptObject as error:
+        hint = "run the experiment again, or name the store that it used with --store"
+        raise EnvironmentProblem(f"the submission names what is not stored: {error}", hint=hint) from error
 
 
 def _run(plan: _Plan, folder: Path, labels: NDArray[np.integer[Any]]) -> _Runs:
