@@ -1,8 +1,9 @@
 """A product of factors without the points that some entries exclude: counted, searched and listed.
 
 Entries are bits of one number. Along a point, factor by factor, an entry stays alive while the point has its values;
-one that is still alive after its last factor excludes the point. Prefixes of points with the same entries alive go on
-alike, so they are counted together, and those that lead to no point are never made.
+one that is still alive after its last factor excludes the point. Of entries that ask the same of the factors to come
+one is enough. Prefixes of points with the same entries alive go on alike, so they are counted together, and those that
+lead to no point are never made.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pipeline.core.value import canonical, text_of
 __all__ = ["Exclusion"]
 
 _Point = Mapping[str, JSON]
-_MOST_WORK = 2_000_000  # pairs of states and parts looked at for one factor: about a second
+_MOST_WORK = 10_000_000  # states times parts times groups looked at for one factor: about a second
 
 
 class Exclusion:
@@ -40,6 +41,7 @@ class Exclusion:
                 if places:
                     self._last[max(places)] |= 1 << index
         self._fits = [self._fit(factor) for factor in factors]
+        self._alike = [self._alike_after(place) for place in range(len(factors))]
 
     def _fit(self, factor: Sequence[_Point]) -> list[int]:
         """Return for each part of a factor the entries that it agrees with, those it does not decide included."""
@@ -62,6 +64,25 @@ class Exclusion:
             fits.append(sum(found, free))  # no entry is in two tables, so that a sum is a union
         return fits
 
+    def _alike_after(self, place: int) -> list[tuple[int, int]]:
+        """Return the groups of entries that ask the same of the factors after a place, each with its first one."""
+        groups: dict[tuple[tuple[str, str], ...], int] = {}
+        for index, entry in enumerate(self._all):
+            rest = tuple(sorted((name, text) for name, text in entry.items() if self._place.get(name, -1) > place))
+            if rest and self._start >> index & 1:
+                groups[rest] = groups.get(rest, 0) | 1 << index
+        return [(group, group & -group) for group in groups.values() if group & (group - 1)]
+
+    def _after(self, place: int, alive: int, fit: int) -> int | None:
+        """Return the entries alive after a part that `fit` agree with, None if one of them excludes the point."""
+        left = alive & fit
+        if left & self._last[place]:
+            return None
+        for group, first in self._alike[place] if left else ():
+            if left & group:
+                left = left & ~group | first
+        return left
+
     def survivors(self) -> int:
         """Return how many points are left; all of the product where exclusions overlap in too many ways to tell."""
         if self._layers is None:
@@ -72,14 +93,14 @@ class Exclusion:
     def _layers(self) -> list[dict[int, int]] | None:
         """Before each factor and at the end: entries alive -> the number of prefixes; None if these are too many."""
         layers = [{} if self._is_empty else {self._start: 1}]
-        for fits, last in zip(self._fits, self._last, strict=True):
+        for place, fits in enumerate(self._fits):
             following: dict[int, int] = {}
             kinds = Counter(fits)
-            if len(layers[-1]) * len(kinds) > _MOST_WORK:
+            if len(layers[-1]) * len(kinds) * (1 + len(self._alike[place])) > _MOST_WORK:
                 return None
             for (alive, number), (fit, times) in itertools.product(layers[-1].items(), kinds.items()):
-                left = alive & fit
-                if not left & last:
+                left = self._after(place, alive, fit)
+                if left is not None:
                     following[left] = following.get(left, 0) + number * times
             layers.append(following)
         return layers
@@ -88,13 +109,13 @@ class Exclusion:
         """Return the points that are left, the last factor varying fastest."""
         fruitful = self._fruitful()
         prefixes = [(dict(self._base), self._start)] if not self._is_empty else []
-        for place, (factor, fits, last) in enumerate(zip(self._factors, self._fits, self._last, strict=True)):
+        for place, (factor, fits) in enumerate(zip(self._factors, self._fits, strict=True)):
             allowed = None if fruitful is None else fruitful[place + 1]
             prefixes = [
                 ({**point, **part}, left)
                 for point, alive in prefixes
                 for part, fit in zip(factor, fits, strict=True)
-                if not (left := alive & fit) & last and (allowed is None or left in allowed)
+                if (left := self._after(place, alive, fit)) is not None and (allowed is None or left in allowed)
             ]
         return [point for point, _ in prefixes]
 
@@ -103,11 +124,10 @@ class Exclusion:
         if self._layers is None:
             return None
         fruitful = [set(self._layers[-1])]
-        for layer, fits, last in zip(self._layers[-2::-1], self._fits[::-1], self._last[::-1], strict=True):
-            kinds, after = set(fits), fruitful[-1]
-            fruitful.append(
-                {alive for alive in layer if any(not alive & fit & last and alive & fit in after for fit in kinds)}
-            )
+        for place in range(len(self._fits) - 1, -1, -1):
+            kinds, after = set(self._fits[place]), fruitful[-1]
+            layer = self._layers[place]
+            fruitful.append({alive for alive in layer if any(self._after(place, alive, fit) in after for fit in kinds)})
         return fruitful[::-1]
 
     def __contains__(self, point: _Point) -> bool:
@@ -115,11 +135,12 @@ class Exclusion:
         if self._is_empty or any(text_of(point[name]) != text_of(self._base[name]) for name in self._fixed(point)):
             return False
         alive = self._start
-        for index, fits, last in zip(self._indexes, self._fits, self._last, strict=True):
-            names, numbers = index
+        for place, (names, numbers) in enumerate(self._indexes):
             number = numbers.get(tuple(text_of(point[name]) for name in names))
-            if number is None or (alive := alive & fits[number]) & last:
+            left = None if number is None else self._after(place, alive, self._fits[place][number])
+            if left is None:
                 return False
+            alive = left
         return True
 
     def _fixed(self, point: _Point) -> list[str]:

@@ -95,6 +95,8 @@ def test_a_variable_may_be_a_switch() -> None:
         ("compress=true", 3),
         ("compress=false", 2),
     ]
+    nothing = whole.replace("compress: true", "compress: null")
+    assert [len(run.steps) for run in build(loads(nothing), ["compress=null"]).runs] == [3]
     (problem,) = check(loads(whole.replace("{compress: true}\n", "{compress: 1}\n", 1)))
     assert problem.message == "this holds at no point, so the step would never take place"
 
@@ -118,6 +120,9 @@ def test_layers_are_checked_only_where_the_step_takes_place() -> None:
     conv = text("{model.arch: cnn}", swept).replace('{bits: "${bits}"}', '{bits: "${bits}", targets: ["conv*"]}')
     assert check(loads(conv)) == []
     assert [problem.code for problem in check(loads(conv.replace("{model.arch: cnn}", "{bits: 8}")))] == ["E133"]
+    switch = conv.replace("vars: {", "vars: {on: true, ").replace("when: {model.arch: cnn}", "when: {on: true}")
+    switch = switch.replace(swept, "sweep: {grid: {on: [false, true]}}\n")
+    assert [problem.code for problem in check(loads(switch))] == ["E133"]
     twice = text("{bits: 8}").replace("  - finetune", "  - {quantize: {bits: 4}, when: {bits: WHERE}}\n  - finetune")
     order = twice.replace("  - finetune: {epochs: 1}\n", "")
     assert check(loads(order.replace("WHERE", "4"))) == []
@@ -131,6 +136,7 @@ def test_a_setting_is_at_work_where_its_step_is() -> None:
     whole = whole.replace("  - finetune: {epochs: 1}\n", step)
     assert check(loads(whole.replace("RULE", "sgd"))) == []
     assert [problem.code for problem in check(loads(whole.replace("RULE", "adam")))] == ["E119"]
+    assert check(loads(whole.replace("RULE", "sgd")), ["rule=adam"]) == []
 
 
 def test_overrides_switch_steps() -> None:

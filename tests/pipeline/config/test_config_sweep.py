@@ -295,6 +295,20 @@ def test_a_variable_may_be_swept_beside_one_of_its_places() -> None:
     ]
 
 
+def test_a_path_is_not_included_beside_a_variable_with_other_uses() -> None:
+    """At all other points it would have the variable's value in the file, whatever the grid says."""
+    head = HEAD.replace("{epochs: 1}", '{epochs: 1}\n  - prune: {sparsity: "${sparsity}", allow_no_effect: true}')
+    sweep = "sweep: {grid: {sparsity: [0.1, 0.2]}, include: [{'optimize[0].prune.sparsity': 0.3}]}\n"
+    (problem,) = check(loads(head + sweep))
+    assert problem.yaml_path == 'sweep.include[0]["optimize[0].prune.sparsity"]'
+
+
+def test_null_is_no_distribution() -> None:
+    """As where its key is left out."""
+    sweep = "random: {axes: {bits: {uniform: null, choice: [4]}, sparsity: {choice: [0, 0.1]}}}"
+    assert labels(sweep) == ["sparsity=0", "sparsity=0.1"]
+
+
 def test_a_trillion_points_are_refused_without_being_made() -> None:
     """In a few megabytes, with all of the sum in the message."""
     axes = ["sparsity", "model.train.lr", "model.train.label_smoothing", "optimize.finetune.lr"]
