@@ -38,6 +38,7 @@ _PACKAGES = {
     "threadpoolctl": "",
     "jinja2": "report",
     "pillow": "images",
+    "mlcommons-loadgen": "mlperf",
 }
 
 

@@ -26,7 +26,7 @@ from pipeline.store.local import LocalStore
 __all__ = ["CodeDigests", "Environment", "library_version", "numeric_environment"]
 
 # The distribution that brings a module, where the two are not called the same.
-_DISTRIBUTIONS = {"PIL": "pillow", "mlperf_loadgen": "mlcommons-loadgen", "yaml": "pyyaml"}
+_DISTRIBUTIONS = {"PIL": "pillow", "mlperf_loadgen": "mlcommons_loadgen", "yaml": "pyyaml"}
 
 # Variables by which OpenBLAS, BLIS, MKL, NVPL and NumPy choose other kernels or block sizes, whose rounding differs.
 _VARIABLES = (

@@ -177,11 +177,14 @@ accuracy log is in `accuracy_logs/` beside `open/`: it stays with the submitter,
 ## To be filled in by hand
 
 In `systems/{facts["system"]}.json`: {fields}; and `status`, if the system is not "{facts["status"]}".
-The model is not one of MLPerf's: `model_mapping.json` says that it stands for `{facts["benchmark"]}`.
+Neither the model nor the data set ({facts["data"]}) is MLPerf's: `model_mapping.json` says that the model stands for
+`{facts["benchmark"]}`, and the checker cannot see what the data are. Say so where the results are published.
 
-## What the submission checker will not take as it is
+## What to know, and what the submission checker will not take as it is
 
 {listed}
+
+LoadGen's seeds are those of its package's round; for {facts["loadgen"].partition(" ")[0]} that is v6.1:
 
     python tools/submission/submission_checker/main.py --input THIS_FOLDER --version v6.1
 """
