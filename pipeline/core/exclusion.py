@@ -20,7 +20,7 @@ from pipeline.core.value import canonical, text_of
 __all__ = ["Exclusion"]
 
 _Point = Mapping[str, JSON]
-_MOST_WORK = 10_000_000  # states times parts times groups looked at for one factor: about a second
+_MOST_WORK = 4_000_000  # states times parts times groups looked at for one factor: about a second
 
 
 class Exclusion:
