@@ -60,3 +60,10 @@ def test_exclusions_that_overlap_in_too_many_ways_are_a_bound(monkeypatch: pytes
     limited = Exclusion(factors, entries, {})
     assert limited.survivors() == 81
     assert len(limited.points()) == exact == 81 - 27
+
+
+def test_exclusions_that_ask_the_same_of_the_rest_are_counted_together() -> None:
+    """Not by the 2^10 ways in which a point can have values of them."""
+    factors = [grid_factor(name, range(50)) for name in "abcdefghijz"]
+    exclude = [{name: value, "z": 0} for name in "abcdefghij" for value in range(25)]
+    assert count(factors, exclude) == 49 * 50**10 + 25**10
