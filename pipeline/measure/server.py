@@ -309,7 +309,7 @@ class _Session:
         total = int(demand.seconds / (arms * query_s))
         if total < _FEWEST:
             for state in self.states:
-                state.reason = f"a process has time for {total} queries at {rate:.3g}/s; a larger budget_s helps"
+                state.reason = f"a process has time for {total} queries at {_per_s(rate)}; a larger budget_s helps"
             return
         rounds = min(max(total // demand.least_queries, 1), _ROUNDS)
         self.queries = min(total // rounds, _MOST_QUERIES)
@@ -346,12 +346,16 @@ class _Session:
         if not search.is_over:
             return f"the search did not end within {2 * self._demand.most_s:.3g} s; a larger budget_s helps"
         if search.low is None:
-            return f"no rate down to {search.least:.4g}/s met the limit"
+            return f"no rate down to {_per_s(search.least)} met the limit"
         lowest = search.low / (1.0 + RETREATS[-1])
-        return f"{search.low:.4g}/s met the limit once, but no rate down to {lowest:.4g}/s did so again"
+        return f"{_per_s(search.low)} met the limit once, but no rate down to {_per_s(lowest)} did so again"
 
     def _is_late(self) -> bool:
         return wall_ns() > self._deadline_ns
 
     def _pattern(self, number: int) -> int:
         return self._seed * 1_000 + number
+
+
+def _per_s(rate: float) -> str:
+    return f"{rate:,.0f}/s" if rate >= 100 else f"{rate:.3g}/s"

@@ -87,7 +87,7 @@ def _arm(arm: str, limit_ns: float, processes: Sequence[Process]) -> dict[str, A
     rates = [one["rate_per_s"] for one in found]
     known = np.array([rate for rate in rates if rate is not None], dtype=np.float64)
     has_rate = len(known) > len(rates) / 2
-    latency = np.concatenate([np.array(one["latency_ns"], dtype=np.float64) for one in found])
+    latency = np.concatenate([np.array(one["latency_ns"] if has_rate else [], dtype=np.float64) for one in found])
     over = int(np.count_nonzero(latency > limit_ns))
     tail = percentile(latency, PERCENTILE)
     served_s = sum(one["served_ns"] for one in found) / 1e9
@@ -101,7 +101,7 @@ def _arm(arm: str, limit_ns: float, processes: Sequence[Process]) -> dict[str, A
         "queries": len(latency),
         "over_limit": over,
         "limit_status": limit_status(len(latency), over, PERCENTILE),
-        "achieved_per_s": len(latency) / served_s if served_s else None,
+        "achieved_per_s": len(latency) / served_s if len(latency) else None,
         "most_per_s": float(np.median([one["most_per_s"] for one in found])),
         "trials": sum(one["trials"] for one in found),
     }

@@ -113,8 +113,7 @@ def comparison(
     unseen = unseen_share(processes, is_filtered(question.threads, processes[0]) and not question.is_server)
     is_noisy = unsettled(control, question.threshold) or any(t.is_disturbed for t in timed) or unseen > MOST_UNSEEN
     tried, pairs = pair_counts(timed)
-    no_percentiles = SCENARIOS[question.scenario].no_percentiles
-    samples_per_query = question.samples_per_query
+    server, samples_per_query = _server(question, processes), question.samples_per_query
     return {
         "scenario": question.scenario,
         "batch_size": question.batch_size,
@@ -128,7 +127,7 @@ def comparison(
         "threshold": question.threshold,
         "arms": {
             arm: {
-                **arm_record(timed, index, samples_per_query, memory.get(arm), no_percentiles),
+                **arm_record(timed, index, samples_per_query, memory.get(arm), _no_percentiles(question, server, arm)),
                 **quantities[arm],
             }
             for index, arm in enumerate(ARMS)
@@ -137,7 +136,7 @@ def comparison(
         "control": control.to_json(),
         "verdict": "noisy" if is_noisy else verdict(speedup.interval, question.threshold),
         "noisy": is_noisy,
-        "server": _server(question, processes),
+        "server": server,
         "warnings": [
             *_about_the_scenario(question, processes),
             *_about_the_answer(question, timed, speedup, control),
@@ -150,6 +149,13 @@ def comparison(
 def _server(question: Question, processes: Sequence[Process]) -> dict[str, Any] | None:
     limit_ms = question.latency_limit_ms
     return None if limit_ms is None else server_record(limit_ms, question.rate_per_s, processes)
+
+
+def _no_percentiles(question: Question, server: Mapping[str, Any] | None, arm: str) -> str:
+    """Return why an arm has no percentiles whatever was timed, "" if it may have some."""
+    if server is not None:
+        return server["arms"][arm]["rate_per_s_reason"] or ""
+    return SCENARIOS[question.scenario].no_percentiles
 
 
 def _about_the_scenario(question: Question, processes: Sequence[Process]) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.measure.scenario import SCENARIOS
 from pipeline.report.row import Figure, Value, row, value
-from pipeline.submission.quantities import quantity
+from pipeline.submission.quantities import MISSING, quantity
 
 __all__ = ["time_notes", "time_rows"]
 
@@ -35,18 +35,21 @@ def time_rows(comparison: Document, speed: Document, course_speedup: float) -> l
         _changed(f"{stem}, median", median, changes.get("median")),
         row(f"{stem}, mean", mean, value(course_speedup, "ratio"), is_detail=True),
         *_percentiles(comparison, sides, changes),
-        row(f"{stem}, first call", (value(arm["cold_ns"], "ns") for arm in sides), is_detail=True),
+        row(
+            f"{stem}, first{'' if stem == 'call' else ' call'}",
+            (value(arm["cold_ns"], "ns") for arm in sides),
+            is_detail=True,
+        ),
         *([throughput] if of != "throughput" else []),
     ]
 
 
 def time_notes(comparison: Document, side: str) -> Iterator[tuple[str, str]]:
     """Yield the name of each row in which this side's figure is missing, and why."""
-    if comparison["server"] is not None:
-        served = comparison["server"]["arms"][side]
-        if served["rate_per_s_reason"]:
-            yield _rate_name(comparison["server"]), served["rate_per_s_reason"]
-    reasons = comparison["arms"][side]["percentile_reasons"]
+    server, reasons = comparison["server"], comparison["arms"][side]["percentile_reasons"]
+    if server is not None and (reason := server["arms"][side]["rate_per_s_reason"]):
+        yield _rate_name(server), reason  # which is why there are no percentiles either
+        return
     if _has_none(comparison):
         yield from ((_NONE, reason) for reason in dict.fromkeys(reasons.values()))
         return
@@ -89,7 +92,7 @@ def _served(server: Document | None, changes: Mapping[str, tuple[Value, str]]) -
         yield _changed(name, rates, changes.get("rate"))
     else:
         yield row(name, (value(side["achieved_per_s"], "per_s") for side in sides))
-    yield row(f"99 % within {limit}", (Value(_status(side)) for side in sides))
+    yield row(f"99 % within {limit}", (Value(_status(side) if side["queries"] else MISSING) for side in sides))
 
 
 def _rate_name(server: Document) -> str:

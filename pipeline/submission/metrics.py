@@ -62,11 +62,18 @@ def _latency_ms(candidate: Candidate, split: str) -> Measured:
     return Measured(arm["median_ns"] / scale, low / scale, high / scale, _noise(candidate))
 
 
+def _highest_rate(candidate: Candidate, served: Mapping[str, Any]) -> Measured:
+    """Return a server's rate; one that does not exist is 0, from which nothing may be claimed."""
+    if served["rate_per_s"] is None:
+        return Measured(0.0, 0.0, 0.0, f"there is no rate: {served['rate_per_s_reason']}")
+    low, high = served["interval"] or (served["rate_per_s"], served["rate_per_s"])
+    return Measured(served["rate_per_s"], low, high, _noise(candidate))
+
+
 def _throughput(candidate: Candidate, split: str) -> Measured:
     served = candidate.speed["server"]
-    if served is not None and (rate := served["arms"]["optimized"])["interval"] and served["rate_per_s"] is None:
-        low, high = rate["interval"]
-        return Measured(rate["rate_per_s"], low, high, _noise(candidate))
+    if served is not None and served["rate_per_s"] is None:
+        return _highest_rate(candidate, served["arms"]["optimized"])
     arm = candidate.speed["arms"]["optimized"]
     low, high = arm["throughput_interval_per_s"]
     return Measured(arm["throughput_per_s"], low, high, _noise(candidate))

@@ -337,6 +337,23 @@ def test_a_server_without_rates_is_compared_by_its_calls():
     assert record["speedup"]["method"].startswith("median of paired log ratios")
     assert record["server"]["arms"]["baseline"]["rate_per_s"] is None
     assert any("is that of calls one after the other" in text for text in record["warnings"])
+    arm = record["arms"]["baseline"]
+    assert set(arm["percentile_reasons"].values()) == {record["server"]["arms"]["baseline"]["rate_per_s_reason"]}
+
+
+def test_latencies_of_the_few_processes_with_a_rate_are_not_shown():
+    """Where most processes found no rate there is none, and no latency at it; raw samples stay."""
+    results = [served(n, (1_000 if n == 0 else None, 3_000, 1_000)) for n in range(3)]
+    record = compared(results, SERVER)
+    arm = record["server"]["arms"]["baseline"]
+    assert (arm["queries"], arm["limit_status"], arm["p99_ns"], arm["achieved_per_s"]) == (
+        0,
+        "inconclusive",
+        None,
+        None,
+    )
+    assert record["arms"]["baseline"]["percentiles"]["p50"] is None
+    assert len(raw_arrays(0, SERVER, results)["0.baseline.0.tail_ns"]) == 700
 
 
 def test_a_server_keeps_every_latency():

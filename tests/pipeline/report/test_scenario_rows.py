@@ -133,6 +133,7 @@ def test_a_server_without_a_rate_says_why(submission: dict[str, Any]) -> None:
     found = rows(document)
     assert found["rate, p99 within 5.00 ms"] == ("–", "1,920/s", "")
     assert found["call, median"][2] == "1.92x"
+    assert found["99 % within 5.00 ms"][0] == "–"
     assert "– rate, p99 within 5.00 ms, baseline: in 3 of 3 processes there is no rate" in terminal(document, width=120)
     assert "because there are no rates of both models" in make_view(document).verdicts[0].text
 

@@ -82,6 +82,17 @@ def test_every_metric_can_be_limited(candidate: Make, name: str, kind: str, limi
     assert decide((name, kind, limit), candidate(2), "test")["status"] == status
 
 
+def test_a_servers_throughput_is_its_highest_rate(candidate: Make) -> None:
+    """Decided at the rate's interval; without a rate nothing is decided, and the reason is said."""
+    served = {"rate_per_s": 900.0, "interval": [850.0, 950.0], "rate_per_s_reason": None}
+    for arm, status in ((served, "met"), ({**served, "rate_per_s": None, "rate_per_s_reason": "why"}, "inconclusive")):
+        one = candidate(2)
+        one.benchmark["comparisons"][0]["server"] = {"rate_per_s": None, "arms": {"optimized": arm}}
+        record = decide(("throughput", "at_least", 800.0), one, "test")
+        assert record["status"] == status
+    assert record["reason"] == "there is no rate: why"
+
+
 def test_nothing_is_claimed_from_a_noisy_comparison(candidate: Make, ratio: Callable[..., Any]) -> None:
     """However fast it looks."""
     run = with_speedup(candidate, ratio(9.0), noisy=True, verdict="noisy")
