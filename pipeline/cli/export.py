@@ -38,6 +38,7 @@ class Target:
 
 TARGETS: dict[str, Target] = {
     "mlperf": Target("run LoadGen and write MLPerf's results tree for the open division", "mlperf_loadgen", "mlperf"),
+    "onnx": Target("write both networks as ONNX models, fp32 or int8 QDQ", "onnx", "peers"),
 }
 
 

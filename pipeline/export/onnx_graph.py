@@ -1,6 +1,6 @@
 """An ONNX graph in the making, as plain values: operations and constant arrays, not yet bytes.
 
-Knows nothing of layers, and nothing of the onnx package, which turns the finished graph into a file (`onnx.py`).
+Knows nothing of layers, and nothing of the onnx package, which turns the finished graph into a file (`onnx_model.py`).
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.core.stage import Inputs
-from pipeline.export.onnx import is_quantized, write_onnx
+from pipeline.export.onnx_model import is_quantized, write_onnx
 from pipeline.measure import peer_worker
 from pipeline.measure.job import Job, Phases
 from pipeline.measure.launch import run_worker

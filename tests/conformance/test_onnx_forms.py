@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.export.onnx import to_onnx
 from pipeline.export.onnx_forms import FORMS
+from pipeline.export.onnx_model import to_onnx
 from tinytorch.core.activations import GELU, ReLU, Sigmoid, Softmax, Tanh
 from tinytorch.core.layer import Layer
 from tinytorch.core.layers import Dropout, Flatten, Linear

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import EnvironmentProblem, UserError
-from pipeline.export.onnx import INPUT, OPSET, to_onnx, write_onnx
+from pipeline.export.onnx_model import INPUT, OPSET, to_onnx, write_onnx
 from tinytorch.core.activations import ReLU
 from tinytorch.core.layers import Flatten, Linear
 from tinytorch.core.tensor import Tensor

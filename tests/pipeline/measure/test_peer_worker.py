@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.export.onnx import write_onnx
+from pipeline.export.onnx_model import write_onnx
 from pipeline.measure import peer_worker
 from pipeline.measure.job import Job, Phases
 from pipeline.measure.launch import WorkerFailed, run_worker
