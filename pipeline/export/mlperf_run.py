@@ -42,6 +42,7 @@ _LEAST_SAMPLES: dict[str, tuple[int, int]] = {
     "resnet": (1024, 50_000)
 }  # performance samples, and the whole data set, that the checker asks for
 _START_S = 120
+_QUERY_BYTES = 350  # measured: 5 million queries, 1.9 GB; LoadGen generates twice what the time asks for
 
 
 @dataclass(frozen=True)
@@ -157,6 +158,7 @@ def _run(plan: _Plan, folder: Path, labels: NDArray[np.integer[Any]]) -> _Runs:
     expected = found["least"] * (1 if plan.scenario == "Offline" else EXPECTED)
     conf = tree.user_conf(plan.scenario, plan.seconds, plan.batch_size, expected, plan.server)
     (folder / "user.conf").write_text(conf, encoding="ascii")
+    _check_memory(plan, expected)
     options = {"scenario": plan.scenario, "batch_size": plan.batch_size, "user_conf": str(folder / "user.conf")}
     work_s = len(labels) * (1 / plan.server["rate_per_s"] if plan.scenario == "Server" else found["median"] / 1e9)
     accuracy = {**options, "mode": "AccuracyOnly", "logs": str(folder / "accuracy")}
@@ -167,6 +169,17 @@ def _run(plan: _Plan, folder: Path, labels: NDArray[np.integer[Any]]) -> _Runs:
     _, logs = run_loadgen(model, samples, performance, plan.threads, 0, _START_S + 4 * plan.seconds)
     correct = int((predicted == labels).sum())
     return _Runs(conf, logs, accuracy_logs, parse_run(logs), log, correct, found["median"])
+
+
+def _check_memory(plan: _Plan, expected_ns: float) -> None:
+    """Raise EnvironmentProblem if the queries that LoadGen generates before it starts cannot fit into memory."""
+    rate = plan.server["rate_per_s"] if plan.scenario == "Server" else plan.batch_size * 1e9 / expected_ns
+    needed, memory = 2 * plan.seconds * rate * _QUERY_BYTES, machine.facts()["memory_bytes"]
+    if memory and needed > memory:
+        raise EnvironmentProblem(
+            f"LoadGen would need about {needed / 2**30:.1f} GiB for its queries, and there are {memory / 2**30:.1f}",
+            hint="take fewer --seconds, or a scenario with longer queries",
+        )
 
 
 def _accuracy_log(path: Path) -> bytes:

@@ -61,7 +61,7 @@ class LoadGenQuestion:
 
 
 def compare(question: LoadGenQuestion, models: Mapping[str, Path], samples: Path, folder: Path) -> dict[str, Any]:
-    """Return the record of one condition, and under "logs" the texts of each run by name.
+    """Return the record of one condition, and under "logs", by run, LoadGen's texts and what the process reported.
 
     `models` maps baseline and optimized to stored models, `samples` is a .npy file (count, 1, *input_shape), `folder`
     takes jobs, results and logs. The record's `result` is None with a `reason` where LoadGen should not or cannot
@@ -95,10 +95,9 @@ def compare(question: LoadGenQuestion, models: Mapping[str, Path], samples: Path
     for pair in range(_MOST_PAIRS):
         for arm in _ARMS if pair % 2 == 0 else reversed(_ARMS):
             logs = folder / f"{arm}-{pair}"
-            run, texts = _run(question, settings, models[arm], samples, logs)
+            run, record["logs"][logs.name] = _run(question, settings, models[arm], samples, logs)
             runs[arm].append(run)
             order.append(arm)
-            record["logs"][logs.name] = dataclasses.asdict(texts)
         elapsed_s = time.monotonic() - began
         if elapsed_s * (pair + 2) / (pair + 1) > question.budget_s:
             break
@@ -196,7 +195,8 @@ def probe(
 
 def _run(
     question: LoadGenQuestion, settings: Mapping[str, Any], model: Path, samples: Path, logs: Path
-) -> tuple[LoadGenRun, Logs]:
+) -> tuple[LoadGenRun, dict[str, Any]]:
+    """Return what a run says, and its two logs with what the process reported: cores, conditions, its own probe."""
     options = {
         **settings,
         "scenario": SCENARIOS[question.scenario],
@@ -204,8 +204,8 @@ def _run(
         "logs": str(logs),
     }
     limit_s = _START_S + 4 * settings["min_duration_ms"] * _PATIENCE / 1e3
-    _, texts = run_loadgen(model, samples, options, question.threads, question.seed, limit_s)
-    return parse_run(texts), texts
+    process, texts = run_loadgen(model, samples, options, question.threads, question.seed, limit_s)
+    return parse_run(texts), {**dataclasses.asdict(texts), "process": process}
 
 
 def _job(

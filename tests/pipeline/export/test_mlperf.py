@@ -153,6 +153,12 @@ def test_what_is_not_stored_is_said(source: Source, tmp_path: Path) -> None:
         export(source, tmp_path / "out", *QUICK)
 
 
+def test_queries_that_do_not_fit_into_memory_are_refused(source: Source, tmp_path: Path) -> None:
+    """LoadGen generates every query before it starts: what cannot fit is said before it tries."""
+    with pytest.raises(EnvironmentProblem, match="LoadGen would need about"):
+        export(source, tmp_path / "out", "--seconds", "10000000", "--allow-overhead")
+
+
 def entry(index: int, values: list[float]) -> dict[str, Any]:
     return {"seq_id": index, "qsl_idx": index, "data": np.array(values, np.float32).tobytes().hex().upper()}
 

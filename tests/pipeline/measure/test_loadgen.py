@@ -41,7 +41,7 @@ def run(folder, **settings):
     ("settings", "samples_per_query"),
     [
         ({}, 1),
-        ({"scenario": "MultiStream", "min_query_count": 662, "batch_size": 3}, 8),
+        ({"scenario": "MultiStream", "min_query_count": 100, "batch_size": 3}, 8),
         ({"scenario": "Server", "target_qps": 200.0, "target_latency_ns": 10**9, "min_query_count": 100}, 1),
     ],
 )
@@ -144,7 +144,7 @@ def test_our_early_stopping_is_loadgens(folder):
 
 def question(**changes):
     return LoadGenQuestion(
-        **{"scenario": "multi_stream", "batch_size": 8, "threads": 1, "budget_s": 1.0, "seed": 0, **changes}
+        **{"scenario": "offline", "batch_size": 8, "threads": 1, "budget_s": 1.0, "seed": 0, **changes}
     )
 
 

@@ -31,7 +31,9 @@ def test_a_record_for_each_batch_size_and_every_log():
     assert all((record["result"] is None) != (record["reason"] is None) for record in records)
     assert records[0]["result"] is not None
     run = records[0]["result"]["arms"]["baseline"]["runs"][0]
-    assert parse_run(Logs(**found["logs"]["0/baseline-0"])).samples_per_s == run["samples_per_s"]
+    logs = found["logs"]["0/baseline-0"]
+    assert parse_run(Logs(logs["summary"], logs["detail"])).samples_per_s == run["samples_per_s"]
+    assert logs["process"]["conditions"]["threads"] == 1
 
 
 def test_more_threads_than_cores_are_refused():
