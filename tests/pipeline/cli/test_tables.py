@@ -98,6 +98,24 @@ def test_a_long_list_of_points_is_cut(project: Project) -> None:
     assert "the settings at 10 more points are not listed" in shown
 
 
+def test_plan_says_how_many_points_were_repeated(project: Project) -> None:
+    """A file may ask for a point twice; it is run once."""
+    sweep = ("--sweep", "optimize.prune.sparsity=0.25,0.50,0.5")
+    assert "smoke: 2 points (1 repetition left out)" in project.run("plan", "experiments/smoke.yaml", *sweep).stdout
+    assert project.json("plan", "experiments/smoke.yaml", *sweep)["repetitions"] == 1
+
+
+def test_plan_refuses_an_explosion_with_the_sum(project: Project) -> None:
+    """Before a point is made; a run says the same."""
+    sweep = ["--sweep", "optimize.prune.sparsity=" + ",".join(f"0.{i}" for i in range(20, 70))]
+    sweep += ["--sweep", "model.train.epochs=" + ",".join(map(str, range(1, 31)))]
+    for command in ("plan", "run"):
+        (problem,) = project.json(command, "experiments/smoke.yaml", *sweep, expect=2)["error"]["problems"]
+        assert problem["message"] == (
+            "30 model.train.epochs x 50 optimize.prune.sparsity = 1,500 points: more than max_points: 1,000"
+        )
+
+
 def test_points_that_differ_in_training_only_have_the_same_settings(project: Project) -> None:
     """A network is built once for all of them, and none is left out."""
     seeds = f"seeds=[{', '.join(map(str, range(50)))}]"

@@ -14,6 +14,7 @@ from pipeline.config.build import build
 from pipeline.config.check import check
 from pipeline.config.dump import dump
 from pipeline.config.load import loads
+from pipeline.config.overrides import permanent_yaml
 from pipeline.config.template import make_template
 from pipeline.core.draw import sampler
 from pipeline.core.experiment import Experiment
@@ -341,6 +342,16 @@ def test_an_axis_swept_anew_leaves_zip_and_random() -> None:
     ]
     drawn = "{random: {axes: {bits: {choice: [8, 4]}}}}"
     assert labels(drawn, sweep_=("bits=32,8",)) == ["bits=32", "bits=8"]
+
+
+def test_overrides_of_zip_and_random_can_be_made_permanent() -> None:
+    """The printed sections, put in place of the file's, build the same runs."""
+    drawn = "random: {samples: 2, axes: {model.train.lr: {choice: [0.1, 0.2]}, optimize.finetune.lr: {choice: [1]}}}"
+    document = loads(f"{HEAD}sweep: {{zip: {{sparsity: [0.5, 0.75], bits: [8, 4]}}, {drawn}}}\n")
+    for set_, sweep in (([], ["bits=32,8"]), (["model.train.lr=0.3"], []), (["bits=8"], ["model.train.lr=1,2"])):
+        sections = loads(permanent_yaml(document, set_, sweep)).data
+        merged = {**document.data, **sections}
+        assert build(loads(dump(merged))).runs == build(document, set_, sweep).runs
 
 
 def test_the_draw_can_be_set() -> None:
