@@ -230,7 +230,7 @@ def _write(plan: _Plan, runs: _Runs, source: Source, out: Path, model: str, note
         "threads": plan.threads,
         "batch_size": plan.batch_size,
         "benchmark": plan.benchmark,
-        "version": submission["provenance"]["versions"]["package"],
+        "version": _NO_NAME.sub("-", submission["provenance"]["versions"]["package"]),
         "loadgen": runs.run.version,
         "result": _result(runs.run),
         "accuracy": tree.accuracy_text(runs.correct, _count(runs), b"").partition("=")[2].partition(",")[0],

@@ -184,20 +184,21 @@ KINDS: dict[str, Callable[[Job], Result]] = {"loadgen": _loadgen, "probe": _prob
 
 
 def _probe_calls(call: Callable[[Any], Any], samples: NDArray[np.float32], options: Settings) -> dict[str, float]:
-    """Return the least and the median time in ns of a call with batch_size samples, over up to 200 calls or 0.5 s."""
-    size = min(options.batch_size, len(samples))
-    starts = np.arange(_WARM_CALLS + _PROBE_CALLS) * size % (len(samples) - size + 1)
-    for start in starts[:_WARM_CALLS]:
-        call(samples[start : start + size])
+    """Return the least and the median time in ns of a call as LoadGen will cause it, over up to 200 calls or 0.5 s."""
+    is_multi = options.scenario == "MultiStream"
+    size = min(options.batch_size, options.samples_per_query) if is_multi else options.batch_size
+    starts = np.arange(_WARM_CALLS + _PROBE_CALLS) * size
     times: list[int] = []
     end = time.perf_counter() + _PROBE_S
-    for start in starts[_WARM_CALLS:]:
+    for start in starts:
+        query = samples[np.arange(start, start + size) % len(samples)]
         began = time.perf_counter_ns()
-        call(samples[start : start + size])
+        call(query)
         times.append(time.perf_counter_ns() - began)
-        if time.perf_counter() > end:
+        if len(times) > _WARM_CALLS and time.perf_counter() > end:
             break
-    return {"least": float(min(times)), "median": float(np.median(times))}
+    counted = times[_WARM_CALLS:]
+    return {"least": float(min(counted)), "median": float(np.median(counted))}
 
 
 def _test_settings(loadgen: Any, options: Settings, query_ns: dict[str, float]) -> Any:

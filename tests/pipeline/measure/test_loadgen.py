@@ -55,6 +55,14 @@ def test_each_scenario_runs_and_is_read_back(folder, settings, samples_per_query
     assert found.validity == "VALID" or found.reasons
 
 
+def test_a_batch_larger_than_a_query_does_not_mislead_loadgen(folder):
+    """The time expected of a query is that of its 8 samples, so that LoadGen generates enough of them."""
+    _, logs = run(folder, scenario="MultiStream", batch_size=64, min_query_count=20)
+    found = parse_run(logs)
+    assert found.constraints["min_duration"]
+    assert not any("Ran out of generated queries" in error for error in found.errors)
+
+
 def test_offline_is_answered_in_batches(folder):
     """All samples come at once, more than there are of them, and each is answered."""
     result, logs = run(folder, scenario="Offline", batch_size=16, min_query_count=100)
