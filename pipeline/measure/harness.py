@@ -107,7 +107,10 @@ def record(
         windows, steady = session.warm_up(calls, phases.warmup_s, _random(seed, "warm-up"))
         rows = session.interleave(calls, phases.service_s, _random(seed, "service"))
         wall = np.array([row.wall_ns for row in rows], dtype=np.int64)
-        tail = wall.T if calls == 1 else session.tail(phases.latency_s, _random(seed, "tail"))
+        tail = wall.T[:, : len(rows) if calls == 1 else 0]
+        if calls > 1 or len(rows) < phases.tail_least:
+            most = _TAIL_CALLS if calls > 1 else phases.tail_least - len(rows)
+            tail = np.hstack([tail, session.tail(phases.latency_s, _random(seed, "tail"), most)])
     finally:
         gc.enable()
         gc.unfreeze()
@@ -219,11 +222,11 @@ class _Session:
             rows += self._cycle(loops, rng)
         return rows
 
-    def tail(self, seconds: float, rng: random.Random) -> NDArray[np.int64]:
-        """Time single calls, arm after arm in short runs, for `seconds`; return (arms, calls)."""
+    def tail(self, seconds: float, rng: random.Random, most: int) -> NDArray[np.int64]:
+        """Time about `most` single queries of each arm, in short runs, for `seconds` at most; return (arms, queries)."""
         deadline = wall_ns() + round(seconds * 1e9)
         tails: list[list[int]] = [[] for _ in self._calls]
-        while not tails[0] or (wall_ns() < deadline and len(tails[0]) < _TAIL_CALLS):
+        while not tails[0] or (wall_ns() < deadline and len(tails[0]) < most):
             self._next_copy()
             for arm in rng.sample(range(len(tails)), len(tails)):
                 _sample(self._calls[arm], self._chunk(1))

@@ -25,7 +25,8 @@ class Phases:
 
     warmup_s: float = 0.25  # at most; ends when steady
     service_s: float = 0.35  # the interleaved pairs
-    latency_s: float = 0.10  # single calls, for the tail
+    latency_s: float = 0.10  # single queries, for the tail; none where samples are single queries, and enough
+    tail_least: int = 0  # single queries of each arm that are enough
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from pipeline.core.stage import Inputs
 from pipeline.measure.queries import draw_queries
 from pipeline.measure.quiet import Patience
 from pipeline.measure.sampling import Material, collect, slowest_call_ns
-from pipeline.measure.scenario import SCENARIOS, pass_samples, samples_per_query
+from pipeline.measure.scenario import SCENARIOS, pass_samples, phases_of, samples_per_query
 from pipeline.measure.setting import check_threads, measured_machine, timestamp
 from pipeline.measure.summary import Question, comparison, measured_under, raw_arrays
 from tinytorch.data.split import Split
@@ -55,7 +55,8 @@ def execute(spec: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
         save(inputs["optimized"], material.optimized)
         for asked in _questions(spec):
             question = _prepared(asked, images, material)
-            phases, patience = SCENARIOS[question.scenario].phases, Patience(spec["wait_s"], inputs.say)
+            phases = phases_of(question.scenario, question.processes, question.budget_s)
+            patience = Patience(spec["wait_s"], inputs.say)
             collected = collect(question, material, phases, patience)
             samples |= raw_arrays(len(records), question, collected.processes)
             runs, busy, waited_s = collected.processes, collected.busy, collected.waited_s

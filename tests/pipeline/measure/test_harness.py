@@ -98,6 +98,14 @@ def test_single_call_samples_are_the_tail():
     assert [tail.tolist() for tail in found.tail_ns] == found.wall_ns.T.tolist()
 
 
+def test_single_call_samples_that_are_too_few_are_added_to():
+    """Where a process should see more queries than there are rows, further ones are timed, equally often for each arm."""
+    found = record(arms(), QUERIES, CLOCK, Phases(0.01, 0.0, 5.0, tail_least=40), seed=0, loops=1)
+    assert len(found.wall_ns) == 6
+    assert {len(tail) for tail in found.tail_ns} == {6 + 48}
+    assert found.tail_ns[1][:6].tolist() == found.wall_ns[:, 1].tolist()
+
+
 def test_tail_of_looped_samples_is_of_single_calls():
     """With several calls a sample the tail is timed apart, equally often for each arm."""
     found = record(arms(), QUERIES, CLOCK, PHASES, seed=0, loops=50)
