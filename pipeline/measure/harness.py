@@ -223,7 +223,7 @@ class _Session:
         return rows
 
     def tail(self, seconds: float, rng: random.Random, most: int) -> NDArray[np.int64]:
-        """Time about `most` single queries of each arm, in short runs, for `seconds` at most; return (arms, queries)."""
+        """Time up to `most` single queries of each arm, in short runs, for `seconds`; return (arms, queries)."""
         deadline = wall_ns() + round(seconds * 1e9)
         tails: list[list[int]] = [[] for _ in self._calls]
         while not tails[0] or (wall_ns() < deadline and len(tails[0]) < most):

@@ -99,7 +99,7 @@ def test_single_call_samples_are_the_tail():
 
 
 def test_single_call_samples_that_are_too_few_are_added_to():
-    """Where a process should see more queries than there are rows, further ones are timed, equally often for each arm."""
+    """Where a process should see more queries than there are rows, further ones are timed, as often for each arm."""
     found = record(arms(), QUERIES, CLOCK, Phases(0.01, 0.0, 5.0, tail_least=40), seed=0, loops=1)
     assert len(found.wall_ns) == 6
     assert {len(tail) for tail in found.tail_ns} == {6 + 48}

@@ -23,8 +23,14 @@ def test_headlines_are_figures_that_exist():
 
 @pytest.mark.parametrize(
     ("name", "batch_size", "samples"),
-    [("single_stream", 1, 1), ("single_stream", 32, 32), ("multi_stream", 1, 8), ("multi_stream", 32, 8)]
-    + [("offline", 16, 16), ("server", 16, 1)],
+    [
+        ("single_stream", 1, 1),
+        ("single_stream", 32, 32),
+        ("multi_stream", 1, 8),
+        ("multi_stream", 32, 8),
+        ("offline", 16, 16),
+        ("server", 16, 1),
+    ],
 )
 def test_samples_of_a_query_are_mlperfs(name, batch_size, samples):
     """A call, 8 samples, or one; offline chooses more than the call it starts from."""
