@@ -20,7 +20,7 @@ HEADER = ("scenario", "batch size", "threads", "model", "judged by", "throughput
 _JUDGED_BY = {"SingleStream": "p90", "MultiStream": "p99", "Server": "rate", "Offline": "throughput"}
 _NO_INTERVAL = (
     "LoadGen runs one model at a time, so its ratios have no interval and no verdict; its percentiles are the "
-    "early-stopped ones"
+    "early-stopped ones, which with few queries are the slowest query"
 )
 
 
@@ -106,7 +106,8 @@ def _notes(record: Document) -> Iterator[str]:
     if result["speedup"] is None:
         yield f"{where}: no ratio: {result['speedup_reason']}"
     else:
-        yield f"{where}: {quantity(result['speedup'], 'ratio')} by LoadGen's figures. {_NO_INTERVAL}"
+        yield f"{where}: {quantity(result['speedup'], 'ratio')} by LoadGen's figures"
+        yield _NO_INTERVAL
     for name, arm in result["arms"].items():
         for word in ("reasons", "errors", "warnings"):
             texts = dict.fromkeys(text for run in arm["runs"] for text in run[word])
