@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pipeline.submission.peers import broken_peers
+
 __all__ = ["broken_rules"]
 
 Path = tuple[str | int, ...]
@@ -37,6 +39,9 @@ def broken_rules(document: Mapping[str, Any]) -> Iterator[Broken]:
     yield from _selection(document["selection"])
     for i, record in enumerate(document.get("loadgen", ())):
         yield from _loadgen(record, ("loadgen", i))
+    if "peers" in document:
+        yield from _machine(document["peers"]["machine"], ("peers", "machine"))
+        yield from broken_peers(document["peers"], ("peers",))
 
 
 def _arm(arm: Mapping[str, Any], path: Path) -> Iterator[Broken]:

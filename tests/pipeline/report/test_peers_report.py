@@ -93,6 +93,26 @@ def test_the_document_is_valid(with_peers: dict[str, Any]) -> None:
     assert find_problems(with_peers) == []
 
 
+@pytest.mark.parametrize(
+    ("place", "changes"),
+    [
+        ("reason", {"reason": "although it was timed"}),
+        ("verdict", {"verdict": None}),
+        ("outputs", {"outputs": None}),
+        ("outputs", {"outputs": outputs(False)}),
+        ("ratio.interval", {"ratio": {**ratio(2.0), "interval": [0, 3]}}),
+        ("ratio.interval", {"ratio": {**ratio(2.0), "interval": [3, 1]}}),
+        ("reason", {"ratio": None, "verdict": None}),
+    ],
+)
+def test_a_comparison_that_contradicts_itself_is_refused(
+    with_peers: dict[str, Any], place: str, changes: dict[str, Any]
+) -> None:
+    """What was timed was checked, has a verdict and an interval; what was not has a reason."""
+    with_peers["peers"]["comparisons"][0] |= changes
+    assert [problem.yaml_path for problem in find_problems(with_peers)] == [f"peers.comparisons[0].{place}"]
+
+
 def test_sentences_say_who_is_faster(with_peers: dict[str, Any]) -> None:
     """Ratios are turned so that they are above 1; what is not settled is not claimed."""
     assert peers(with_peers).sentences == (
