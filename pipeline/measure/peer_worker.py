@@ -7,6 +7,8 @@ one process.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -39,6 +41,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _check(job: Job) -> Result:
     """Compare the outputs of every peer with ours on all queries, before anything is timed."""
+    _limit(job)
     queries = read_queries(job.inputs)
     with _contexts(job):
         found = {arm: [np.array(call(query)) for query in queries] for arm, call in _peers(job).items()}
@@ -53,6 +56,7 @@ def _check(job: Job) -> Result:
 
 def _time(job: Job) -> Result:
     """Time ours and the peers against each other; the arms are ours first, then the peers as the job lists them."""
+    _limit(job)
     queries = read_queries(job.inputs)
     models = {network: load_model(job.models[network]) for network in set(OURS.values())}
     copies: dict[str, list[Call]] = {arm: [] for arm in (*OURS, *job.options["peers"])}
@@ -70,6 +74,11 @@ def _time(job: Job) -> Result:
             else:
                 _check_timed(arm, copies[arm][0], queries, answers)
     return {"clock": clock.to_json(), "is_cpu_time_fine": clock.is_cpu_time_fine, **recording_json(recording)}
+
+
+def _limit(job: Job) -> None:
+    """End this process after a time, saying on stderr where it was: several runtimes can block each other."""
+    faulthandler.dump_traceback_later(job.options["limit_s"], exit=True)
 
 
 def _contexts(job: Job) -> contextlib.ExitStack:
@@ -109,4 +118,6 @@ KINDS: dict[str, Callable[[Job], Result]] = {"check": _check, "time": _time}
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    sys.stderr.flush()
+    os._exit(code)  # the result is written: the runtimes need not take their threads down, in whatever order

@@ -140,6 +140,7 @@ class _Session:
     def _run(
         self, kind: str, peers: Sequence[Peer], number: int, place: Place | None, copies: int
     ) -> Mapping[str, Any]:
+        limit_s = 120 + 5 * self.question.budget_s  # generous: it only ends what hangs
         described = {
             peer.arm: {"runtime": peer.runtime, "network": peer.network, "precision": peer.precision} for peer in peers
         }
@@ -152,6 +153,6 @@ class _Session:
             seed=self.question.seed * 1_000 + number,
             cores=place.cores if place else None,
             phases=_PHASES,
-            options={"peers": described, "copies": copies},
+            options={"peers": described, "copies": copies, "limit_s": limit_s},
         )
-        return run_worker(job, 300 + 10 * self.question.budget_s, peer_worker)  # generous: it only ends what hangs
+        return run_worker(job, limit_s + 10, peer_worker)

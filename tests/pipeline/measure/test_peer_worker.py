@@ -51,7 +51,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(files: Path, kind: str, peers: dict[str, Any], threads: int = 1, **models: str) -> dict[str, Any]:
+def run(files: Path, kind: str, peers: dict[str, Any], limit_s: float = 100, **models: str) -> dict[str, Any]:
     paths = {name: str(files / f"{name}.safetensors") for name in ("baseline", "optimized")}
     paths |= {f"{name}.onnx": str(files / f"{name}.onnx") for name in ("baseline", "optimized")}
     job = Job(
@@ -59,10 +59,10 @@ def run(files: Path, kind: str, peers: dict[str, Any], threads: int = 1, **model
         models=paths | models,
         inputs=str(files / "queries.npy"),
         result=str(files / f"{kind}.json"),
-        threads=threads,
+        threads=1,
         seed=3,
         phases=PHASES,
-        options={"peers": peers, "copies": 2},
+        options={"peers": peers, "copies": 2, "limit_s": limit_s},
     )
     return run_worker(job, 120, peer_worker)
 
@@ -104,6 +104,12 @@ def test_a_runtime_that_cannot_read_the_file_ends_the_job(files: Path) -> None:
     (files / "broken.onnx").write_bytes(b"no network")
     with pytest.raises(WorkerFailed, match="exit code 1"):
         run(files, "check", {"onnxruntime": PEERS["onnxruntime"]}, **{"optimized.onnx": str(files / "broken.onnx")})
+
+
+def test_a_process_that_hangs_says_where(files: Path) -> None:
+    """It ends itself after the time that it is given."""
+    with pytest.raises(WorkerFailed, match="in _check"):
+        run(files, "check", PEERS, limit_s=0.05)
 
 
 def test_every_runtime_says_how_it_is_called() -> None:
