@@ -112,9 +112,9 @@ def _notes(record: Document) -> list[str]:
     ]
     rounded = [c for c in _telling(record["comparisons"]) if c["precision"] == "int8" and c["ratio"]]
     if rounded:
-        least = quantity(min(c["outputs"]["top1_agreement"] for c in rounded), "share")
+        least = min(c["outputs"]["top1_agreement"] for c in rounded)
+        agree = "all answers agree" if least == 1 else f"at least {quantity(least, 'share')} of the answers agree"
         found.append(
-            f"int8: the same integers and scales, inputs rounded with one scale for all samples; {least} or more of "
-            "the answers agree with ours"
+            f"int8: the same integers and scales, inputs rounded with one scale for all samples; {agree} with ours"
         )
     return [*found, *(f"warning: {text}" for text in record["warnings"])]
