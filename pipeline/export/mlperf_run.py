@@ -26,7 +26,7 @@ from pipeline.export.target import Exported, Source
 from pipeline.measure import machine
 from pipeline.measure.loadgen import SCENARIOS, probe, run_loadgen, too_quick
 from pipeline.measure.loadgen_log import DETAIL, SUMMARY, LoadGenRun, Logs, parse_run
-from pipeline.measure.loadgen_worker import EXPECTED
+from pipeline.measure.loadgen_worker import expected_ns
 from pipeline.measure.setting import check_threads
 from pipeline.store.codecs import CODECS
 from pipeline.store.objects import CorruptObject
@@ -155,7 +155,7 @@ def _run(plan: _Plan, folder: Path, labels: NDArray[np.integer[Any]]) -> _Runs:
     reason = too_quick({"submitted": found["median"]})
     if reason and not plan.allow_overhead:
         raise UserError(reason, hint="take Offline with a --batch-size, or run it with --allow-overhead all the same")
-    expected = found["least"] * (1 if plan.scenario == "Offline" else EXPECTED)
+    expected = found["least"] if plan.scenario == "Offline" else expected_ns(found["least"])
     conf = tree.user_conf(plan.scenario, plan.seconds, plan.batch_size, expected, plan.server)
     (folder / "user.conf").write_text(conf, encoding="ascii")
     _check_memory(plan, expected)
@@ -171,9 +171,9 @@ def _run(plan: _Plan, folder: Path, labels: NDArray[np.integer[Any]]) -> _Runs:
     return _Runs(conf, logs, accuracy_logs, parse_run(logs), log, correct, found["median"])
 
 
-def _check_memory(plan: _Plan, expected_ns: float) -> None:
+def _check_memory(plan: _Plan, query_ns: float) -> None:
     """Raise EnvironmentProblem if the queries that LoadGen generates before it starts cannot fit into memory."""
-    rate = plan.server["rate_per_s"] if plan.scenario == "Server" else plan.batch_size * 1e9 / expected_ns
+    rate = plan.server["rate_per_s"] if plan.scenario == "Server" else plan.batch_size * 1e9 / query_ns
     needed, memory = 2 * plan.seconds * rate * _QUERY_BYTES, machine.facts()["memory_bytes"]
     if memory and needed > memory:
         raise EnvironmentProblem(

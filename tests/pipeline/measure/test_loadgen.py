@@ -102,6 +102,7 @@ def test_a_failing_callback_ends_the_worker(folder, monkeypatch):
         "    calls = iter(range(400))\n"
         "    return lambda query: model.no_such_method() if next(calls, None) is None else query\n"
         "worker.caller = broken\n"
+        "worker._probe_calls = lambda *_: {'least': 1e6, 'median': 1e6}\n"
         "sys.exit(worker.serve(worker.KINDS, sys.argv[1:]))\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(folder))
@@ -118,6 +119,12 @@ def test_a_failing_callback_ends_the_worker(folder, monkeypatch):
     with pytest.raises(WorkerFailed, match="exit code 1") as caught:
         run_worker(job, 30, program=type(loadgen_worker)("breaks"))
     assert "AttributeError while LoadGen waited for answers" in str(caught.value)
+
+
+def test_the_expected_latency_is_never_below_loadgens_own():
+    """LoadGen generates queries in advance by this figure: a model that takes no time must not fill the memory."""
+    assert loadgen_worker.expected_ns(100.0) == 5_000.0
+    assert loadgen_worker.expected_ns(1e6) == pytest.approx(1.6e6)
 
 
 def test_a_configuration_that_loadgen_cannot_read_is_refused(folder):
