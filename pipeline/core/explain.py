@@ -113,8 +113,8 @@ EXPLANATIONS: dict[str, str] = {
     "E300": "A stage could not do its work. The message names the stage; the run's record has the whole traceback.",
     "E310": "A process that measures died, refused its job or took too long. Nothing it measured is used.",
     "E312": (
-        "A log of MLPerf's LoadGen is missing, too large, not what LoadGen writes, or its two logs disagree. Nothing of "
-        "that run is used."
+        "A log of MLPerf's LoadGen is missing, too large, not what LoadGen writes, or its two logs disagree. Nothing "
+        "of that run is used."
     ),
     "E400": "The experiment ran and one of its goals is not met. The report shows by how much.",
     "E500": "A submission breaks its schema or a rule, or computing it again gave another result.",
