@@ -39,6 +39,10 @@ _PACKAGES = {
     "jinja2": "report",
     "pillow": "images",
     "mlcommons-loadgen": "mlperf",
+    "onnx": "peers",
+    "onnxruntime": "peers",
+    "openvino": "peers",
+    "torch": "peers",
 }
 
 
