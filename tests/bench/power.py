@@ -1,7 +1,7 @@
 """A truly slower model against the baseline through the benchmark stage: how often is the difference found, how fast?
 
-The slower one flattens its input eleven times more: the same answers, about 5 % more time. How much it is in truth is the median
-of all comparisons of the run, which stands beside the rate.
+The slower one flattens its input eleven times more: the same answers, about 5 % more time. How much it is in truth is
+the median of all comparisons of the run, which stands beside the rate.
 """
 
 from __future__ import annotations
