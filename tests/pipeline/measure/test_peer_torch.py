@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.measure.peer_torch import MODULES, to_torch
-from tests.conformance.test_onnx_forms import EXAMPLES, SHAPE, rng
+from tests.conformance.layer_examples import EXAMPLES, SHAPE, rng
 from tinytorch.errors import TinyTorchError
 from tinytorch.models.network import Network
 from tinytorch.serialization import LAYERS
