@@ -24,7 +24,7 @@ def run(*, quick: bool = False) -> list[Target]:
         *_targets("idle", idle),
         rate("idle: equivalent", _count(idle, "equivalent"), count, _EQUIVALENT, at_least=True),
         *_targets("busy", busy),
-        rate("busy: equivalent", _count(busy, "equivalent"), count, 0.0, at_least=True),
+        rate("busy: equivalent", _count(busy, "equivalent"), count),
     ]
 
 
@@ -33,7 +33,7 @@ def _targets(condition: str, done: Sequence[Comparison]) -> list[Target]:
     return [
         rate(f"{condition}: false claims", claims, len(done), 0.0),
         rate(f"{condition}: intervals that exclude 1", sum(c.excludes_one for c in done), len(done), _EXCLUDING),
-        rate(f"{condition}: flagged as noisy", _count(done, "noisy"), len(done), 1.0),
+        rate(f"{condition}: flagged as noisy", _count(done, "noisy"), len(done)),
         spread(f"{condition}: estimated speed-up, all of them", [c.speedup for c in done], "x"),
         spread(f"{condition}: time of a comparison", [c.seconds for c in done], "s"),
     ]

@@ -97,8 +97,8 @@ def hogs() -> Iterator[None]:
             hog.wait()
 
 
-def rate(what: str, seen: int, of: int, limit: float, *, at_least: bool = False) -> Target:
-    """Return a share with Wilson's interval, held against a limit."""
+def rate(what: str, seen: int, of: int, limit: float = float("inf"), *, at_least: bool = False) -> Target:
+    """Return a share with Wilson's interval, held against a limit if there is one."""
     return Target(what, seen / of, wilson_interval(seen, of), limit, "of 1", at_least)
 
 
