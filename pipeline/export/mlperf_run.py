@@ -20,12 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
-from pipeline.core.errors import EnvironmentProblem, StageFailed, UserError
+from pipeline.core.errors import EnvironmentProblem, UserError
 from pipeline.export import mlperf_tree as tree
 from pipeline.export.target import Exported, Source
 from pipeline.measure import machine
 from pipeline.measure.loadgen import SCENARIOS, probe, run_loadgen, too_quick
-from pipeline.measure.loadgen_log import DETAIL, SUMMARY, LoadGenRun, Logs, parse_run
+from pipeline.measure.loadgen_log import DETAIL, SUMMARY, LoadGenRun, Logs, parse_run, read_log
 from pipeline.measure.loadgen_worker import expected_ns
 from pipeline.measure.setting import check_threads
 from pipeline.store.codecs import CODECS
@@ -163,7 +163,7 @@ def _run(plan: _Plan, folder: Path, labels: NDArray[np.integer[Any]]) -> _Runs:
     work_s = len(labels) * (1 / plan.server["rate_per_s"] if plan.scenario == "Server" else found["median"] / 1e9)
     accuracy = {**options, "mode": "AccuracyOnly", "logs": str(folder / "accuracy")}
     result, accuracy_logs = run_loadgen(model, samples, accuracy, plan.threads, 0, _START_S + 10 * work_s)
-    log = _accuracy_log(folder / "accuracy" / "mlperf_log_accuracy.json")
+    log = read_log(folder / "accuracy" / "mlperf_log_accuracy.json", _MOST_LOG_BYTES)
     predicted = tree.predictions(log, len(labels), result["answer"]["dtype"], result["answer"]["shape"])
     performance = {**options, "mode": "PerformanceOnly", "logs": str(folder / "performance")}
     _, logs = run_loadgen(model, samples, performance, plan.threads, 0, _START_S + 4 * plan.seconds)
@@ -180,17 +180,6 @@ def _check_memory(plan: _Plan, query_ns: float) -> None:
             f"LoadGen would need about {needed / 2**30:.1f} GiB for its queries, and there are {memory / 2**30:.1f}",
             hint="take fewer --seconds, or a scenario with longer queries",
         )
-
-
-def _accuracy_log(path: Path) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            data = file.read(_MOST_LOG_BYTES + 1)
-    except OSError as error:
-        raise StageFailed(f"LoadGen left no readable {path.name}: {error.strerror}") from error
-    if len(data) > _MOST_LOG_BYTES:
-        raise StageFailed(f"{path.name} is larger than {_MOST_LOG_BYTES >> 30} GiB")
-    return data
 
 
 def _notes(plan: _Plan, runs: _Runs, count: int, submission: Mapping[str, Any]) -> list[str]:

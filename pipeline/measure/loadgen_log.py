@@ -16,7 +16,7 @@ from typing import Any
 
 from pipeline.core.errors import StageFailed
 
-__all__ = ["DETAIL", "LoadGenRun", "LogUnreadable", "Logs", "MARKER", "SUMMARY", "parse_run", "read_logs"]
+__all__ = ["DETAIL", "LoadGenRun", "LogUnreadable", "Logs", "MARKER", "SUMMARY", "parse_run", "read_log", "read_logs"]
 
 SUMMARY = "mlperf_log_summary.txt"
 DETAIL = "mlperf_log_detail.txt"
@@ -84,7 +84,19 @@ class LoadGenRun:
 
 def read_logs(folder: Path) -> Logs:
     """Return the logs in a folder; raises LogUnreadable if one is missing, too large, or not text."""
-    return Logs(_read(folder / SUMMARY), _read(folder / DETAIL))
+    return Logs(*(read_log(folder / name).decode("utf-8", "replace") for name in (SUMMARY, DETAIL)))
+
+
+def read_log(path: Path, most_bytes: int = _MOST_BYTES) -> bytes:
+    """Return what a log of LoadGen holds; raises LogUnreadable if it is missing or larger than `most_bytes`."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(most_bytes + 1)
+    except OSError as error:
+        raise LogUnreadable(f"LoadGen left no readable {path.name}: {error.strerror}") from error
+    if len(data) > most_bytes:
+        raise LogUnreadable(f"{path.name} is larger than {most_bytes // 2**20} MiB")
+    return data
 
 
 def parse_run(logs: Logs) -> LoadGenRun:
@@ -148,17 +160,6 @@ class _Log:
     def settings(self) -> dict[str, dict[str, Any]]:
         found = {key.removeprefix("effective_"): entry for key, entry in self._first.items() if "effective_" in key}
         return {key: entry for key, entry in found.items() if isinstance(entry["value"], bool | int | float | str)}
-
-
-def _read(path: Path) -> str:
-    try:
-        with open(path, "rb") as file:
-            data = file.read(_MOST_BYTES + 1)
-    except OSError as error:
-        raise LogUnreadable(f"LoadGen left no readable {path.name}: {error.strerror}") from error
-    if len(data) > _MOST_BYTES:
-        raise LogUnreadable(f"{path.name} is larger than {_MOST_BYTES // 2**20} MiB")
-    return data.decode("utf-8", "replace")
 
 
 def _entries(detail: str) -> list[dict[str, Any]]:
