@@ -128,8 +128,8 @@ def too_quick(query_ns: Mapping[str, float]) -> str | None:
     share = _OVERHEAD_NS / (query_ns[name] + _OVERHEAD_NS)
     return (
         f"a query takes the {name} model {query_ns[name] / 1e3:.0f} µs, and LoadGen times queries from "
-        f"{LEAST_QUERY_NS / 1e3:.0f} µs on: its own work of up to {_OVERHEAD_NS / 1e3:.0f} µs would be "
-        f"{share:.0%} of what it times"
+        f"{LEAST_QUERY_NS / 1e3:.0f} µs on: its own work of up to {_OVERHEAD_NS / 1e3:.0f} µs a query "
+        f"would be {share:.0%} of the processor's time"
     )
 
 

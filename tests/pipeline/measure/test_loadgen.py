@@ -190,7 +190,7 @@ def test_the_reason_names_the_quicker_model_and_its_time():
     assert too_quick({"baseline": 150e3, "optimized": 100e3}) is None
     reason = too_quick({"baseline": 150e3, "optimized": 60e3})
     assert reason.startswith("a query takes the optimized model 60 µs")
-    assert reason.endswith("would be 20% of what it times")
+    assert reason.endswith("of up to 15 µs a query would be 20% of the processor's time")
 
 
 @pytest.mark.parametrize(
