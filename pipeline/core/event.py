@@ -21,7 +21,9 @@ class Outcome(Enum):
 class Event:
     """A node started (`outcome` None), said something while it works (`said`, and `outcome` None), or ended.
 
-    `seconds` is its own work, `note` a reason or a failure's message.
+    `seconds` is its own work, `note` a reason or a failure's message, `error` the failure's traceback. A node that
+    `measures` runs alone. One that is tried again starts again, with a higher `attempt` and the reason. `key` is its
+    action key, as far as it is known.
     """
 
     node: str
@@ -31,3 +33,7 @@ class Event:
     seconds: float = 0.0
     note: str = ""
     said: str = ""
+    measures: bool = False
+    attempt: int = 1
+    error: str = ""
+    key: str = ""
