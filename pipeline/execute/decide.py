@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from pipeline.core.errors import StageFailed
 from pipeline.core.event import Outcome
 from pipeline.core.experiment import DataSpec
-from pipeline.core.keys import Difference, Preimage, action_key, differences, family_key
+from pipeline.core.keys import Difference, Preimage, action_key, family_key
 from pipeline.core.plan import Node, Plan
 from pipeline.core.stage import StageInfo
+from pipeline.execute.changes import explain, listed, nearest
 from pipeline.execute.environment import Environment
 from pipeline.store.local import LocalStore
 from pipeline.store.record import Artifact, Record
 
 __all__ = ["Decision", "Forecast", "Oracle", "forecast"]
+
+_OTHER_FORM = "results are stored under another form of key by now"
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Decision:
     record: Record | None
     reason: str
     changes: tuple[Difference, ...] = ()
+    again: bool = False  # it runs although its result is stored
 
 
 @dataclass(frozen=True)
@@ -65,9 +67,9 @@ class Oracle:
         if record is None:
             return self._miss(key, preimage)
         if missing := self.store.missing(record):
-            return Decision(key, preimage, None, f"deleted or cut short: its {_listed(missing)}")
+            return Decision(key, preimage, None, f"deleted or cut short: its {listed(missing)}")
         if self._fresh and self.stages[node.stage].measures:
-            return Decision(key, preimage, None, "a fresh measurement was asked for")
+            return Decision(key, preimage, None, "a fresh measurement was asked for", again=True)
         return Decision(key, preimage, record, "")
 
     def misses_anyway(self, node: Node) -> Decision | None:
@@ -85,7 +87,7 @@ class Oracle:
         """
         in_new_process = self.stages[node.stage].measures
         if edited := self.environment.code.edited(node, in_new_process=in_new_process):
-            raise StageFailed(f"the code of {_listed(edited)} was edited during this run; run again")
+            raise StageFailed(f"the code of {listed(edited)} was edited during this run; run again")
         if node.stage == "data":
             spec, root = node.spec, node.local.get("root")
             if self.environment.data.digests(DataSpec(spec["name"], root, spec["args"])) != spec["files"]:
@@ -97,41 +99,12 @@ class Oracle:
         return Preimage(node.stage, info.version, node.spec, code, inputs, environment.of(node, info))
 
     def _miss(self, key: str, preimage: Preimage, *, ignore_inputs: bool = False) -> Decision:
-        nearest: tuple[Difference, ...] | None = None
-        for record in self.store.recent(preimage.topic, self._since):
-            known = record.preimage
-            if ignore_inputs:
-                known = dataclasses.replace(known, inputs=preimage.inputs)
-            changes = differences(known, preimage)
-            if nearest is None or _distance(changes) < _distance(nearest):
-                nearest = changes
-        if nearest is None:
+        found = nearest(self.store.recent(preimage.topic, self._since), preimage, ignore_inputs=ignore_inputs)
+        if found is None:
             return Decision(key, preimage, None, "new")
-        reason = self._explain(nearest) if nearest else "results are stored under another form of key by now"
-        return Decision(key, preimage, None, reason, nearest)
-
-    def _explain(self, changes: tuple[Difference, ...]) -> str:
-        sentences = tuple(dict.fromkeys(self._sentences(changes)))
-        return "; ".join([*sentences[:3], *(["…"] if len(sentences) > 3 else [])])
-
-    def _sentences(self, changes: tuple[Difference, ...]) -> Iterator[str]:
-        for change in changes:
-            if change.component == "code":
-                modules = self.environment.code.changed(change.before, change.after)
-                yield f"code of {_listed(modules)} changed" if modules else "code changed"
-            elif change.component == "inputs":
-                yield f"input {change.name} changed"
-            elif change.name == "machine":
-                yield "this is another machine than last time, or set up differently"
-            elif change.name.startswith(_FILES):
-                yield f"data file {change.name.removeprefix(_FILES)} {_fate(change)}"
-            elif change.before is None and change.after is None:
-                yield f"{_last(change.name)} came or went, with no value"
-            else:
-                yield f"{_last(change.name)} {_short(change.before)} → {_short(change.after)}"
-
-
-_FILES = "files."  # how the parameters of a data node name its files
+        changes = found[1]
+        reason = explain(changes, self.environment.code.changed) if changes else _OTHER_FORM
+        return Decision(key, preimage, None, reason, changes)
 
 
 def forecast(plan: Plan, oracle: Oracle) -> tuple[Forecast, ...]:
@@ -143,7 +116,7 @@ def forecast(plan: Plan, oracle: Oracle) -> tuple[Forecast, ...]:
         if waiting:
             miss = oracle.misses_anyway(node)
             status, reason = (
-                ("run", miss.reason) if miss else ("may run", f"if {_listed(tuple(waiting))} changes its input")
+                ("run", miss.reason) if miss else ("may run", f"if {listed(tuple(waiting))} changes its input")
             )
             result.append(Forecast(node, status, reason, None))
             continue
@@ -153,27 +126,3 @@ def forecast(plan: Plan, oracle: Oracle) -> tuple[Forecast, ...]:
         status = Outcome.CACHED.value if decision.record else "run"
         result.append(Forecast(node, status, decision.reason, decision))
     return tuple(result)
-
-
-def _distance(changes: tuple[Difference, ...]) -> tuple[int, int]:
-    """Order candidates for an explanation: a person calls steps with the same parameters the same."""
-    return sum(change.component == "params" for change in changes), len(changes)
-
-
-def _fate(change: Difference) -> str:
-    if change.before is None:
-        return "was added"
-    return "is gone" if change.after is None else "changed"
-
-
-def _last(name: str) -> str:
-    return name.rpartition(".")[2]
-
-
-def _short(value: Any) -> str:
-    text = "absent" if value is None else str(value)
-    return text if len(text) <= 24 else f"{text[:21]}…"
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
