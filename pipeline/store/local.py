@@ -5,7 +5,14 @@ Layout of the folder (default `.pipeline/` in the working directory):
     objects/ab/cdef…      content, named by its SHA-256, read-only
     actions/ab/cdef….json the record of an executed node, named by its action key
     index.sqlite3         the same records for quick look-up, rebuilt from them when lost; remembered facts
-    locks/  tmp/  quarantine/   CACHEDIR.TAG  .gitignore
+    uses/…                which run folders need what, and what was used on which day (`pipeline.store.uses`)
+    locks/<key>.lock      locked while this key is computed; `in-use` is shared by all who have the store open
+    tmp/                  files that are being written; they are renamed to where they belong
+    quarantine/           damaged files, by digest; they count as missing and are computed again
+    CACHEDIR.TAG  .gitignore
+
+Of these only `objects/` and `actions/` are results, and both check themselves: an object by its name, a record by the
+key it is named after. The whole folder may be deleted at any time, beside a running command, too.
 """
 
 from __future__ import annotations
@@ -18,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import EnvironmentProblem
+from pipeline.store.in_use import InUse
 from pipeline.store.index import Index
 from pipeline.store.objects import Objects, write_atomically
 from pipeline.store.record import Artifact, Record
@@ -36,12 +44,14 @@ class LocalStore:
         self.root = root
         with self.writing():
             self._prepare()
+        self._in_use = InUse(root)
         self._index = Index(root)
         self._objects = Objects(root)
 
     def close(self) -> None:
-        """Close the index."""
+        """Close the index, and let go of the store."""
         self._index.close()
+        self._in_use.close()
 
     def get(self, key: str) -> Record | None:
         """Return the record under this key when each of its artifacts is there with its size, else None."""
@@ -64,6 +74,9 @@ class LocalStore:
         data = json.dumps(record.to_json(), sort_keys=True).encode()
         with self.writing():
             write_atomically(path, data, tmp=self.root / "tmp")
+            if self._prepare():  # somebody has deleted the folder meanwhile
+                self._index.close()
+                self._in_use, self._index = InUse(self.root), Index(self.root)
         self._index.put(record)
 
     def read(self, digest: str) -> bytes:
@@ -82,6 +95,13 @@ class LocalStore:
     def object_path(self, digest: str) -> Path:
         """Return where an object lies."""
         return self._objects.path(digest)
+
+    def quarantined(self) -> frozenset[str]:
+        """Return the names of all that was set aside because it was damaged: a digest, and more where it repeats."""
+        try:
+            return frozenset(os.listdir(self.root / "quarantine"))
+        except OSError:
+            return frozenset()
 
     def lock_path(self, key: str) -> Path:
         """Return the file that is locked while this key is computed."""
@@ -114,10 +134,12 @@ class LocalStore:
                 hint="choose another folder with --store, or make room; everything finished is kept",
             ) from error
 
-    def _prepare(self) -> None:
+    def _prepare(self) -> bool:
+        """Make the folder; return whether it was not there, or not wholly."""
         if (self.root / "CACHEDIR.TAG").exists():
-            return
+            return False
         for folder in ("objects", "actions", "locks", "tmp"):
             os.makedirs(self.root / folder, exist_ok=True)
         write_atomically(self.root / ".gitignore", b"*\n")
         write_atomically(self.root / "CACHEDIR.TAG", _CACHEDIR_TAG)
+        return True

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.core.keys import digest_bytes
 
-__all__ = ["CorruptObject", "Objects", "write_atomically"]
+__all__ = ["CorruptObject", "Objects", "set_aside", "stored_files", "write_atomically"]
+
+_ATTEMPTS = 3  # at a write whose folder is deleted between making and using it
 
 
 class CorruptObject(Exception):
@@ -17,14 +22,19 @@ class CorruptObject(Exception):
     def __init__(self, digest: str, problem: str) -> None:
         super().__init__(f"object {digest[:12]}: {problem}")
         self.digest = digest
+        self.problem = problem
+
+    def __reduce__(self) -> tuple[type[CorruptObject], tuple[str, str]]:
+        """Keep the digest when the error crosses a process boundary."""
+        return CorruptObject, (self.digest, self.problem)
 
 
 class Objects:
     """The `objects/` folder of a store: `objects/ab/cdef…`, read-only files."""
 
     def __init__(self, root: Path) -> None:
+        self._store = root
         self._root = root / "objects"
-        self._quarantine = root / "quarantine"
         self._tmp = root / "tmp"
 
     def path(self, digest: str) -> Path:
@@ -46,28 +56,64 @@ class Objects:
         except (FileNotFoundError, NotADirectoryError):
             raise CorruptObject(digest, "it is missing") from None
         if digest_bytes(data) != digest:
-            moved = "; it was moved to quarantine" if self._set_aside(path) else ""
+            moved = "; it was moved to quarantine" if set_aside(self._store, path, digest) else ""
             raise CorruptObject(digest, f"its content does not match its name{moved}")
         return data
 
+    def is_sound(self, digest: str) -> bool:
+        """Read an object in pieces; tell whether its content still is what its name says. Raises OSError."""
+        with open(self.path(digest), "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == digest
+
     def write(self, data: bytes) -> str:
-        """Store `data` durably and return its digest. An object that is already there with this content is kept."""
+        """Store `data` durably and return its digest.
+
+        An object that is already there with this content is kept, and counts as new: nobody who collects garbage may
+        take it for old before the record that will name it is written.
+        """
         digest = digest_bytes(data)
         path = self.path(digest)
         if self.has(digest, len(data)) and path.read_bytes() == data:
+            with contextlib.suppress(OSError):  # nothing is collected from a store that cannot be written
+                os.utime(path)
             return digest
         if path.exists():
-            self._set_aside(path)
+            set_aside(self._store, path, digest)
         write_atomically(path, data, tmp=self._tmp, mode=0o444)
         return digest
 
-    def _set_aside(self, path: Path) -> bool:
-        try:
-            self._quarantine.mkdir(parents=True, exist_ok=True)
-            os.replace(path, self._quarantine / (path.parent.name + path.name))
-        except OSError:  # another process has just done it, or the store is read-only
-            return False
-        return True
+
+def set_aside(root: Path, path: Path, name: str) -> bool:
+    """Move a damaged file of the store to its `quarantine/`, under a name that is free; tell whether that was done."""
+    folder = root / "quarantine"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        target = folder / name
+        if target.exists():
+            target = folder / f"{name}.{os.urandom(4).hex()}"
+        os.utime(path)  # from now on it counts as long set aside
+        os.replace(path, target)
+    except OSError:  # another process has just done it, or the store is read-only
+        return False
+    return True
+
+
+def stored_files(folder: Path, suffix: str = "") -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Yield digest and entry of each file `ab/cdef…<suffix>` in a folder of the store; other names are not ours."""
+    rest = re.compile(f"[0-9a-f]{{62}}{re.escape(suffix)}")
+    for part in _entries(folder):
+        if re.fullmatch("[0-9a-f]{2}", part.name):
+            for entry in _entries(Path(part.path)):
+                if rest.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                    yield part.name + entry.name.removesuffix(suffix), entry
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def write_atomically(
@@ -77,12 +123,23 @@ def write_atomically(
 
     The temporary file lies in `tmp` (same file system) or beside the target. It is flushed to disk before the rename,
     unless a power cut may cost this file (`durable` false): that takes longer than all of a run with nothing to do.
+    A folder that somebody deletes meanwhile is made again.
     """
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            _write_once(path, data, tmp or path.parent, mode, durable)
+        except FileNotFoundError:
+            if attempt == _ATTEMPTS:
+                raise
+        else:
+            return
+
+
+def _write_once(path: Path, data: bytes, tmp: Path, mode: int, durable: bool) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    folder = tmp or path.parent
-    folder.mkdir(parents=True, exist_ok=True)
+    tmp.mkdir(parents=True, exist_ok=True)
     # Random, not counted: a process that was killed may have left a file, and its id comes again.
-    name = folder / f".writing-{os.urandom(8).hex()}"
+    name = tmp / f".writing-{os.urandom(8).hex()}"
     try:
         with open(name, "xb") as file:
             file.write(data)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import pickle
 import random
 import shutil
 import signal
@@ -307,7 +308,23 @@ def test_two_readers_of_one_damaged_object_both_say_so(store: LocalStore) -> Non
     for _ in range(2):
         with pytest.raises(CorruptObject):
             store.read(digest)
-    assert os.listdir(store.root / "quarantine") == [digest]
+    assert store.quarantined() == {digest}
+
+
+def test_what_is_damaged_twice_is_set_aside_twice(store: LocalStore) -> None:
+    """Neither finding hides the other: who looks for new ones sees both."""
+    digest = store.write(b"abc")
+    for damaged in (b"xyz", b"uvw"):
+        store.object_path(digest).chmod(0o644)
+        store.object_path(digest).write_bytes(damaged)
+        store.write(b"abc")
+    assert sorted(name[:64] for name in store.quarantined()) == [digest, digest]
+
+
+def test_a_damaged_object_can_be_reported_from_another_process() -> None:
+    """The error keeps its digest when it is pickled."""
+    error = pickle.loads(pickle.dumps(CorruptObject("d" * 64, "it is missing")))
+    assert (error.digest, str(error)) == ("d" * 64, "object dddddddddddd: it is missing")
 
 
 @pytest.mark.parametrize("name", ["a b", "ünï cödé", "s#?%&=x", "q'uo\"te", ":memory:"])
@@ -325,6 +342,38 @@ def test_a_store_that_is_deleted_while_it_is_open_is_made_again(store: LocalStor
     assert store.get(KEY) is None
     record = commit(store)
     assert LocalStore(store.root).get(KEY) == record
+
+
+def test_a_store_that_is_made_again_is_a_whole_one(store: LocalStore) -> None:
+    """It is marked as a cache, and its index is one that other processes see."""
+    shutil.rmtree(store.root)
+    record = commit(store)
+    assert (store.root / ".gitignore").read_text() == "*\n"
+    assert (store.root / "CACHEDIR.TAG").exists()
+    (record_file,) = (store.root / "actions").glob("*/*.json")
+    record_file.unlink()
+    assert LocalStore(store.root).get(KEY) == record
+
+
+def test_a_folder_that_is_deleted_at_any_step_of_a_write_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between making it and using it, or before the rename."""
+    for name in ("urandom", "fchmod", "fsync"):
+        folder = tmp_path / name
+        steps = [getattr(os, name)]
+
+        def delete_once(*arguments: int, folder: Path = folder, steps: list[Callable[..., object]] = steps) -> object:
+            if len(steps) == 1:
+                steps.append(steps[0])
+                shutil.rmtree(folder)
+            return steps[0](*arguments)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, name, delete_once)
+            write_atomically(folder / "a" / "file", b"data", tmp=folder / "tmp")
+        assert (folder / "a" / "file").read_bytes() == b"data"
+        assert len(steps) == 2
 
 
 def test_a_full_disk_stops_no_reading(small_disk: Callable[[str], Path]) -> None:
