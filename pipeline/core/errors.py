@@ -4,10 +4,14 @@
     ├── UserError            2   the input is wrong: an argument, a file, a name
     │   └── ConfigError      2   an experiment file, with every problem in it
     ├── StageFailed          1   a stage could not do its work
+    │   ├── WorkerLost       1   the process that computed it ended by itself
+    │   ├── TimedOut         1   it took longer than the limit
+    │   └── OverMemory       1   it needed more memory than the limit
     ├── GoalNotMet           3   the results are fine, a goal or gate of the experiment is not
     ├── SubmissionInvalid    4   a submission breaks its schema, a rule, or a re-run disagrees
     ├── TooNoisy             5   the machine is too restless to conclude anything
     ├── EnvironmentProblem   6   a missing package, a full disk, a folder that cannot be written
+    ├── Stopped            130   a person ended the run, or the system did
     └── InternalError       70   our own bug
 
 Every error carries a code (`E114`) that `pipeline explain` knows. Printing is the command line's business; this file
@@ -27,12 +31,16 @@ __all__ = [
     "EnvironmentProblem",
     "GoalNotMet",
     "InternalError",
+    "OverMemory",
     "PipelineError",
     "Problem",
     "StageFailed",
+    "Stopped",
     "SubmissionInvalid",
+    "TimedOut",
     "TooNoisy",
     "UserError",
+    "WorkerLost",
     "render_problem",
     "render_problems",
 ]
@@ -136,6 +144,24 @@ class StageFailed(PipelineError):
     code = "E300"
 
 
+class WorkerLost(StageFailed):
+    """The process that computed a node ended by itself: it was killed, or it crashed."""
+
+    code = "E313"
+
+
+class TimedOut(StageFailed):
+    """A node took longer than it may and was stopped."""
+
+    code = "E314"
+
+
+class OverMemory(StageFailed):
+    """A node needed more memory than it may have."""
+
+    code = "E315"
+
+
 class GoalNotMet(PipelineError):
     """The experiment ran and one of its goals is not met."""
 
@@ -162,6 +188,13 @@ class EnvironmentProblem(PipelineError):
 
     exit_code = 6
     code = "E700"
+
+
+class Stopped(PipelineError):
+    """A run was ended from outside after what was running; what it finished is kept."""
+
+    exit_code = 130
+    code = "E130"
 
 
 class InternalError(PipelineError):

@@ -116,6 +116,12 @@ EXPLANATIONS: dict[str, str] = {
         "A log of MLPerf's LoadGen is missing, too large, not what LoadGen writes, or its two logs disagree. Nothing "
         "of that run is used."
     ),
+    "E313": (
+        "The process that computed a node ended by itself: it crashed, or something killed it, often the system for "
+        "want of memory. A node is given three processes; then it is to blame. With fewer --workers each has more memory."
+    ),
+    "E314": "A node took longer than --timeout allows and was stopped. Nothing of it is kept.",
+    "E315": "A node needed more memory than --memory-limit allows. Nothing of it is kept.",
     "E400": "The experiment ran and one of its goals is not met. The report shows by how much.",
     "E500": "A submission breaks its schema or a rule, or computing it again gave another result.",
     "E501": "A submission file cannot be read: it is missing, too large, or not JSON with one object.",

@@ -1,104 +1,37 @@
-"""The inline executor: runs a node in this process, one after the other.
-
-Imported when the first node has to run, because it needs numpy.
-"""
+"""The inline executor: computes a node in this process and on this thread, one after the other."""
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import importlib
-import time
-from collections.abc import Callable, Iterator, Mapping
-from types import ModuleType
-from typing import Any
-
-import filelock
-import threadpoolctl
+from collections.abc import Callable
+from concurrent.futures import Future
 
 from pipeline.core.event import Outcome
-from pipeline.core.keys import Preimage
-from pipeline.core.plan import Node
-from pipeline.core.stage import InputArtifact, Inputs
 from pipeline.execute.decide import Oracle
-from pipeline.store.codecs import CODECS
-from pipeline.store.record import Artifact, Record
+from pipeline.execute.limits import Limits
+from pipeline.execute.perform import perform
+from pipeline.execute.task import Task
+from pipeline.store.record import Record
 
 __all__ = ["InlineExecutor"]
 
 
 class InlineExecutor:
-    """Runs nodes here. BLAS uses one thread, so that a result does not depend on how many cores a machine has.
+    """Computes when it is asked, and returns futures that are done."""
 
-    Code is imported, and then compared with what the key says, before the work begins: what is edited later concerns
-    the next run.
-    """
+    slots = 1
+    is_one_machine = True
 
-    def __init__(self, oracle: Oracle) -> None:
+    def __init__(self, oracle: Oracle, limits: Limits) -> None:
         self._oracle = oracle
-        self._store = oracle.store
-        self._stages = oracle.stages
 
-    def run(
-        self,
-        node: Node,
-        key: str,
-        preimage: Preimage,
-        inputs: Mapping[str, Artifact],
-        again: bool,
-        say: Callable[[str], None],
-    ) -> tuple[Record, Outcome]:
-        """Compute a node and commit its record; a second process that wants the same key waits, then takes the result.
-
-        `again` computes it even if the key is there (a fresh measurement): the former outputs move to `earlier`. The
-        stage tells `say` what a person who waits should know.
-        Whatever the stage raises passes through; nothing is committed then.
-        """
-        stage = self._import(node)
-        with self._locked(key):
-            known = self._store.get(key)
-            if known and not again:
-                return known, Outcome.CACHED
-            with threadpoolctl.threadpool_limits(1):
-                started = time.perf_counter()
-                values = stage.execute({**node.spec, **node.local}, self._load(inputs, say))
-                seconds = time.perf_counter() - started
-            outputs = self._encode(node, values)
-            self._oracle.confirm(node)
-            former = self._store.peek(key)
-            earlier = (*former.earlier, former.outputs) if former and self._stages[node.stage].measures else ()
-            record = Record(key, node.label, preimage, outputs, time.time(), seconds, earlier)
-            self._store.commit(record)
-            return record, Outcome.RAN
-
-    def _import(self, node: Node) -> ModuleType:
-        for module in node.code_roots:
-            importlib.import_module(module)
-        self._oracle.environment.code.note_imported()
-        return importlib.import_module(self._stages[node.stage].module)
-
-    @contextlib.contextmanager
-    def _locked(self, key: str) -> Iterator[None]:
-        lock = filelock.FileLock(self._store.lock_path(key))
-        with self._store.writing():
-            lock.acquire()
+    def submit(self, task: Task, say: Callable[[str], None]) -> Future[tuple[Record, Outcome]]:
+        """Compute the task; KeyboardInterrupt and other ends of the process pass through."""
+        future: Future[tuple[Record, Outcome]] = Future()
         try:
-            yield
-        finally:
-            lock.release()
+            future.set_result(perform(task, self._oracle, say))
+        except Exception as error:  # whatever a stage raises belongs to its node
+            future.set_exception(error)
+        return future
 
-    def _load(self, inputs: Mapping[str, Artifact], say: Callable[[str], None]) -> Inputs:
-        return Inputs({role: self._input(artifact) for role, artifact in inputs.items()}, say)
-
-    def _input(self, artifact: Artifact) -> InputArtifact:
-        return InputArtifact(artifact.digest, artifact.size, functools.partial(self._decode, artifact))
-
-    def _decode(self, artifact: Artifact) -> Any:
-        return CODECS[artifact.codec].decode(self._store.read(artifact.digest))
-
-    def _encode(self, node: Node, values: Mapping[str, Any]) -> dict[str, Artifact]:
-        if values.keys() != node.outputs.keys():
-            raise TypeError(f"{node.label} declares the outputs {sorted(node.outputs)} and gave {sorted(values)}")
-        return {
-            role: self._store.put(CODECS[codec].encode(values[role]), codec) for role, codec in node.outputs.items()
-        }
+    def close(self, *, now: bool) -> None:
+        """Nothing is left open."""

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline.core.event import Event, Outcome
-from pipeline.core.keys import Preimage
 from pipeline.core.plan import Node, Plan, Ref
 from pipeline.core.stage import StageInfo
 from pipeline.execute.decide import Oracle, forecast
 from pipeline.execute.scheduler import NodeResult, execute_plan
+from pipeline.execute.task import Task
 from pipeline.store.local import LocalStore
 from pipeline.store.objects import CorruptObject
-from pipeline.store.record import Artifact, Record
+from pipeline.store.record import Record
 
 STAGES = {
     name: StageInfo(name, f"pipeline.stages.{name}", 1, {"out": "text"}, "", measures=name == "benchmark")
@@ -33,21 +34,28 @@ class Recorder:
         self.store = store
         self.ran: list[str] = []
 
-    def run(
-        self,
-        node: Node,
-        key: str,
-        preimage: Preimage,
-        inputs: Mapping[str, Artifact],
-        again: bool,
-        say: Callable[[str], None],
-    ) -> tuple[Record, Outcome]:
+    slots = 1
+    is_one_machine = True
+
+    def submit(self, task: Task, say: Callable[[str], None]) -> Future[tuple[Record, Outcome]]:
+        future: Future[tuple[Record, Outcome]] = Future()
+        try:
+            future.set_result(self.compute(task, say))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+    def close(self, *, now: bool) -> None:
+        pass
+
+    def compute(self, task: Task, say: Callable[[str], None]) -> tuple[Record, Outcome]:
+        node = task.node
         self.ran.append(node.stage)
         if node.spec["text"] == "fail":
             raise ValueError("it failed")
-        data = b"".join(self.store.read(artifact.digest) for artifact in inputs.values())
+        data = b"".join(self.store.read(artifact.digest) for artifact in task.inputs.values())
         out = self.store.put(data[: node.spec.get("keep", 99)] + node.spec["text"].encode(), "text")
-        record = Record(key, node.label, preimage, {"out": out}, time.time(), 0.0)
+        record = Record(task.key, node.label, task.preimage, {"out": out}, time.time(), 0.0)
         self.store.commit(record)
         return record, Outcome.RAN
 
@@ -66,7 +74,7 @@ def store(tmp_path: Path) -> LocalStore:
 
 def run(store: LocalStore, plan: Plan, fresh: bool = False) -> tuple[list[str], dict[str, NodeResult]]:
     recorder = Recorder(store)
-    results = execute_plan(plan, Oracle(store, STAGES, fresh=fresh), lambda event: None, lambda *_: recorder)
+    results = execute_plan(plan, Oracle(store, STAGES, fresh=fresh), lambda event: None, make=lambda *_: recorder)
     return recorder.ran, results
 
 
@@ -137,7 +145,7 @@ def test_fresh_measures_again_and_only_that(store: LocalStore) -> None:
 def test_events_tell_start_and_end_in_order(store: LocalStore) -> None:
     """A node that runs announces itself with the reason, then says how it ended."""
     events: list[Event] = []
-    execute_plan(chain(), Oracle(store, STAGES), events.append, lambda *_: Recorder(store))
+    execute_plan(chain(), Oracle(store, STAGES), events.append, make=lambda *_: Recorder(store))
     assert [(event.node, event.outcome) for event in events[:2]] == [("1", None), ("1", Outcome.RAN)]
     assert events[0].reason == "new"
 
@@ -163,7 +171,7 @@ def test_a_new_stage_version_reruns_the_stage(store: LocalStore) -> None:
     run(store, chain())
     stages = {**STAGES, "train": dataclasses.replace(STAGES["train"], version=2)}
     recorder = Recorder(store)
-    execute_plan(chain(), Oracle(store, stages), lambda event: None, lambda *_: recorder)
+    execute_plan(chain(), Oracle(store, stages), lambda event: None, make=lambda *_: recorder)
     assert recorder.ran == ["train"]
 
 
@@ -230,10 +238,10 @@ def test_a_result_that_another_process_made_counts_as_cached(store: LocalStore) 
     """Of two simultaneous runs, one says that it ran the node."""
 
     class Waiter(Recorder):
-        def run(self, *arguments: Any, **named: Any) -> tuple[Record, Outcome]:
-            return super().run(*arguments, **named)[0], Outcome.CACHED
+        def compute(self, task: Task, say: Callable[[str], None]) -> tuple[Record, Outcome]:
+            return super().compute(task, say)[0], Outcome.CACHED
 
-    results = execute_plan(chain(), Oracle(store, STAGES), lambda event: None, lambda *_: Waiter(store))
+    results = execute_plan(chain(), Oracle(store, STAGES), lambda event: None, make=lambda *_: Waiter(store))
     assert {result.outcome for result in results.values()} == {Outcome.CACHED}
 
 
@@ -257,12 +265,12 @@ def test_what_a_stage_says_comes_between_its_start_and_its_end(store: LocalStore
     """The person who waits is told at once, and by which node."""
 
     class Speaker(Recorder):
-        def run(self, node: Node, *arguments: Any, **named: Any) -> tuple[Record, Outcome]:
-            named["say"](f"{node.stage} works")
-            return super().run(node, *arguments, **named)
+        def compute(self, task: Task, say: Callable[[str], None]) -> tuple[Record, Outcome]:
+            say(f"{task.node.stage} works")
+            return super().compute(task, say)
 
     events: list[Event] = []
-    execute_plan(chain(), Oracle(store, STAGES), events.append, lambda *_: Speaker(store))
+    execute_plan(chain(), Oracle(store, STAGES), events.append, make=lambda *_: Speaker(store))
     assert [(event.label, event.said, event.outcome) for event in events[3:6]] == [
         ("train", "", None),
         ("train", "train works", None),

@@ -1,0 +1,91 @@
+"""Computes one node: import its code, lock its key, look again, execute, encode, check, commit.
+
+Whatever executes nodes calls this, in whichever process. It needs numpy, so it is imported where a node runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from types import ModuleType
+from typing import Any
+
+import filelock
+import threadpoolctl
+
+from pipeline.core.event import Outcome
+from pipeline.core.plan import Node
+from pipeline.core.stage import InputArtifact, Inputs
+from pipeline.execute.decide import Oracle
+from pipeline.execute.task import Task
+from pipeline.store.codecs import CODECS
+from pipeline.store.local import LocalStore
+from pipeline.store.record import Artifact, Record
+
+__all__ = ["perform"]
+
+
+def perform(task: Task, oracle: Oracle, say: Callable[[str], None]) -> tuple[Record, Outcome]:
+    """Compute a node and commit its record; a second process that wants the same key waits, then takes the result.
+
+    Code is imported, and then compared with what the key says, before the work begins: what is edited later concerns
+    the next run. BLAS uses one thread, so that a result does not depend on how many cores a machine has. The stage
+    tells `say` what a person who waits should know. When a measuring node is computed again, the former outputs move to
+    `earlier`. Whatever the stage raises passes through; nothing is committed then.
+    """
+    node, store = task.node, oracle.store
+    stage = _import(node, oracle)
+    with _locked(store, task.key):
+        known = store.get(task.key)
+        if known and not task.again:
+            return known, Outcome.CACHED
+        with threadpoolctl.threadpool_limits(1):
+            started = time.perf_counter()
+            values = stage.execute({**node.spec, **node.local}, _load(store, task.inputs, say))
+            seconds = time.perf_counter() - started
+        outputs = _encode(store, node, values)
+        oracle.confirm(node)
+        former = store.peek(task.key)
+        earlier = (*former.earlier, former.outputs) if former and oracle.stages[node.stage].measures else ()
+        record = Record(task.key, node.label, task.preimage, outputs, time.time(), seconds, earlier)
+        store.commit(record)
+        return record, Outcome.RAN
+
+
+def _import(node: Node, oracle: Oracle) -> ModuleType:
+    for module in node.code_roots:
+        importlib.import_module(module)
+    oracle.environment.code.note_imported()
+    return importlib.import_module(oracle.stages[node.stage].module)
+
+
+@contextlib.contextmanager
+def _locked(store: LocalStore, key: str) -> Iterator[None]:
+    lock = filelock.FileLock(store.lock_path(key))
+    with store.writing():
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _load(store: LocalStore, inputs: Mapping[str, Artifact], say: Callable[[str], None]) -> Inputs:
+    return Inputs({role: _input(store, artifact) for role, artifact in inputs.items()}, say)
+
+
+def _input(store: LocalStore, artifact: Artifact) -> InputArtifact:
+    return InputArtifact(artifact.digest, artifact.size, functools.partial(_decode, store, artifact))
+
+
+def _decode(store: LocalStore, artifact: Artifact) -> Any:
+    return CODECS[artifact.codec].decode(store.read(artifact.digest))
+
+
+def _encode(store: LocalStore, node: Node, values: Mapping[str, Any]) -> dict[str, Artifact]:
+    if values.keys() != node.outputs.keys():
+        raise TypeError(f"{node.label} declares the outputs {sorted(node.outputs)} and gave {sorted(values)}")
+    return {role: store.put(CODECS[codec].encode(values[role]), codec) for role, codec in node.outputs.items()}
