@@ -118,7 +118,7 @@ EXPLANATIONS: dict[str, str] = {
     ),
     "E313": (
         "The process that computed a node ended by itself: it crashed, or something killed it, often the system for "
-        "want of memory. A node is given three processes; then it is to blame. With fewer --workers each has more memory."
+        "want of memory. A node is given three processes; then it is to blame. Fewer --workers leave more memory."
     ),
     "E314": "A node took longer than --timeout allows and was stopped. Nothing of it is kept.",
     "E315": "A node needed more memory than --memory-limit allows. Nothing of it is kept.",

@@ -48,6 +48,10 @@ class LocalStore:
         self._index = Index(root)
         self._objects = Objects(root)
 
+    def __reduce__(self) -> tuple[type[LocalStore], tuple[Path]]:
+        """Open the same folder in the process that this is sent to."""
+        return type(self), (self.root.absolute(),)
+
     def close(self) -> None:
         """Close the index, and let go of the store."""
         self._index.close()
