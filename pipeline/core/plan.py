@@ -16,10 +16,10 @@ from pipeline.core.experiment import BenchmarkSpec, DataSpec, Experiment, Goal, 
 from pipeline.core.keys import digest_value
 from pipeline.core.stage import StageInfo
 
-__all__ = ["Catalog", "Node", "Plan", "Ref", "RunNodes", "make_plan"]
+__all__ = ["Catalog", "Node", "Plan", "Ref", "RunNodes", "TIMED_METRICS", "is_search", "make_plan"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Ref:
     """An output of another node."""
 
@@ -27,7 +27,7 @@ class Ref:
     role: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Node:
     """One unit of work.
 
@@ -71,12 +71,16 @@ class RunNodes:
 
 @dataclass(frozen=True)
 class Plan:
-    """All nodes of an experiment in an order in which every node comes after what feeds it."""
+    """All nodes of an experiment in an order in which every node comes after what feeds it.
+
+    `judges` has for each point of a search, in order, the node that reads its goals on the validation split.
+    """
 
     nodes: tuple[Node, ...]
     runs: tuple[RunNodes, ...]
     submit: str
     report: str
+    judges: tuple[str, ...] = ()
 
     def node(self, node_id: str) -> Node:
         """Return the node with this plan id; raises KeyError."""
@@ -106,24 +110,31 @@ class Catalog:
     package_version: Callable[[str, str], str]
 
 
-def make_plan(experiment: Experiment, catalog: Catalog) -> Plan:
-    """Lay out data → train → profile → optimize… → evaluate → benchmark for every point, then submit and report."""
-    draft = _Draft(catalog)
+def make_plan(experiment: Experiment, catalog: Catalog, account: Mapping[str, Any] | None = None) -> Plan:
+    """Lay out data → train → profile → optimize… → evaluate → benchmark for every point, then submit and report.
+
+    A search has a judge for each point, too. `account` is what the submission says of points that are not in the plan:
+    those that failed (`failed`), and how points were searched for (`search`).
+    """
+    draft = Draft(catalog)
     runs = tuple(_plan_run(draft, run) for run in experiment.runs)
-    submit = _plan_submit(draft, experiment, runs)
+    judges = _plan_judges(draft, experiment, runs) if is_search(experiment) else ()
+    submit = _plan_submit(draft, experiment, runs, account or {})
     formats = experiment.outputs.report
     report = draft.add(
         "report", "", {"formats": list(formats)}, {"submission": Ref(submit, "submission")}, outputs=formats
     )
-    return Plan(tuple(draft.nodes.values()), runs, submit, report)
+    return Plan(tuple(draft.nodes.values()), runs, submit, report, judges)
 
 
-class _Draft:
+class Draft:
     """Nodes in the order they were asked for; asking twice for the same one gives the same id."""
 
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
         self.nodes: dict[str, Node] = {}
+        self._codecs: dict[tuple[str, tuple[str, ...] | None], tuple[dict[str, str], tuple[str, ...]]] = {}
+        self._roots: dict[tuple[str, ...], tuple[str, ...]] = {}
 
     def add(
         self,
@@ -135,18 +146,31 @@ class _Draft:
         local: Mapping[str, Any] | None = None,
         outputs: tuple[str, ...] | None = None,
     ) -> str:
+        """Add a node unless it is there; return its id. `outputs` are the roles it gives, by default all."""
         info = self.catalog.stages[stage]
         wiring = {role: [ref.node, ref.role] for role, ref in inputs.items()}
         node_id = digest_value([stage, info.version, spec, wiring])
         if node_id not in self.nodes:
-            codecs = {role: info.outputs[role] for role in (info.outputs if outputs is None else outputs)}
-            modules = {module for codec in codecs.values() for module in self.catalog.codec_modules(codec)}
-            roots, writers = (info.module, *code), tuple(sorted(modules))
-            self.nodes[node_id] = Node(node_id, stage, title, spec, inputs, roots, local or {}, codecs, writers)
+            codecs, writers = self._written(info, outputs)
+            roots = info.module, *code
+            roots = self._roots.setdefault(roots, roots)
+            self.nodes[node_id] = Node(node_id, stage, title, spec, inputs, roots, local or _NOTHING, codecs, writers)
         return node_id
 
+    def _written(self, info: StageInfo, outputs: tuple[str, ...] | None) -> tuple[dict[str, str], tuple[str, ...]]:
+        """Return the codec of each output, and the modules of all; many nodes share them."""
+        name = info.name, outputs
+        if name not in self._codecs:
+            codecs = {role: info.outputs[role] for role in (info.outputs if outputs is None else outputs)}
+            modules = {module for codec in codecs.values() for module in self.catalog.codec_modules(codec)}
+            self._codecs[name] = codecs, tuple(sorted(modules))
+        return self._codecs[name]
 
-def _plan_run(draft: _Draft, run: Run) -> RunNodes:
+
+_NOTHING: Mapping[str, Any] = {}
+
+
+def _plan_run(draft: Draft, run: Run) -> RunNodes:
     data = _plan_data(draft, run.data)
     train = _plan_train(draft, run.model, run.seed, data)
     test, baseline = Ref(data, "test"), Ref(train, "model")
@@ -174,7 +198,7 @@ def _plan_run(draft: _Draft, run: Run) -> RunNodes:
 _LOADGEN_READS = ("scenario", "latency_limit_ms", "rate_per_s", "batch_sizes", "threads", "budget_s")
 
 
-def _plan_loadgen(draft: _Draft, run: Run, arms: Mapping[str, Ref], layers: tuple[str, ...]) -> str:
+def _plan_loadgen(draft: Draft, run: Run, arms: Mapping[str, Ref], layers: tuple[str, ...]) -> str:
     version = draft.catalog.package_version("mlperf_loadgen", "mlperf")
     given = {name: value for name, value in _given(run.benchmark).items() if name in _LOADGEN_READS}
     spec = {**given, "seed": run.seed, "mlperf_loadgen": version}
@@ -186,7 +210,7 @@ _PEER_MODULES = {"onnxruntime": ("onnx", "onnxruntime"), "openvino": ("onnx", "o
 _PEERS_READ = ("processes", "target_ci", "budget_s", "threshold")
 
 
-def _plan_peers(draft: _Draft, run: Run, inputs: Mapping[str, Ref], layers: tuple[str, ...]) -> str:
+def _plan_peers(draft: Draft, run: Run, inputs: Mapping[str, Ref], layers: tuple[str, ...]) -> str:
     find, benchmark = draft.catalog.package_version, as_json(run.benchmark)
     versions = {peer: {name: find(name, "peers") for name in _PEER_MODULES[peer]} for peer in run.benchmark.peers}
     primary = {"batch_size": run.benchmark.batch_sizes[0], "threads": run.benchmark.threads[0]}
@@ -195,19 +219,19 @@ def _plan_peers(draft: _Draft, run: Run, inputs: Mapping[str, Ref], layers: tupl
     return draft.add("peers", run.label or "optimized", spec, inputs, layers, local=waiting)
 
 
-def _plan_data(draft: _Draft, data: DataSpec) -> str:
+def _plan_data(draft: Draft, data: DataSpec) -> str:
     spec = {"name": data.name, "args": dict(data.args), "files": dict(draft.catalog.data_files(data))}
     module = draft.catalog.dataset_module(data.name)
     return draft.add("data", data.name, spec, {}, (module,), local={"root": data.root})
 
 
-def _plan_train(draft: _Draft, model: ModelSpec, seed: int, data: str) -> str:
+def _plan_train(draft: Draft, model: ModelSpec, seed: int, data: str) -> str:
     spec = {"arch": model.arch, "args": dict(model.args), "fit": as_json(model.train), "seed": seed}
     inputs = {role: Ref(data, role) for role in ("train", "validation", "info")}
     return draft.add("train", f"{model.arch} seed={seed}", spec, inputs, (draft.catalog.model_module(model.arch),))
 
 
-def _plan_step(draft: _Draft, step: Step, seed: int, data: str, model: Ref) -> str:
+def _plan_step(draft: Draft, step: Step, seed: int, data: str, model: Ref) -> str:
     name, params = draft.catalog.resolve_step(step.use, step.params)
     needs = sorted(draft.catalog.pass_needs(name, params))
     spec = {"pass": name, "params": as_json(params), "seed": seed}
@@ -224,27 +248,66 @@ def _step_title(step: Step) -> str:
     return " ".join([step.use, *(value if isinstance(value, str) else f"{name}={value}" for name, value in shown)])
 
 
-def _plan_submit(draft: _Draft, experiment: Experiment, runs: Sequence[RunNodes]) -> str:
+def is_search(experiment: Experiment) -> bool:
+    """Return whether the experiment's points are searched for rather than listed."""
+    return (experiment.document.get("sweep") or {}).get("search") is not None
+
+
+def _plan_submit(draft: Draft, experiment: Experiment, runs: Sequence[RunNodes], account: Mapping[str, Any]) -> str:
     inputs: dict[str, Ref] = {}
-    for i, nodes in enumerate(runs):
-        optimized = nodes.steps[-1] if nodes.steps else nodes.train
-        inputs |= {
-            f"baseline.{i}": Ref(nodes.train, "model"),
-            f"optimized.{i}": Ref(optimized, "model"),
-            f"metrics.baseline.{i}": Ref(nodes.evaluate_baseline, "metrics"),
-            f"metrics.optimized.{i}": Ref(nodes.evaluate_optimized, "metrics"),
-            f"predictions.baseline.{i}": Ref(nodes.evaluate_baseline, "predictions"),
-            f"predictions.optimized.{i}": Ref(nodes.evaluate_optimized, "predictions"),
-            f"benchmark.{i}": Ref(nodes.benchmark, "benchmark"),
-            f"samples.{i}": Ref(nodes.benchmark, "samples"),
-            f"profile.{i}": Ref(nodes.profile, "profile"),
-            **{f"data.{role}.{i}": Ref(nodes.data, role) for role in ("train", "validation", "test", "info")},
-            **{f"effect.{i}.{k}": Ref(step, "effect") for k, step in enumerate(nodes.steps)},
-            **({f"loadgen.{i}": Ref(nodes.loadgen, "loadgen")} if nodes.loadgen else {}),
-            **({f"peers.{i}": Ref(nodes.peers, "peers")} if nodes.peers else {}),
-            **({f"peers.samples.{i}": Ref(nodes.peers, "samples")} if nodes.peers else {}),
-        }
-    return draft.add("submit", "", _submit_spec(experiment), inputs)
+    for nodes in runs:
+        inputs |= _results(nodes, nodes.run.index) | _measurements(nodes, nodes.run.index)
+    return draft.add("submit", "", {**_submit_spec(experiment), **account}, inputs)
+
+
+# The metrics of goals that are read from a benchmark.
+TIMED_METRICS = frozenset({"latency_ms", "speedup", "throughput"})
+
+
+def _plan_judges(draft: Draft, experiment: Experiment, runs: Sequence[RunNodes]) -> tuple[str, ...]:
+    """Add a judge for each point; its seeds are judged together, and without a benchmark where no goal needs one."""
+    points: dict[str, list[RunNodes]] = {}
+    for nodes in runs:
+        points.setdefault(digest_value(as_json(nodes.run.point)), []).append(nodes)
+    goals = [_given(goal) for goal in experiment.goals]
+    is_timed = any(value in TIMED_METRICS for goal in goals for value in goal.values())
+    judges = []
+    for members in points.values():
+        spec = {"goals": goals, "runs": [_run_spec(nodes.run, i, "") for i, nodes in enumerate(members)]}
+        inputs: dict[str, Ref] = {}
+        for i, nodes in enumerate(members):
+            inputs |= _results(nodes, i)
+            inputs |= _measurements(nodes, i) if is_timed else {}
+        title = members[0].run.label if len(members) == 1 else f"{members[0].run.label} and its other seeds"
+        judges.append(draft.add("judge", title, spec, inputs))
+    return tuple(judges)
+
+
+def _results(nodes: RunNodes, i: int) -> dict[str, Ref]:
+    """Return what was computed for a point, by the roles that it has as the i-th one."""
+    optimized = nodes.steps[-1] if nodes.steps else nodes.train
+    return {
+        f"baseline.{i}": Ref(nodes.train, "model"),
+        f"optimized.{i}": Ref(optimized, "model"),
+        f"metrics.baseline.{i}": Ref(nodes.evaluate_baseline, "metrics"),
+        f"metrics.optimized.{i}": Ref(nodes.evaluate_optimized, "metrics"),
+        f"predictions.baseline.{i}": Ref(nodes.evaluate_baseline, "predictions"),
+        f"predictions.optimized.{i}": Ref(nodes.evaluate_optimized, "predictions"),
+        **{f"data.{role}.{i}": Ref(nodes.data, role) for role in ("train", "validation", "test", "info")},
+        **{f"effect.{i}.{k}": Ref(step, "effect") for k, step in enumerate(nodes.steps)},
+    }
+
+
+def _measurements(nodes: RunNodes, i: int) -> dict[str, Ref]:
+    """Return what was measured at a point, by the roles that it has as the i-th one."""
+    return {
+        f"benchmark.{i}": Ref(nodes.benchmark, "benchmark"),
+        f"samples.{i}": Ref(nodes.benchmark, "samples"),
+        f"profile.{i}": Ref(nodes.profile, "profile"),
+        **({f"loadgen.{i}": Ref(nodes.loadgen, "loadgen")} if nodes.loadgen else {}),
+        **({f"peers.{i}": Ref(nodes.peers, "peers")} if nodes.peers else {}),
+        **({f"peers.samples.{i}": Ref(nodes.peers, "samples")} if nodes.peers else {}),
+    }
 
 
 def _submit_spec(experiment: Experiment) -> dict[str, Any]:
@@ -252,18 +315,19 @@ def _submit_spec(experiment: Experiment) -> dict[str, Any]:
         "experiment": as_json(experiment.document),
         "name": experiment.name,
         "goals": [_given(goal) for goal in experiment.goals],
-        "runs": [
-            {
-                "index": run.index,
-                "label": run.label,
-                "arch": run.model.arch,
-                "seed": run.seed,
-                "point": as_json(run.point),
-                "steps": [{"id": step.id, "use": step.use, "params": as_json(step.params)} for step in run.steps],
-                "benchmark": _timing(run.benchmark)[0],
-            }
-            for run in experiment.runs
-        ],
+        "runs": [_run_spec(run, run.index, run.label) for run in experiment.runs],
+    }
+
+
+def _run_spec(run: Run, index: int, label: str) -> dict[str, Any]:
+    return {
+        "index": index,
+        "label": label,
+        "arch": run.model.arch,
+        "seed": run.seed,
+        "point": as_json(run.point),
+        "steps": [{"id": step.id, "use": step.use, "params": as_json(step.params)} for step in run.steps],
+        "benchmark": _timing(run.benchmark)[0],
     }
 
 
