@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.core.keys import Preimage, action_key, canonical, differences, digest_value, family_key
+from pipeline.core.keys import FORMAT, KeyFrame, Preimage, action_key, canonical, differences, digest_value, family_key
 
 BASE = Preimage("optimize", 1, {"pass": "quantize", "params": {"bits": 8}}, "c0de", {"model": "aa"}, {"numpy": "2.0"})
 
@@ -113,3 +113,13 @@ def test_differences_point_into_lists() -> None:
 def test_a_family_differs_in_the_content_of_its_inputs_only(change: dict[str, Any], is_same: bool) -> None:
     """So `plan` can tell what runs whatever its inputs will be."""
     assert (family_key(dataclasses.replace(BASE, **change)) == family_key(BASE)) is is_same
+
+
+@pytest.mark.parametrize("inputs", [{}, {"model": "aa"}, {"b": "x", "a": "y"}])
+def test_a_frame_gives_the_keys_of_whole_preimages(inputs: dict[str, str]) -> None:
+    """What many nodes share is encoded once, and the bytes that are hashed are the same."""
+    preimage = dataclasses.replace(BASE, inputs=inputs)
+    frame = KeyFrame(BASE.stage, BASE.version, BASE.code, BASE.environment)
+    expected = digest_value({"format": FORMAT, **preimage.to_json()})
+    assert action_key(preimage) == expected
+    assert frame.keys(BASE.params, inputs) == (expected, family_key(preimage))
