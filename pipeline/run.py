@@ -10,7 +10,7 @@ import json
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from pipeline.core.keys import digest_value
 from pipeline.core.plan import Plan, make_plan
 from pipeline.execute.catalog import make_catalog
 from pipeline.execute.decide import Oracle
+from pipeline.execute.interrupt import Stop
+from pipeline.execute.limits import UNLIMITED, Limits
 from pipeline.execute.scheduler import NodeResult, execute_plan
 from pipeline.stages import STAGES
 from pipeline.store.local import LocalStore
@@ -64,14 +66,17 @@ def run_experiment(
     *,
     command: str,
     fresh: bool = False,
+    limits: Limits = UNLIMITED,
+    stop: Stop | None = None,
 ) -> RunResult:
     """Bring the experiment up to date and write its results to `folder`; what a stage raises is in the result.
 
-    Measuring stages measure again when `fresh`; `command` is what repeats this run, as the submission states it.
+    Measuring stages measure again when `fresh`; `command` is what repeats this run, as the submission states it. After
+    `stop` was requested, what did not start is skipped.
     """
     started = time.time()
     plan, oracle = prepare(experiment, store, fresh=fresh)
-    results = execute_plan(plan, oracle, emit)
+    results = execute_plan(plan, oracle, emit, limits, stop=stop)
     damaged: set[str] = set()
     while True:
         try:
@@ -82,7 +87,8 @@ def run_experiment(
             if error.digest in damaged:
                 raise
             damaged.add(error.digest)
-            again = execute_plan(plan, prepare(experiment, store)[1], emit)
+            limits = replace(limits, force=frozenset())  # that has been done
+            again = execute_plan(plan, prepare(experiment, store)[1], emit, limits, stop=stop)
             results = {name: results[name] if end.outcome is Outcome.CACHED else end for name, end in again.items()}
     files = _publish(contents, folder)
     _write(folder / "run.json", _record(experiment, results, started), durable=False)  # the next run writes it again

@@ -19,12 +19,14 @@ from typing import Any
 from pipeline.cli.answer import Answer
 from pipeline.cli.console import columns, has_colour, safe
 from pipeline.cli.experiment import add_experiment_arguments, open_experiment, open_store
+from pipeline.cli.limits import add_limit_arguments, limits_of
 from pipeline.cli.progress import Progress
-from pipeline.core.errors import EnvironmentProblem, PipelineError, StageFailed, UserError
+from pipeline.core.errors import EnvironmentProblem, PipelineError, StageFailed, Stopped, UserError
 from pipeline.core.event import Outcome
 from pipeline.core.experiment import Experiment
 from pipeline.core.keys import digest_value
 from pipeline.execute.environment import CodeDigests
+from pipeline.execute.interrupt import stoppable
 from pipeline.run import RunResult, run_experiment
 from pipeline.store.local import LocalStore
 from tinytorch.errors import DataFileError, TinyTorchError
@@ -41,11 +43,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_experiment_arguments(parser)
     parser.add_argument("--fresh", action="store_true", help="measure again, even where a measurement is stored")
     parser.add_argument("--out", metavar="DIR", help="where result files are written (default: runs/<experiment>)")
+    add_limit_arguments(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
 
 
 def run(args: argparse.Namespace) -> Answer:
     """Run the experiment and answer with its result table."""
+    limits = limits_of(args)
     store = open_store(args)
     experiment = open_experiment(args, store)
     folder = Path(args.out or Path("runs", experiment.name))
@@ -57,14 +61,26 @@ def run(args: argparse.Namespace) -> Answer:
     command = _command(args)
     wanted = _without(experiment, lacking)
     try:
-        result = run_experiment(wanted, store, folder, progress, command=command, fresh=args.fresh)
+        with stoppable(_announce) as stop:
+            result = run_experiment(
+                wanted, store, folder, progress, command=command, fresh=args.fresh, limits=limits, stop=stop
+            )
     finally:
         with contextlib.suppress(OSError):  # it is not empty if anything ran
             folder.rmdir()
+    if stop.requested and result.count(Outcome.SKIPPED):
+        kept = _number(result.count(Outcome.RAN), "node")
+        raise Stopped(f"stopped; {kept} finished are kept; run again to go on")
     if result.failures:
         raise _failure(result, folder)
     _remove_others(folder, result.files)
     return _answer(result, store, lacking)
+
+
+def _announce() -> None:
+    """Say what Ctrl-C does; past all buffers, which the signal may have interrupted."""
+    with contextlib.suppress(OSError):
+        os.write(2, b"\nstopping after what is running now; press Ctrl-C again to stop at once\n")
 
 
 def verdicts(submission: Mapping[str, Any] | None, lacking: Sequence[str] = ()) -> Iterator[tuple[int, str]]:

@@ -1,11 +1,13 @@
 """The parent's side of a worker: write its job, start a fresh interpreter, sleep until it ends, read its result.
 
 The worker is the whole child: it starts no process of its own, and it is killed and reaped when it takes too long or
-when the parent is interrupted.
+when the parent is interrupted. It does not get the terminal's Ctrl-C, and on Linux it dies with its parent, however
+that ends: a forgotten worker would disturb what is measured next.
 """
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
@@ -40,6 +42,8 @@ _KEPT = (
     "USERPROFILE", "VIRTUAL_ENV",
 )  # fmt: skip
 _TAIL_LINES = 6
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 class WorkerFailed(StageFailed):
@@ -68,6 +72,8 @@ def run_worker(job: Job, timeout_s: float, program: ModuleType = worker) -> dict
             stderr=subprocess.PIPE,
             timeout=timeout_s,
             check=False,
+            start_new_session=True,
+            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
         )
     except subprocess.TimeoutExpired as expired:
         tail = _tail(expired.stderr)
@@ -87,6 +93,12 @@ def environment(threads: int, seed: int) -> dict[str, str]:
     if any(folders):
         kept["PYTHONPATH"] = os.pathsep.join(folder for folder in folders if folder)
     return kept
+
+
+def _die_with_parent() -> None:
+    """Have the system kill this process when the thread that started it ends; one call, since threads may be about."""
+    if _libc is not None:
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _package_folder() -> list[str]:

@@ -48,7 +48,7 @@ class LocalStore:
         self._index = Index(root)
         self._objects = Objects(root)
 
-    def __reduce__(self) -> tuple[type[LocalStore], tuple[Path]]:
+    def __reduce__(self) -> tuple[type[LocalStore], tuple[Any, ...]]:
         """Open the same folder in the process that this is sent to."""
         return type(self), (self.root.absolute(),)
 

@@ -210,8 +210,8 @@ def test_a_reader_that_goes_away_is_no_error(project: Project) -> None:
     assert done.stderr == ""
 
 
-def test_an_interrupt_ends_with_130_and_keeps_what_is_done(project: Project) -> None:
-    """Ctrl-C in the benchmark leaves training and optimization in the store."""
+def test_two_interrupts_end_at_once_with_130_and_keep_what_is_done(project: Project) -> None:
+    """Ctrl-C twice in the benchmark ends it at once and leaves training and optimization in the store."""
     command = [sys.executable, "-m", "pipeline", "run", SMOKE, "--set", "model.train.epochs=3"]
     command += ["--set", "benchmark.budget_s=60", "--set", "benchmark.target_ci=0.00001"]
     environment = {**os.environ, "PYTHONPATH": str(project.folder)}
@@ -222,7 +222,11 @@ def test_an_interrupt_ends_with_130_and_keeps_what_is_done(project: Project) -> 
     for line in running.stderr:
         if "evaluate optimized" in line:
             break
-    os.killpg(running.pid, signal.SIGINT)
+    os.kill(running.pid, signal.SIGINT)
+    for line in running.stderr:
+        if "again to stop at once" in line:
+            break
+    os.kill(running.pid, signal.SIGINT)
     rest = running.communicate(timeout=60)[1]
     assert running.returncode == 130, rest
     nodes = project.json("plan", SMOKE, "--set", "model.train.epochs=3")["nodes"]
