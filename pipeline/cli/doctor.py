@@ -16,13 +16,15 @@ import numpy as np
 import threadpoolctl
 
 from pipeline.cli.answer import Answer
-from pipeline.cli.experiment import add_store_argument
+from pipeline.cli.experiment import add_store_argument, is_url
 from pipeline.cli.tables import table
+from pipeline.core.errors import EnvironmentProblem
 from pipeline.measure import machine
 from pipeline.measure.clock import measure_clock
 from pipeline.measure.gauge import read_gauges
 from pipeline.measure.quantities import QUANTITIES, not_offered
 from pipeline.measure.quiet import idlest
+from pipeline.store.remote import Remote
 
 __all__ = ["configure", "run"]
 
@@ -43,6 +45,7 @@ _PACKAGES = {
     "onnxruntime": "peers",
     "openvino": "peers",
     "torch": "peers",
+    "fsspec": "remote",
 }
 
 
@@ -53,7 +56,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Answer:
     """Answer with a table of checks; the exit code is 6 when something that is needed is missing."""
-    rows = [*_versions(), *_machine(), _store(Path(args.store or os.environ.get("PIPELINE_STORE") or ".pipeline"))]
+    location = args.store or os.environ.get("PIPELINE_STORE") or ".pipeline"
+    rows = [*_versions(), *_machine(), _shared_store(location) if is_url(location) else _store(Path(location))]
     failed = any(row["status"] == "missing" for row in rows)
     text = table(("status", "what", "found"), [(row["status"], row["what"], row["found"]) for row in rows])
     return Answer(text, {"checks": rows, "machine": machine.facts()}, 6 if failed else 0)
@@ -116,6 +120,15 @@ def _quantities() -> list[dict[str, str]]:
         _row("note", what, f"not measured: {reasons[name]}") if name in reasons else _row("ok", what, "measured")
         for name, what in QUANTITIES.items()
     ]
+
+
+def _shared_store(url: str) -> dict[str, str]:
+    remote = Remote(url)
+    try:
+        remote.has("0" * 64, 0)
+    except EnvironmentProblem as error:
+        return _row("missing", "store", f"{error} ({error.hint})")
+    return _row("ok", "store", f"{remote.name} can be read")
 
 
 def _store(path: Path) -> dict[str, str]:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
+from pipeline.cli.console import safe
 from pipeline.config.identity import checked_digest
 from pipeline.config.read import read_text
 from pipeline.core.experiment import Experiment, as_json, experiment_from_json
 from pipeline.store.local import LocalStore
 
-__all__ = ["add_experiment_arguments", "add_store_argument", "open_experiment", "open_store"]
+__all__ = ["add_experiment_arguments", "add_store_argument", "is_url", "open_experiment", "open_store"]
+
+_FOLDER = ".pipeline"
 
 
 def add_experiment_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,13 +37,29 @@ def add_experiment_arguments(parser: argparse.ArgumentParser) -> None:
 def add_store_argument(parser: argparse.ArgumentParser) -> None:
     """Add --store."""
     parser.add_argument(
-        "--store", metavar="DIR", help="where results are cached (default: $PIPELINE_STORE or .pipeline in this folder)"
+        "--store",
+        metavar="DIR|URL",
+        help="where results are cached, or are shared as well (s3://bucket/prefix; default: $PIPELINE_STORE or "
+        ".pipeline in this folder)",
     )
 
 
 def open_store(args: argparse.Namespace) -> LocalStore:
-    """Open the store that the arguments, the environment or the default name."""
-    return LocalStore(Path(args.store or os.environ.get("PIPELINE_STORE") or ".pipeline"))
+    """Open the store that the arguments, the environment or the default name; a URL's has a folder here, too."""
+    location = args.store or os.environ.get("PIPELINE_STORE") or _FOLDER
+    if not is_url(location):
+        return LocalStore(Path(location))
+    from pipeline.store.remote import Remote
+    from pipeline.store.shared import SharedStore, cache_folder
+
+    store = SharedStore(cache_folder(location, Path(_FOLDER)), Remote(location))
+    store.send_rest(lambda text: print(f"warning: {safe(text)}", file=sys.stderr))
+    return store
+
+
+def is_url(location: str) -> bool:
+    """Tell a store's URL from its folder: `s3://bucket/prefix`, or a chain such as `simplecache::s3://bucket`."""
+    return "://" in location
 
 
 def open_experiment(args: argparse.Namespace, store: LocalStore) -> Experiment:
