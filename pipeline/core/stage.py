@@ -62,6 +62,10 @@ class Inputs(Mapping[str, Any]):
             self._values[role] = self._artifacts[role].load()
         return self._values[role]
 
+    def __contains__(self, role: object) -> bool:
+        """Tell whether there is such an input, without decoding it."""
+        return role in self._artifacts
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._artifacts)
 

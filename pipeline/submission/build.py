@@ -35,6 +35,7 @@ _SPEED_KEYS = (
     "speedup",
     "control",
 )
+_ACCOUNT = ("failed", "search")  # what the selection says besides its points, where there is something to say
 _WEIGHT_FIGURES = (
     "bits_per_weight",
     "macs",
@@ -50,7 +51,7 @@ def build(spec: Mapping[str, Any], candidates: Sequence[Candidate], versions: Ma
     """Choose a candidate and return its submission, with what the choice was made from.
 
     `spec` holds the resolved experiment document (`experiment`), its `name` and `goals`; `versions` names python,
-    numpy, scipy, package and kernels.
+    numpy, scipy, package and kernels. Points that `failed` and how points were found (`search`) are told as they are.
     Raises ValueError if there is no candidate.
     """
     goals = list(spec["goals"])
@@ -71,7 +72,10 @@ def build(spec: Mapping[str, Any], candidates: Sequence[Candidate], versions: Ma
             "speed": _speed(chosen, verdicts[choice.index]),
         },
         "constraints": [decide(limit, chosen, "test") for limit in limits_of(goals)],
-        "selection": _selection(candidates, choice, verdicts),
+        "selection": {
+            **_selection(candidates, choice, verdicts),
+            **{key: spec[key] for key in _ACCOUNT if key in spec},
+        },
         "effects": [
             {"id": step["id"], "use": step["use"], **effect}
             for step, effect in zip(chosen.steps, chosen.effects, strict=True)

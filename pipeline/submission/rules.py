@@ -111,5 +111,9 @@ def _selection(selection: Mapping[str, Any]) -> Iterator[Broken]:
             yield ("selection", "points", i, "index"), f"found {point['index']} again, expected an index of its own"
     if selection["chosen"] not in indexes:
         yield ("selection", "chosen"), f"found {selection['chosen']}, expected the index of one of the points"
+    for i, point in enumerate(selection.get("failed", ())):
+        if point["index"] in indexes:
+            yield ("selection", "failed", i, "index"), f"found {point['index']}, which is the index of another point"
+        indexes.append(point["index"])
     if selection["tried"] != len(points):
         yield ("selection", "tried"), f"found {selection['tried']}, expected the number of points, {len(points)}"

@@ -139,3 +139,36 @@ def test_the_model_is_named_by_its_runs_architecture() -> None:
     spec = {**SPEC, "runs": [{**SPEC["runs"][0], "arch": "resnet"}]}
     submission = submit.execute(spec, as_inputs(handed_over()))["submission"]
     assert submission["baseline"]["model_name"] == "resnet"
+
+
+def test_points_that_failed_and_a_search_are_told_as_they_are() -> None:
+    """They stand beside the points, and the document is valid by its schema and rules."""
+    failed = {
+        "index": 1,
+        "label": "bits=8",
+        "seed": 0,
+        "point": {"bits": 8},
+        "node": "train mlp",
+        "reason": "no memory",
+    }
+    search = {
+        "strategy": "tpe",
+        "seed": 3,
+        "trials": 4,
+        "repeated": 1,
+        "objectives": ["minimize size_bytes"],
+        "sampler": "optuna 5.0.0",
+        "rungs": [],
+    }
+    account = {"failed": [failed], "search": search}
+    submission = submit.execute({**SPEC, **account}, as_inputs(handed_over()))["submission"]
+    assert {key: submission["selection"][key] for key in account} == account
+    assert find_problems(submission) == []
+
+
+def test_a_failed_point_has_an_index_of_its_own() -> None:
+    """A point that has a result cannot have failed."""
+    submission = submit.execute(SPEC, as_inputs(handed_over()))["submission"]
+    failed = {"index": 0, "label": "", "seed": 7, "point": {}, "node": "train mlp", "reason": "no memory"}
+    submission["selection"]["failed"] = [failed]
+    assert [problem.yaml_path for problem in find_problems(submission)] == ["selection.failed[0].index"]
