@@ -9,38 +9,57 @@ from __future__ import annotations
 import json
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pipeline.core.errors import EnvironmentProblem
 from pipeline.core.event import Event, Outcome
 from pipeline.core.experiment import Experiment
 from pipeline.core.keys import digest_value
-from pipeline.core.plan import Plan, make_plan
+from pipeline.core.plan import Node, Plan, make_plan
+from pipeline.core.subset import EVERYTHING, Asked, check_stages, choose
 from pipeline.execute.catalog import make_catalog
 from pipeline.execute.decide import Oracle
+from pipeline.execute.estimate import Estimator
 from pipeline.execute.interrupt import Stop
+from pipeline.execute.journal import EVENTS_FILE, Journal
 from pipeline.execute.limits import UNLIMITED, Limits
 from pipeline.execute.scheduler import NodeResult, execute_plan
 from pipeline.stages import STAGES
 from pipeline.store.local import LocalStore
 from pipeline.store.objects import CorruptObject, write_atomically
+from pipeline.store.record import Record
 from pipeline.submission.stamp import stamp
 from pipeline.submission.write import dump_submission
 
-__all__ = ["RunResult", "prepare", "run_experiment"]
+__all__ = ["RunResult", "Watcher", "prepare", "run_experiment"]
+
+
+class Watcher(Protocol):
+    """Is told of a run while it goes on: what it has before it, then every event."""
+
+    def begin(self, nodes: Sequence[Node], estimator: Estimator, *, slots: int = 1, rests: bool = True) -> None:
+        """Take note of nodes to come, `slots` at a time; `rests` where showing something disturbs a measurement."""
+
+    def __call__(self, event: Event) -> None:
+        """Take note of an event."""
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a run came to: node results in plan order, the submission (None after a failure), and the files written."""
+    """What a run came to: node results in plan order, the submission if there is one, and the files written."""
 
     plan: Plan
     nodes: dict[str, NodeResult]
     submission: dict[str, Any] | None
     files: dict[str, Path]
+
+    @property
+    def is_partial(self) -> bool:
+        """Return whether only a part of the plan was asked for."""
+        return len(self.nodes) < len(self.plan.nodes)
 
     def count(self, outcome: Outcome) -> int:
         """Return how many nodes ended like this."""
@@ -62,48 +81,67 @@ def run_experiment(
     experiment: Experiment,
     store: LocalStore,
     folder: Path,
-    emit: Callable[[Event], None],
+    watch: Watcher,
     *,
     command: str,
-    fresh: bool = False,
+    asked: Asked = EVERYTHING,
     limits: Limits = UNLIMITED,
     stop: Stop | None = None,
 ) -> RunResult:
-    """Bring the experiment up to date and write its results to `folder`; what a stage raises is in the result.
+    """Bring the experiment, or what is asked of it, up to date and write its results and events to `folder`.
 
-    Measuring stages measure again when `fresh`; `command` is what repeats this run, as the submission states it. After
-    `stop` was requested, what did not start is skipped.
+    What a stage raises is in the result; `command` is what repeats this run, as the submission states it. After `stop`
+    was requested, what did not start is skipped. Raises UserError where something is asked for that the plan has not.
     """
     started = time.time()
-    plan, oracle = prepare(experiment, store, fresh=fresh)
-    results = execute_plan(plan, oracle, emit, limits, stop=stop)
-    damaged: set[str] = set()
-    while True:
-        try:
-            submission = _submission(plan, results, store, command)
-            contents = _contents(plan, results, store, submission if experiment.outputs.submission != "none" else None)
-            break
-        except CorruptObject as error:  # found only now, because nothing that ran has read it
-            if error.digest in damaged:
-                raise
-            damaged.add(error.digest)
-            limits = replace(limits, force=frozenset())  # that has been done
-            again = execute_plan(plan, prepare(experiment, store)[1], emit, limits, stop=stop)
-            results = {name: results[name] if end.outcome is Outcome.CACHED else end for name, end in again.items()}
-    files = _publish(contents, folder)
-    _write(folder / "run.json", _record(experiment, results, started), durable=False)  # the next run writes it again
+    plan, oracle = prepare(experiment, store, fresh=asked.fresh)
+    check_stages(plan, asked.force)
+    limits = replace(limits, force=asked.force, wanted=choose(plan, asked.until, asked.only))
+    nodes = [node for node in plan.nodes if limits.wanted is None or node.id in limits.wanted]
+    watch.begin(nodes, Estimator(store, oracle.stages), slots=limits.workers, rests=limits.scheduler is None)
+    head = {"experiment": experiment.name, "command": command, "asked": asked.to_json(), "nodes": len(nodes)}
+    with Journal(folder / EVENTS_FILE, head) as journal:
+
+        def emit(event: Event) -> None:
+            journal(event)
+            watch(event)
+
+        results = execute_plan(plan, oracle, emit, limits, stop=stop)
+        damaged: set[str] = set()
+        while True:
+            try:
+                submission = _submission(plan, results, store, command)
+                wanted = submission if experiment.outputs.submission != "none" else None
+                contents = _contents(plan, results, store, wanted)
+                break
+            except CorruptObject as error:  # found only now, because nothing that ran has read it
+                if error.digest in damaged:
+                    raise
+                damaged.add(error.digest)
+                limits = replace(limits, force=frozenset())  # that has been done
+                again = execute_plan(plan, prepare(experiment, store)[1], emit, limits, stop=stop)
+                results = {name: results[name] if end.outcome is Outcome.CACHED else end for name, end in again.items()}
+        files = _publish(contents, folder)
+        record = _record(experiment, asked, results, started)
+        _write(folder / "run.json", record, durable=False)  # the next run writes it again
+        journal.is_stopped = stop is not None and stop.requested
     return RunResult(plan, results, submission, files)
 
 
 def _submission(plan: Plan, results: dict[str, NodeResult], store: LocalStore, command: str) -> dict[str, Any] | None:
     """Return the submission with what belongs to this run: measured now or reused, the code behind it, the command."""
-    record = results[plan.submit].record
+    record = _record_of(plan.submit, results)
     if record is None:
         return None
     document = json.loads(store.read(record.outputs["submission"].digest))
     chosen = next(nodes for nodes in plan.runs if nodes.run.index == document["selection"]["chosen"])
     reused = results[chosen.benchmark].outcome is Outcome.CACHED
     return stamp(document, reused=reused, code=_code(results), command=command)
+
+
+def _record_of(node: str, results: Mapping[str, NodeResult]) -> Record | None:
+    """Return a node's record; None if it has none, or was not asked for."""
+    return results[node].record if node in results else None
 
 
 def _code(results: dict[str, NodeResult]) -> dict[str, str]:
@@ -120,7 +158,7 @@ def _contents(
 ) -> dict[str, tuple[str, bytes]]:
     """Return what a person reads: kind -> file name and bytes, of the submission and the reports."""
     contents = {"submission": ("submission.json", dump_submission(submission).encode())} if submission else {}
-    if report := results[plan.report].record:
+    if report := _record_of(plan.report, results):
         wanted = plan.node(plan.report).spec["formats"]
         contents |= {kind: (f"report.{kind}", store.read(report.outputs[kind].digest)) for kind in wanted}
     return contents
@@ -146,10 +184,11 @@ def _write(path: Path, data: bytes, *, durable: bool = True) -> None:
         ) from error
 
 
-def _record(experiment: Experiment, results: dict[str, NodeResult], started: float) -> bytes:
+def _record(experiment: Experiment, asked: Asked, results: dict[str, NodeResult], started: float) -> bytes:
     head = {
         "experiment": experiment.name,
         "source": experiment.source.digest,
+        "asked": asked.to_json(),
         "started_at": started,
         "finished_at": time.time(),
     }

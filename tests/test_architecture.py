@@ -230,7 +230,7 @@ def test_every_command_is_in_its_table() -> None:
     """No command file is missing from COMMANDS."""
     from pipeline.cli import COMMANDS
 
-    shared = {"answer", "console", "experiment", "limits", "main", "progress", "tables"}
+    shared = {"answer", "board", "console", "experiment", "graph", "limits", "live", "main", "progress", "tables"}
     assert {f"pipeline.cli.{name}" for name in COMMANDS} == _folder_modules("pipeline.cli", shared)
 
 

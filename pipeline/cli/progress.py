@@ -1,16 +1,24 @@
-"""Progress on stderr: a line when a node that takes time starts, when it says something, and when it has ended.
+"""Progress on stderr: a line for every node that ended or said something; on a terminal a live view below the lines.
 
-Nothing is redrawn: a spinner would wake the processor while something is measured; a line before and a line after do
-not. What a stage says comes while it waits.
+A node that is taken from the store is not mentioned. The live view (`pipeline.cli.live`, with rich) is imported when
+the first node has to run, and rests while something is measured.
 """
 
 from __future__ import annotations
 
-from typing import TextIO
+import contextlib
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, TextIO
 
-from pipeline.cli.console import columns, is_live
+from pipeline.cli.console import is_live
 from pipeline.core.event import Event, Outcome
+from pipeline.core.plan import Node
+from pipeline.execute.estimate import Estimator
 from pipeline.report.text import cells_of, printable
+
+if TYPE_CHECKING:
+    from pipeline.cli.live import LiveView
 
 __all__ = ["Progress", "node_line"]
 
@@ -19,35 +27,81 @@ _WIDEST_LABEL = 60
 
 
 class Progress:
-    """Receives events; call it with each."""
+    """Receives a run's plan, then its events; leave its context when the run has ended."""
 
     def __init__(self, stream: TextIO, *, quiet: bool = False) -> None:
         self._stream = stream
         self._quiet = quiet
-        self._is_live = is_live(stream)
         self._width = _LABEL
+        self._nodes: list[Node] = []
+        self._ended: set[str] = set()
+        self._estimator: Estimator | None = None
+        self._slots = 1
+        self._rests = True
+        self._view: LiveView | None = None
+
+    def __enter__(self) -> Progress:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Take the live view off the terminal."""
+        if self._view:
+            with contextlib.suppress(OSError):  # nobody reads any more
+                self._view.stop()
+            self._view = None
+
+    def begin(self, nodes: Sequence[Node], estimator: Estimator, *, slots: int = 1, rests: bool = True) -> None:
+        """Take note of the nodes that a run has before it: `slots` run at a time; `rests` while one measures."""
+        self._nodes += nodes
+        self._estimator, self._slots, self._rests = estimator, slots, rests
+        if self._view:
+            self._view.board.add(nodes, self._ended)
 
     def __call__(self, event: Event) -> None:
-        """Print what the event says; cached and starting nodes are silent on a stream that is no terminal."""
-        if self._quiet or event.outcome is Outcome.CACHED:
+        """Show what the event says; cached and starting nodes are silent on a stream that is no terminal."""
+        if event.outcome is not None:
+            self._ended.add(event.node)
+        if self._quiet:
             return
-        if event.said:
-            self._write(f"{printable(event.label)}: {printable(event.said)}", clip=False)
-        if event.outcome is None:
-            if self._is_live:
-                self._write(f"           …        {printable(event.label)}", end="\r")
-            return
-        self._width = max(self._width, min(cells_of(event.label), _WIDEST_LABEL))
-        seconds = event.seconds if event.outcome is Outcome.RAN else None
-        self._write(node_line(seconds, event.outcome.value, event.label, event.note or event.reason, self._width))
-
-    def _write(self, line: str, end: str = "\n", *, clip: bool = True) -> None:
-        if self._is_live:
-            line = f"\x1b[2K{_clipped(line, columns() - 1) if clip else line}"
         try:
-            print(line, end=end, file=self._stream, flush=True)
+            self._show(event)
         except OSError:  # nobody reads any more; that is no reason to stop working
             self._quiet = True
+
+    def _show(self, event: Event) -> None:
+        line = self._line(event)
+        if self._view is None and event.outcome is None and is_live(self._stream) and self._estimator:
+            self._view = self._started_view(self._estimator)
+        if self._view:
+            self._view.receive(event, line)
+        elif line is not None:
+            print(line, file=self._stream, flush=True)
+
+    def _line(self, event: Event) -> str | None:
+        """Return what is to be read of an event, if anything."""
+        if event.said:
+            return f"{printable(event.label)}: {printable(event.said)}"
+        if event.outcome is None:
+            again = f"{printable(event.label)}: attempt {event.attempt}, because {printable(event.reason)}"
+            return again if event.attempt > 1 else None
+        if event.outcome is Outcome.CACHED:
+            return None
+        self._width = max(self._width, min(cells_of(event.label), _WIDEST_LABEL))
+        seconds = event.seconds if event.outcome is Outcome.RAN else None
+        return node_line(seconds, event.outcome.value, event.label, event.note or event.reason, self._width)
+
+    def _started_view(self, estimator: Estimator) -> LiveView:
+        from pipeline.cli.board import Board
+        from pipeline.cli.live import LiveView
+
+        board = Board(estimator, self._slots)
+        board.add(self._nodes, self._ended)
+        view = LiveView(self._stream, board, rests=self._rests)
+        view.start()
+        return view
 
 
 def node_line(seconds: float | None, outcome: str, label: str, detail: str, width: int = _LABEL) -> str:
@@ -56,13 +110,3 @@ def node_line(seconds: float | None, outcome: str, label: str, detail: str, widt
     outcome, label, detail = printable(outcome), printable(label), printable(detail)
     padding = " " * max(width - cells_of(label), 0)
     return f"{time}  {outcome:<7}  {label}{padding}  {detail}".rstrip()
-
-
-def _clipped(line: str, width: int) -> str:
-    """Return the line without what would make a terminal wrap it."""
-    cells = 0
-    for place, char in enumerate(line):
-        cells += cells_of(char)
-        if cells > width:
-            return f"{line[: place - 1]}…"
-    return line

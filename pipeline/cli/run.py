@@ -25,6 +25,7 @@ from pipeline.core.errors import EnvironmentProblem, PipelineError, StageFailed,
 from pipeline.core.event import Outcome
 from pipeline.core.experiment import Experiment
 from pipeline.core.keys import digest_value
+from pipeline.core.subset import Asked
 from pipeline.execute.environment import CodeDigests
 from pipeline.execute.interrupt import stoppable
 from pipeline.run import RunResult, run_experiment
@@ -41,10 +42,26 @@ _MOST_FAILURES = 10  # that are listed; run.json has them all
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_experiment_arguments(parser)
-    parser.add_argument("--fresh", action="store_true", help="measure again, even where a measurement is stored")
+    add_subset_arguments(parser)
     parser.add_argument("--out", metavar="DIR", help="where result files are written (default: runs/<experiment>)")
     add_limit_arguments(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
+
+
+def add_subset_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what says how much of the experiment is meant: --until, --only, --force and --fresh."""
+    parser.add_argument("--until", metavar="STAGE", help="stop after this stage: data, train, optimize, …")
+    parser.add_argument(
+        "--only",
+        metavar="POINT",
+        action="append",
+        default=[],
+        help='this point only, by its number or label, e.g. 3 or "bits=8"; no submission is made then',
+    )
+    parser.add_argument(
+        "--force", metavar="STAGE", action="append", default=[], help="compute this stage again, even if it is stored"
+    )
+    parser.add_argument("--fresh", action="store_true", help="measure again, even where a measurement is stored")
 
 
 def run(args: argparse.Namespace) -> Answer:
@@ -57,13 +74,13 @@ def run(args: argparse.Namespace) -> Answer:
     lacking = [kind for kind in experiment.outputs.report if not _can_render(kind)]
     # A result must not depend on how many cores the machine has; numpy reads this when it is first imported.
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    progress = Progress(sys.stderr, quiet=args.quiet)
+    asked = Asked(args.until, tuple(args.only), frozenset(args.force), args.fresh)
     command = _command(args)
     wanted = _without(experiment, lacking)
     try:
-        with stoppable(_announce) as stop:
+        with stoppable(_announce) as stop, Progress(sys.stderr, quiet=args.quiet) as progress:
             result = run_experiment(
-                wanted, store, folder, progress, command=command, fresh=args.fresh, limits=limits, stop=stop
+                wanted, store, folder, progress, command=command, asked=asked, limits=limits, stop=stop
             )
     finally:
         with contextlib.suppress(OSError):  # it is not empty if anything ran
@@ -73,7 +90,8 @@ def run(args: argparse.Namespace) -> Answer:
         raise Stopped(f"stopped; {kept} finished are kept; run again to go on")
     if result.failures:
         raise _failure(result, folder)
-    _remove_others(folder, result.files)
+    if not result.is_partial:
+        _remove_others(folder, result.files)
     return _answer(result, store, lacking)
 
 
@@ -182,7 +200,8 @@ def _rendered(submission: dict[str, Any], store: LocalStore) -> str:
 
 def _count_line(result: RunResult) -> str:
     ran, cached = result.count(Outcome.RAN), result.count(Outcome.CACHED)
-    return f"{ran + cached} nodes: {ran} ran, {cached} cached"
+    total = f"{ran + cached} of {len(result.plan.nodes)}" if result.is_partial else str(ran + cached)
+    return f"{total} nodes: {ran} ran, {cached} cached"
 
 
 def _failure(result: RunResult, folder: Path) -> PipelineError:

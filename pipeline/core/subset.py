@@ -5,11 +5,30 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from pipeline.core.errors import UserError
 from pipeline.core.plan import Plan, RunNodes
 
-__all__ = ["ancestors", "check_stages", "choose", "nodes_of"]
+__all__ = ["Asked", "EVERYTHING", "ancestors", "check_stages", "choose", "nodes_of"]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a run is asked to do: up to a stage, some points only, stages computed again, measurements made again."""
+
+    until: str | None = None
+    only: tuple[str, ...] = ()
+    force: frozenset[str] = frozenset()
+    fresh: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {"until": self.until, "only": list(self.only), "force": sorted(self.force), "fresh": self.fresh}
+
+
+EVERYTHING = Asked()
 
 
 def choose(plan: Plan, until: str | None = None, only: Sequence[str] = ()) -> frozenset[str] | None:

@@ -7,7 +7,8 @@ all lines of one run); events of nodes have `node` (its id in the plan) and `lab
     node_started   reason, attempt (from 1), measures (it runs alone), key
     node_said      text: why it takes longer than expected
     node_finished  outcome (ran, failed, skipped), seconds (its own work), key, reason, error (the traceback, or null)
-    run_finished   outcomes (how many nodes ended how), seconds, error (what ended the run early, or null)
+    run_finished   outcomes (how many nodes ended how), seconds, stopped (by Ctrl-C, after what was running), error
+                   (what ended the run at once, or null)
 
 A node that is taken from the store has no line; it is counted in the last one. A node that is tried again has a
 node_started with a higher attempt. Without a run_finished the run goes on or was killed: a run holds a shared lock of
@@ -41,11 +42,13 @@ _MOST_BYTES = 256 * 2**20  # a failed node has its traceback, any other some hun
 class Journal:
     """Writes a run's events; call it with each, and leave its context when the run has ended.
 
-    A file that cannot be written does not stop the work: that is raised (EnvironmentProblem) at the end.
+    `is_stopped` says that the run ends before it has done everything. A file that cannot be written does not stop the
+    work: that is raised (EnvironmentProblem) at the end.
     """
 
     def __init__(self, path: Path, head: Mapping[str, Any]) -> None:
         self._path = path
+        self.is_stopped = False
         self._head = dict(head)
         self._run = os.urandom(6).hex()
         self._started = time.time()
@@ -70,7 +73,8 @@ class Journal:
         """Say that the run has ended, and how; raise what was in the way of writing, if nothing else is raised."""
         outcomes = Counter(outcome.value for outcome in self._outcomes.values())
         said = None if error is None else f"{type(error).__name__}: {error}"
-        self._write("run_finished", outcomes=dict(outcomes), seconds=time.time() - self._started, error=said)
+        seconds = time.time() - self._started
+        self._write("run_finished", outcomes=dict(outcomes), seconds=seconds, stopped=self.is_stopped, error=said)
         if self._file >= 0:
             os.close(self._file)
         if self._problem and error is None:

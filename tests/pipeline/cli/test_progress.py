@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import io
 
-import pytest
-
 from pipeline.cli.progress import Progress
 from pipeline.core.event import Event, Outcome
 
 
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-def lines(*events: Event, stream: io.StringIO | None = None) -> list[str]:
-    stream = stream or io.StringIO()
+def lines(*events: Event) -> list[str]:
+    stream = io.StringIO()
     progress = Progress(stream)
     for event in events:
         progress(event)
@@ -51,30 +44,16 @@ def test_what_is_cached_is_not_mentioned() -> None:
     assert lines(ended("data", Outcome.CACHED), Event("id", "train", None)) == []
 
 
-def test_a_terminal_shows_what_is_running_on_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A line that wraps could not be taken back."""
-    monkeypatch.setenv("COLUMNS", "30")
-    monkeypatch.setenv("TERM", "xterm")
-    shown = lines(Event("id", "x" * 100, None), ended("y" * 100), stream=Terminal())
-    assert all(len(part.removeprefix("\x1b[2K")) < 30 for line in shown for part in line.split("\r"))
-
-
-def test_what_a_stage_says_is_a_line_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In full, on any stream; a terminal then shows again what is running."""
-    monkeypatch.setenv("COLUMNS", "30")
-    monkeypatch.setenv("TERM", "xterm")
-    event = Event("id", "benchmark", None, said="busy\a: " + "waiting " * 9)
-    (line,) = lines(event)
+def test_what_a_stage_says_is_a_line_of_its_own() -> None:
+    """In full, on any stream."""
+    (line,) = lines(Event("id", "benchmark", None, said="busy\a: " + "waiting " * 9))
     assert line == "benchmark: busy\ufffd: " + "waiting " * 9
-    said, running = lines(event, stream=Terminal())
-    assert "waiting " * 9 in said
-    assert running.rstrip("\r").endswith("benchmark")
 
 
-def test_a_dumb_terminal_gets_no_escape_sequences(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It could only show them."""
-    monkeypatch.setenv("TERM", "dumb")
-    assert lines(Event("id", "train", None), ended("train"), stream=Terminal()) == lines(ended("train"))
+def test_another_attempt_is_mentioned_with_its_reason() -> None:
+    """The first one is not."""
+    (line,) = lines(Event("1", "train", None, "new"), Event("1", "train", None, "its worker was killed", attempt=2))
+    assert line == "train: attempt 2, because its worker was killed"
 
 
 def test_hostile_labels_and_messages_do_not_reach_the_terminal() -> None:

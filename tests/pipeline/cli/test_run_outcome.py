@@ -90,7 +90,7 @@ def test_what_is_asked_for_is_written(outputs: str, written: set[str], project: 
     for name in ("submission.json", "report.html", "report.md"):
         (tmp_path / "out" / name).write_text("of an earlier run")
     done = project.run("run", SMOKE, "--out", str(tmp_path / "out"))
-    assert {path.name for path in (tmp_path / "out").iterdir()} == written | {"run.json"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == written | {"run.json", "events.jsonl"}
     assert "accuracy (test)" in done.stdout
 
 
@@ -111,7 +111,7 @@ def test_a_missing_extra_costs_its_report_only(project: Project, tmp_path: Path)
     assert 'pip install "tinytorch-pipeline[report]"' in done.stderr
     assert "Traceback" not in done.stderr
     assert "accuracy (test)" in done.stdout
-    assert {path.name for path in out.iterdir()} == {"submission.json", "report.md", "run.json"}
+    assert {path.name for path in out.iterdir()} == {"submission.json", "report.md", "run.json", "events.jsonl"}
     project.run("run", SMOKE, "--out", str(out))
     assert (out / "report.html").is_file()
 
