@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import EnvironmentProblem
+from pipeline.core.keys import Preimage
 from pipeline.store.in_use import InUse
 from pipeline.store.index import Index
 from pipeline.store.objects import Objects, write_atomically
@@ -68,9 +69,12 @@ class LocalStore:
             r for r, artifact in record.outputs.items() if not self._objects.has(artifact.digest, artifact.size)
         )
 
-    def peek(self, key: str) -> Record | None:
-        """Return the record under this key whether or not its artifacts are still there."""
-        return self._index.get(key)
+    def peek(self, key: str, preimage: Preimage | None = None) -> Record | None:
+        """Return the record under this key whether or not its artifacts are still there.
+
+        Whoever has the pre-image that the key is made of gives it: then the record's file is not read.
+        """
+        return self._index.get(key, preimage)
 
     def commit(self, record: Record) -> None:
         """Write the record's JSON file durably, then index it; raises EnvironmentProblem when that is impossible."""
@@ -114,6 +118,10 @@ class LocalStore:
     def recent(self, topic: str, before: float) -> Iterator[Record]:
         """Yield the newest records of a topic (see `Preimage`) that were finished before a time, the newest first."""
         return self._index.recent(topic, before)
+
+    def alike(self, preimage: Preimage, before: float) -> Iterator[Record]:
+        """Yield the newest records of the same stage with the same parameters that were finished before a time."""
+        return self._index.alike(preimage, before)
 
     def has_family(self, family: str) -> bool:
         """Tell whether there is a record that differs from a computation in its inputs' content at most."""

@@ -14,7 +14,7 @@ __all__ = ["Artifact", "Record"]
 _DIGEST = re.compile("[0-9a-f]{64}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Artifact:
     """A stored output: SHA-256 of its bytes, the codec that reads them, and their number."""
 
@@ -23,7 +23,7 @@ class Artifact:
     size: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Record:
     """What a node did: `finished_at` in seconds since the epoch, `seconds` the stage's own work.
 
@@ -53,10 +53,15 @@ class Record:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Record:
         """Rebuild a record; raises KeyError, TypeError or ValueError when `data` is not what `to_json` gives."""
+        return cls.of(data["key"], Preimage.from_json(data["preimage"]), data)
+
+    @classmethod
+    def of(cls, key: str, preimage: Preimage, data: Mapping[str, Any]) -> Record:
+        """Rebuild a record whose key, with what it is made of, is known; `data` has the rest. Raises as `from_json`."""
         return cls(
-            data["key"],
+            key,
             data["label"],
-            Preimage.from_json(data["preimage"]),
+            preimage,
             _outputs(data["outputs"]),
             data["finished_at"],
             data["seconds"],

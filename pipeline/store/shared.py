@@ -24,7 +24,7 @@ from pathlib import Path
 import filelock
 
 from pipeline.core.errors import EnvironmentProblem
-from pipeline.core.keys import digest_bytes
+from pipeline.core.keys import Preimage, digest_bytes
 from pipeline.store.local import LocalStore
 from pipeline.store.objects import CorruptObject, write_atomically
 from pipeline.store.record import Artifact, Record
@@ -61,9 +61,9 @@ class SharedStore(LocalStore):
         record = self.peek(key)
         return record if record and not self.missing(record) else None
 
-    def peek(self, key: str) -> Record | None:
+    def peek(self, key: str, preimage: Preimage | None = None) -> Record | None:
         """Return the record under this key, from here or there, whether or not its artifacts still exist."""
-        record = super().peek(key)
+        record = super().peek(key, preimage)
         if record is None and (record := self._remote.find(key)):
             super().commit(record)
         return record

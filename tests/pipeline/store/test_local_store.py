@@ -11,13 +11,13 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
 
 from pipeline.core.errors import EnvironmentProblem
-from pipeline.core.keys import Preimage, action_key, digest_bytes
+from pipeline.core.keys import Preimage, action_key, digest_bytes, family_key
 from pipeline.store import index
 from pipeline.store.local import LocalStore
 from pipeline.store.objects import CorruptObject, write_atomically
@@ -144,7 +144,7 @@ def test_an_interrupted_rebuild_is_taken_up_again(store: LocalStore, monkeypatch
     store.close()
     (store.root / "index.sqlite3").unlink()
     with monkeypatch.context() as patch:
-        patch.setattr(index.Index, "_insert", interrupt)
+        patch.setattr(index, "_insert", interrupt)
         with pytest.raises(KeyboardInterrupt):
             LocalStore(store.root)
     assert [record.key for record in LocalStore(store.root).recent("train", before=2.0)] == [KEY]
@@ -203,7 +203,7 @@ def test_damaged_rows_are_no_answer(store: LocalStore) -> None:
     store.remember("code", {"a": ["digest", ["tinytorch"]]})
     with sqlite3.connect(store.root / "index.sqlite3") as other:
         other.execute("update facts set value = replace(value, 'tinytorch', 'tinytorct')")
-        other.execute("update actions set record = replace(record, 'train', 'trail')")
+        other.execute("update actions set result = replace(result, 'train', 'trail')")
     assert store.recall("code", "a") is None
     assert store.get(KEY) == record
 
@@ -240,7 +240,7 @@ def counted(call):
 store = test.LocalStore(Path({store!r}))
 for name in ("fsync", "replace", "fchmod", "urandom"):
     setattr(os, name, counted(getattr(os, name)))
-test.index.Index._insert = counted(test.index.Index._insert)
+test.index._insert = counted(test.index._insert)
 test.commit(store)
 """
 
@@ -352,7 +352,7 @@ def test_a_store_that_is_made_again_is_a_whole_one(store: LocalStore) -> None:
     assert (store.root / "CACHEDIR.TAG").exists()
     (record_file,) = (store.root / "actions").glob("*/*.json")
     record_file.unlink()
-    assert LocalStore(store.root).get(KEY) == record
+    assert LocalStore(store.root).peek(KEY, PREIMAGE) == record
 
 
 def test_a_folder_that_is_deleted_at_any_step_of_a_write_is_made_again(
@@ -417,6 +417,56 @@ def test_recent_records_come_newest_first(store: LocalStore) -> None:
         preimage = Preimage("train", 1, {"n": number}, "c", {}, {})
         store.commit(Record(key, "", preimage, {"o": Artifact("d" * 64, "text", 1)}, float(number), 0.0))
     assert [record.key for record in store.recent("train", before=2.0)] == ["k2", "k1"]
+
+
+def made_of(number: int, code: str = "c") -> Preimage:
+    return Preimage("train", 1, {"n": number}, code, {"x": f"{number}"}, {"python": "3"})
+
+
+def commit_all(store: LocalStore, preimages: Iterable[Preimage]) -> None:
+    for preimage in preimages:
+        key, output = action_key(preimage), {"o": Artifact("d" * 64, "text", 1)}
+        store.commit(Record(key, "", preimage, output, 1.0, 0.0))
+
+
+def test_rows_that_wait_to_be_written_answer_already(store: LocalStore) -> None:
+    """Quick nodes share a transaction, and who asks does not notice."""
+    commit_all(store, map(made_of, range(5)))
+    record = store.peek(action_key(made_of(4)), made_of(4))
+    assert record is not None
+    assert record.preimage == made_of(4)
+    assert store.has_family(family_key(made_of(4)))
+
+
+@pytest.mark.parametrize("end", ["store.close()", "pass"])
+def test_rows_that_wait_are_written_when_a_process_ends(tmp_path: Path, end: str) -> None:
+    """Closed or not; `recent` finds them then, which looks at no folder."""
+    code = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parents[3])!r})
+from pathlib import Path
+from tests.pipeline.store import test_local_store as test
+store = test.LocalStore(Path({str(tmp_path / "store")!r}))
+test.commit_all(store, map(test.made_of, range(5)))
+{end}
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert len(list(LocalStore(tmp_path / "store").recent("train", before=2.0))) == 5
+
+
+def test_a_row_that_never_was_written_costs_nothing(store: LocalStore) -> None:
+    """A process was killed before it wrote it: the record is found by its file, and the row is made up for."""
+    commit_all(store, map(made_of, range(3)))
+    other = LocalStore(store.root)
+    assert other.peek(action_key(made_of(2)), made_of(2))
+    assert len(list(other.recent("train", before=2.0))) >= 2
+
+
+def test_records_with_the_same_parameters_are_found_among_many(store: LocalStore) -> None:
+    """However many are newer: they explain best what has changed."""
+    commit_all(store, map(made_of, range(100)))
+    (record,) = store.alike(made_of(3, code="edited"), before=2.0)
+    assert record.preimage == made_of(3)
 
 
 def test_the_index_can_be_read_by_sqlite_itself(store: LocalStore) -> None:
