@@ -31,6 +31,7 @@ def render(submission: Mapping[str, Any]) -> str:
         _peers,
         _loadgen,
         _points,
+        _failed,
         _steps,
         _layers,
         _warnings,
@@ -104,6 +105,8 @@ def _points(view: View) -> Iterator[str]:
         return
     yield f"## {view.tried} tried\n"
     yield f"Submitted: {_escape(view.reason)}. Chosen {_escape(view.rule)}.\n"
+    if view.search:
+        yield f"{_paragraph(view.search)}.\n"
     header = ("", "point", "validation", "test", "size", "smaller", "speed-up", "verdict", "misses")
     rows = [
         (
@@ -120,6 +123,13 @@ def _points(view: View) -> Iterator[str]:
         for point in view.points
     ]
     yield from _table(header, rows)
+
+
+def _failed(view: View) -> Iterator[str]:
+    if view.failed:
+        yield f"## {view.failed_title}\n"
+        rows = [(_escape(point.label), _escape(point.node), _escape(point.reason)) for point in view.failed]
+        yield from _table(("point", "failed at", "why"), rows)
 
 
 def _steps(view: View) -> Iterator[str]:

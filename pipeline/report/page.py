@@ -193,6 +193,7 @@ _RESULTS = """
 {% if view.points|length > 1 %}
 <h2>{{ view.tried }} tried</h2>
 <p>Submitted: {{ view.reason }}. Chosen {{ view.rule }}.</p>
+{% if view.search %}<p>{{ view.search }}.</p>{% endif %}
 {{ forest_plot(forest) }}
 <div class="scroll below" tabindex="0"><table>
 {{ head(["point", "validation", "test", "size", "smaller", "speed-up", "verdict", "misses"],
@@ -209,6 +210,16 @@ _RESULTS = """
 <td class="figure">{{ point.speedup }}</td>
 <td>{{ tag(point.verdict, point.tone) }} {% if point.is_simulated %}{{ tag("simulated", "warn") }}{% endif %}</td>
 <td>{{ point.violated }}</td></tr>
+{% endfor %}
+</tbody></table></div>
+{% endif %}
+{% if view.failed %}
+<h2>{{ view.failed_title }}</h2>
+<div class="scroll" tabindex="0"><table>
+{{ head(["point", "failed at", "why"]) }}
+<tbody>
+{% for point in view.failed %}
+<tr><th scope="row">{{ point.label }}</th><td>{{ point.node }}</td><td>{{ point.reason }}</td></tr>
 {% endfor %}
 </tbody></table></div>
 {% endif %}

@@ -21,6 +21,7 @@ _NARROWEST = 40
 _WIDEST = 120  # longer lines are hard to read
 _MOST_POINTS = 40
 _MOST_LAYERS = 3
+_MOST_FAILED = 10
 
 
 def render(submission: Mapping[str, Any], width: int = 100, colour: bool = False) -> str:
@@ -39,6 +40,7 @@ def render(submission: Mapping[str, Any], width: int = 100, colour: bool = False
         _peers,
         _loadgen,
         _points,
+        _failed,
         _steps,
         _layers,
         _messages,
@@ -149,6 +151,19 @@ def _points(view: View, width: int, colour: bool) -> Iterator[str]:
     if len(rows) < len(view.points):
         yield f"  {len(view.points) - len(rows)} more are in the report"
     yield from _dim(wrap(f"* chosen {printable(view.rule)}", width, "  ", "    "), colour)
+    if view.search:
+        yield from _dim(wrap(printable(view.search), width, "  ", "    "), colour)
+
+
+def _failed(view: View, width: int, colour: bool) -> Iterator[str]:
+    if not view.failed:
+        return
+    yield paint(view.failed_title, "bad", colour)
+    for point in view.failed[:_MOST_FAILED]:
+        text = f"{printable(point.label)}: {printable(point.node)}: {printable(point.reason)}"
+        yield from wrap(text, width, "  ", "    ")
+    if len(view.failed) > _MOST_FAILED:
+        yield f"  {len(view.failed) - _MOST_FAILED} more are in the report"
 
 
 def _some(points: tuple[Point, ...]) -> list[Point]:

@@ -17,6 +17,7 @@ from pipeline.report.headline import headline, scenario_text
 from pipeline.report.loadgen import LoadGen, loadgen
 from pipeline.report.peers import Peers, peers
 from pipeline.report.row import Figure, Note
+from pipeline.report.selection import FailedPoint, failed_points, failed_title, search_text
 from pipeline.report.verdicts import Limit, Verdict, limits, verdicts
 from pipeline.submission.quantities import MISSING, quantity, with_interval
 
@@ -109,6 +110,9 @@ class View:
     peers: Peers = field(default_factory=Peers)
     loadgen: LoadGen = field(default_factory=LoadGen)
     points: tuple[Point, ...] = ()
+    failed: tuple[FailedPoint, ...] = ()
+    failed_title: str = ""
+    search: str = ""
     tried: str = ""
     rule: str = ""
     reason: str = ""
@@ -161,6 +165,9 @@ def _view(submission: Document) -> View:
         peers=peers(submission),
         loadgen=loadgen(submission),
         points=tuple(_point(point, selection["chosen"]) for point in selection["points"]),
+        failed=failed_points(selection),
+        failed_title=failed_title(selection),
+        search=search_text(selection),
         tried=_tried(selection),
         rule=selection["rule"],
         reason=selection["reason"],
