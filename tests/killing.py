@@ -1,0 +1,235 @@
+"""The real command, started in a copy of the project and killed with SIGKILL, and what can be said afterwards.
+
+Whom a kill hits: the whole process group, the command alone, or one process below it. When: after a share of the time
+that an undisturbed run takes, or just before the n-th change to a file of the store, where a half-done commit would be.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.store.local import LocalStore
+from tests.project import Project
+
+STORE = ".pipeline"
+DETERMINISTIC = ("data", "train", "optimize", "evaluate")  # what does not hang on a measurement
+_PATIENCE_S = 60.0  # only ends what hangs
+_VICTIMS = ("group", "command", "child")
+
+# Read by every interpreter that finds it on PYTHONPATH. An audit event comes before the call that it announces.
+_TRIPWIRE = '''
+import os
+import signal
+import sys
+
+below, at, counts = (os.environ.get(name, "") for name in ("TRIPWIRE_BELOW", "TRIPWIRE_AT", "TRIPWIRE_COUNTS"))
+seen = 0
+
+
+def changes(event, arguments):
+    """Tell whether an audit event announces a change to a file of the store."""
+    if event == "open":
+        path, _, flags = arguments
+        if not (isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)):
+            return False
+    elif event in ("os.chmod", "os.link", "os.mkdir", "os.remove", "os.rename", "os.truncate", "sqlite3.connect"):
+        path = arguments[1] if event == "os.rename" else arguments[0]
+    else:
+        return False
+    return isinstance(path, int) or os.path.abspath(os.fsdecode(path)).startswith(below)
+
+
+def watch(event, arguments):
+    global seen
+    if not changes(event, arguments):
+        return
+    seen += 1
+    if counts:
+        with open(counts, "w") as file:
+            file.write(str(seen))
+    if seen == int(at or 0):
+        os.kill(0 if os.environ.get("TRIPWIRE_GROUP") else os.getpid(), signal.SIGKILL)
+
+
+if below:
+    sys.addaudithook(watch)
+'''
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """What a run gives that nobody kills: its seconds, the number of its writes, its outputs by node."""
+
+    seconds: float
+    writes: int
+    outputs: dict[str, dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When a run is killed (`share` of its time, or before its write number `write`) and whom the signal hits."""
+
+    whom: str
+    share: float = 0.0
+    write: int = 0
+
+
+def moments(count: int, writes: int, seed: int) -> Iterator[Moment]:
+    """Yield moments at random, half of them by the clock and half by writes; the seed decides."""
+    draw = random.Random(seed)
+    for number in range(count):
+        if number % 2:
+            yield Moment(draw.choice(_VICTIMS), share=draw.uniform(0.02, 1.0))
+        else:
+            yield Moment(draw.choice(("group", "command")), write=draw.randint(1, writes))
+
+
+def forget(project: Project) -> None:
+    """Delete the store and all results."""
+    for name in (STORE, "runs"):
+        shutil.rmtree(project.folder / name, ignore_errors=True)
+
+
+def undisturbed(project: Project, *arguments: str) -> Undisturbed:
+    """Run the command without a kill, from nothing, counting its writes."""
+    (project.folder / "sitecustomize.py").write_text(_TRIPWIRE)
+    counts = project.folder / "writes"
+    process = start(project, *arguments, TRIPWIRE_BELOW=str(project.folder / STORE), TRIPWIRE_COUNTS=str(counts))
+    assert process.wait(_PATIENCE_S) in (0, 5), said(project)
+    record = _record(project)
+    return Undisturbed(record["finished_at"] - record["started_at"], int(counts.read_text()), outputs_of(project))
+
+
+def start(project: Project, *arguments: str, **variables: str) -> subprocess.Popen[bytes]:
+    """Start `python -m pipeline` in a session of its own; what it says goes to a file, since pipes outlive a kill."""
+    (project.folder / "tmp").mkdir(exist_ok=True)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(project.folder),
+        "TMPDIR": str(project.folder / "tmp"),
+        "NO_COLOR": "1",
+        **variables,
+    }
+    environment.pop("PIPELINE_STORE", None)
+    with open(project.folder / "said", "wb") as said:
+        return subprocess.Popen(
+            [sys.executable, "-m", "pipeline", *arguments],
+            cwd=project.folder,
+            env=environment,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def said(project: Project) -> str:
+    """Return what the command that was started last has said."""
+    return (project.folder / "said").read_text()
+
+
+def run_and_kill(project: Project, moment: Moment, seconds: float, *arguments: str) -> int:
+    """Start the command, kill as the moment says, wait until nothing of it is left; return its exit code."""
+    variables = {}
+    if moment.write:
+        variables = {"TRIPWIRE_BELOW": str(project.folder / STORE), "TRIPWIRE_AT": str(moment.write)}
+        variables |= {"TRIPWIRE_GROUP": "1"} if moment.whom == "group" else {}
+    process = start(project, *arguments, **variables)
+    if not moment.write:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(moment.share * seconds)
+        _kill(process, moment.whom)
+    code = process.wait(_PATIENCE_S)
+    wait_until_alone(project)
+    return code
+
+
+def _kill(process: subprocess.Popen[bytes], whom: str) -> None:
+    victim = process.pid
+    while process.poll() is None:
+        if whom == "child":
+            below = list(descendants(process.pid))
+            if not below:
+                time.sleep(0.001)
+                continue
+            victim = below[-1]
+        with contextlib.suppress(ProcessLookupError):
+            (os.killpg if whom == "group" else os.kill)(victim, signal.SIGKILL)
+        return
+
+
+def descendants(pid: int) -> Iterator[int]:
+    """Yield the processes that a process has started, and theirs."""
+    for task in Path(f"/proc/{pid}/task").glob("*"):
+        with contextlib.suppress(OSError):
+            for child in (task / "children").read_text().split():
+                yield int(child)
+                yield from descendants(int(child))
+
+
+def wait_until_alone(project: Project) -> None:
+    """Wait until no process of the project is left; fail when one stays: it would go on measuring, for nobody."""
+    name = os.fsencode(project.folder)
+    deadline = time.monotonic() + _PATIENCE_S
+    while left := [path for path in Path("/proc").glob("[0-9]*") if _mentions(path, name)]:
+        assert time.monotonic() < deadline, f"still there: {[(path / 'cmdline').read_bytes() for path in left]}"
+        time.sleep(0.01)
+
+
+def _mentions(process: Path, name: bytes) -> bool:
+    try:
+        return process.name != str(os.getpid()) and name in (process / "environ").read_bytes()
+    except OSError:
+        return False
+
+
+def nodes_of(project: Project, name: str = "tiny") -> list[dict[str, Any]]:
+    """Return the nodes of the last finished run, as run.json has them."""
+    nodes: list[dict[str, Any]] = _record(project, name)["nodes"]
+    return nodes
+
+
+def _record(project: Project, name: str = "tiny") -> Any:
+    return json.loads((project.folder / "runs" / name / "run.json").read_text())
+
+
+def outputs_of(project: Project, name: str = "tiny") -> dict[str, dict[str, str]]:
+    """Return node -> role -> digest of all that does not hang on a measurement."""
+    return {node["id"]: node["outputs"] for node in nodes_of(project, name) if node["stage"] in DETERMINISTIC}
+
+
+def damaged_objects(project: Project) -> list[str]:
+    """Return the objects whose content is not what their name says, found without the code under test."""
+    objects = project.folder / STORE / "objects"
+    files = [path for path in objects.rglob("*") if path.is_file()]
+    return [str(p) for p in files if hashlib.sha256(p.read_bytes()).hexdigest() != p.parent.name + p.name]
+
+
+def check_recovery(project: Project, expected: Undisturbed, *arguments: str) -> None:
+    """Run again after a kill: it completes, with nothing corrupt, nothing finished computed again, the same digests."""
+    assert damaged_objects(project) == []
+    before = project.folder / "before"
+    shutil.rmtree(before, ignore_errors=True)
+    if (project.folder / STORE).exists():
+        shutil.copytree(project.folder / STORE, before)
+    process = start(project, *arguments)
+    assert process.wait(_PATIENCE_S) in (0, 5), said(project)
+    store = LocalStore(before)
+    ran = [node for node in nodes_of(project) if node["outcome"] == "ran"]
+    assert [node["label"] for node in ran if store.peek(node["key"])] == []
+    store.close()
+    assert outputs_of(project) == expected.outputs
+    assert damaged_objects(project) == []
+    assert not (project.folder / STORE / "quarantine").exists()

@@ -1,0 +1,64 @@
+"""The real command is killed at random moments: the next run goes on from there, and loses and believes nothing.
+
+The quick part kills a few times; `python -m pytest -m slow tests/test_kill.py` kills a hundred times without and a
+hundred times with workers.
+"""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+
+from tests import killing
+from tests.killing import Undisturbed
+from tests.project import Project, copy_project
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="processes are found by /proc")
+
+TINY = """
+name: tiny
+data: {name: synthetic, args: {size: 4, classes: 3, train: 60, validation: 20, test: 20}}
+model: {arch: mlp, args: {hidden: [8]}, train: {epochs: 1}}
+vars: {sparsity: 0.25}
+optimize:
+  - prune: {sparsity: "${sparsity}"}
+  - quantize: {bits: 8}
+sweep: {grid: {sparsity: [0.25, 0.26]}}  # of 8 neurons 2 go in both: two nodes of one key at once, and one benchmark
+benchmark: {processes: 2, target_ci: 0.9, budget_s: 0.1, wait_s: 0}
+outputs: {report: [md]}
+"""
+RUN = ("run", "tiny.yaml")
+MANY = 100
+FEW = (0, 3, 4)  # the group at a write, a process that measures, the command at a write
+
+
+@pytest.fixture(scope="module")
+def arena(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Undisturbed]:
+    """A project with a tiny experiment, and what a run of it gives that nobody kills."""
+    project = copy_project(tmp_path_factory.mktemp("arena"))
+    (project.folder / "tiny.yaml").write_text(TINY)
+    return project, killing.undisturbed(project, *RUN)
+
+
+def kill_and_recover(arena: tuple[Project, Undisturbed], number: int, *workers: str) -> None:
+    """Kill a run from nothing at the moment with this number, then check what the next one does."""
+    project, expected = arena
+    moment = next(itertools.islice(killing.moments(MANY, expected.writes, seed=2026), number, None))
+    killing.forget(project)
+    killing.run_and_kill(project, moment, expected.seconds, *RUN, *workers)
+    killing.check_recovery(project, expected, *RUN, *workers)
+
+
+@pytest.mark.parametrize("number", FEW)
+def test_a_killed_run_is_taken_up_where_it_was(arena: tuple[Project, Undisturbed], number: int) -> None:
+    """Nothing is corrupt, nothing finished is computed again, the results are those of an undisturbed run."""
+    kill_and_recover(arena, number)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(MANY))
+def test_a_run_killed_at_any_moment_is_taken_up_where_it_was(arena: tuple[Project, Undisturbed], number: int) -> None:
+    """The same at a hundred moments."""
+    kill_and_recover(arena, number)
