@@ -11,6 +11,7 @@ COMMANDS: dict[str, str] = {
     "validate": "check experiment files and submissions",
     "why": "explain what a node depends on and why it ran or would run",
     "show": "show the result of an earlier run",
+    "store": "look after the store: du, gc, prune, verify",
     "export": "write an earlier run in the format of another tool",
     "list": "list models, data, passes or stages",
     "init": "write a commented experiment file to start from",
