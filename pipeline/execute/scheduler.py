@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from pipeline.core.errors import InternalError, UserError, WorkerLost
 from pipeline.core.event import Event, Outcome
 from pipeline.core.plan import Node, Plan
-from pipeline.execute.decide import Decision, Oracle
+from pipeline.execute.decide import FORCED, Decision, Oracle
 from pipeline.execute.executor import Executor, MakeExecutor, make_executor
 from pipeline.execute.interrupt import Stop
 from pipeline.execute.limits import UNLIMITED, Limits
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["NodeResult", "execute_plan"]
 
 _MOST_LOSSES = 3  # a node that ends its process this often is to blame, not the machine
-_FORCED = "it was asked for again"
 
 
 @dataclass(frozen=True)
@@ -202,7 +201,7 @@ class _Walk:
     def _decide(self, node: Node, inputs: dict[str, Artifact]) -> Decision:
         decision = self._oracle.decide(node, inputs)
         if decision.record and node.stage in self._limits.force:
-            return replace(decision, record=None, reason=_FORCED, again=True)
+            return replace(decision, record=None, reason=FORCED, again=True)
         return decision
 
     def _measures(self, node: Node) -> bool:
