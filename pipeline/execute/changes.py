@@ -21,7 +21,10 @@ ChangedModules = Callable[[str, str], tuple[str, ...]]
 def nearest(
     records: Iterable[Record], preimage: Preimage, *, ignore_inputs: bool = False
 ) -> tuple[Record, tuple[Difference, ...]] | None:
-    """Return the record that differs the least, the first of equals, and how it differs; None without records."""
+    """Return the record that differs the least, the first of equals, and how it differs; None without records.
+
+    Nothing is nearer than one difference, so the records after that are not read.
+    """
     found: tuple[Record, tuple[Difference, ...]] | None = None
     for record in records:
         known = record.preimage
@@ -30,6 +33,8 @@ def nearest(
         changes = differences(known, preimage)
         if found is None or _distance(changes) < _distance(found[1]):
             found = record, changes
+        if len(changes) <= 1:
+            break
     return found
 
 
