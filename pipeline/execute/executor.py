@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 __all__ = ["EXECUTORS", "Executor", "MakeExecutor", "make_executor"]
 
 # name -> module:Class; the class is called with an Oracle and Limits
-EXECUTORS = {"inline": "pipeline.execute.inline:InlineExecutor"}
+EXECUTORS = {
+    "inline": "pipeline.execute.inline:InlineExecutor",
+    "processes": "pipeline.execute.processes:ProcessExecutor",
+}
 
 
 class Executor(Protocol):

@@ -21,6 +21,7 @@ from typing import Any
 
 from pipeline.core.errors import StageFailed
 from pipeline.measure import worker
+from pipeline.measure.ending import ending
 from pipeline.measure.job import Job
 
 __all__ = ["THREAD_VARIABLES", "WorkerFailed", "environment", "run_worker"]
@@ -79,7 +80,7 @@ def run_worker(job: Job, timeout_s: float, program: ModuleType = worker) -> dict
         tail = _tail(expired.stderr)
         raise WorkerFailed(f"a worker process took more than {timeout_s:.0f} s and was stopped{tail}") from None
     if done.returncode != 0:
-        raise WorkerFailed(f"a worker process {_ending(done.returncode)}{_tail(done.stderr)}")
+        raise WorkerFailed(f"a worker process {ending(done.returncode)}{_tail(done.stderr)}")
     value: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
     return value
 
@@ -107,14 +108,6 @@ def _package_folder() -> list[str]:
     folder = Path(__file__).resolve().parents[2]
     installed = {*sysconfig.get_paths().values(), *site.getsitepackages(), site.getusersitepackages()}
     return [] if folder in {Path(path).resolve() for path in installed} else [str(folder)]
-
-
-def _ending(code: int) -> str:
-    if code >= 0:
-        return f"ended with exit code {code}"
-    names = {known.value: known.name for known in signal.Signals}
-    hint = " (out of memory?)" if -code == getattr(signal, "SIGKILL", None) else ""
-    return f"was killed by {names.get(-code, f'signal {-code}')}{hint}"
 
 
 def _tail(stderr: bytes | None) -> str:
