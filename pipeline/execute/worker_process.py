@@ -69,7 +69,7 @@ class WorkerProcess:
     def compute(self, task: Task, say: Callable[[str], None], timeout_s: float | None = None) -> tuple[Record, Outcome]:
         """Have a task computed; what it raises is raised here, with its traceback as the cause.
 
-        Raises WorkerLost if the process ends meanwhile, and TimedOut if the task takes longer than `timeout_s`; then the
+        Raises WorkerLost if the process ends meanwhile, and TimedOut if it takes longer than `timeout_s`; then the
         process is killed.
         """
         try:
