@@ -132,7 +132,8 @@ class Remote:
 
     def _write(self, path: str, data: bytes, mode: int) -> None:
         with self._reaching("written"):
-            if "file" in self._fs.protocol:  # fsspec would write in place
+            protocols = self._fs.protocol if isinstance(self._fs.protocol, tuple) else (self._fs.protocol,)
+            if "file" in protocols:  # fsspec would write in place
                 write_atomically(Path(path), data, tmp=Path(self._root, "tmp"), mode=mode)
                 return
             with contextlib.suppress(Exception):  # a folder is missing, which each file system says in its own way

@@ -49,12 +49,12 @@ class SharedStore(LocalStore):
 
     def __init__(self, root: Path, remote: Remote) -> None:
         super().__init__(root)
-        self._remote = remote
+        self.remote = remote
         self._outbox = root / "outbox"
 
     def __reduce__(self) -> tuple[type[SharedStore], tuple[Path, Remote]]:
         """Open the same two sides in the process that it is sent to."""
-        return SharedStore, (self.root.absolute(), self._remote)
+        return SharedStore, (self.root.absolute(), self.remote)
 
     def get(self, key: str) -> Record | None:
         """Return the record under this key when each of its artifacts is here or there, else None."""
@@ -64,7 +64,7 @@ class SharedStore(LocalStore):
     def peek(self, key: str, preimage: Preimage | None = None) -> Record | None:
         """Return the record under this key, from here or there, whether or not its artifacts still exist."""
         record = super().peek(key, preimage)
-        if record is None and (record := self._remote.find(key)):
+        if record is None and (record := self.remote.find(key)):
             super().commit(record)
         return record
 
@@ -107,16 +107,16 @@ class SharedStore(LocalStore):
 
     def _is_there(self, artifact: Artifact) -> bool:
         known = self.recall(_THERE, artifact.digest)
-        if known is None and self._remote.has(artifact.digest, artifact.size):
+        if known is None and self.remote.has(artifact.digest, artifact.size):
             self.remember(_THERE, {artifact.digest: artifact.size})
             return True
         return bool(known == artifact.size)
 
     def _fetch(self, digest: str) -> bytes:
         """Read an object there; a second time before it is called damaged: a broken connection looks the same."""
-        data = self._remote.fetch(digest)
+        data = self.remote.fetch(digest)
         if data is not None and digest_bytes(data) != digest:
-            data = self._remote.fetch(digest)
+            data = self.remote.fetch(digest)
         if data is None:
             self.remember(_THERE, {digest: None})
             raise CorruptObject(digest, "it is missing, here and in the shared store")
@@ -124,10 +124,10 @@ class SharedStore(LocalStore):
             return data
         with contextlib.suppress(OSError):  # the store here cannot be written
             write_atomically(self.root / "quarantine" / f"{digest}.{os.urandom(4).hex()}", data, durable=False)
-        moved = self._remote.quarantine(digest)
+        moved = self.remote.quarantine(digest)
         self.remember(_THERE, {digest: None if moved else _CONDEMNED})
         done = "it was moved to quarantine" if moved else "it could not be moved aside"
-        raise CorruptObject(digest, f"its content in {self._remote.name} does not match its name; {done}")
+        raise CorruptObject(digest, f"its content in {self.remote.name} does not match its name; {done}")
 
     @contextlib.contextmanager
     def _sending(self, key: str, patience_s: float = -1) -> Iterator[bool]:
@@ -155,18 +155,18 @@ class SharedStore(LocalStore):
             for artifact in outputs.values():
                 with contextlib.suppress(CorruptObject):  # samples that were lost before
                     self._send_object(artifact)
-        theirs = self._remote.find(record.key)
+        theirs = self.remote.find(record.key)
         whole = _together(record, theirs) if theirs else record
         if whole != record:
             super().commit(whole)
         if theirs is None or (whole.outputs, whole.earlier) != (theirs.outputs, theirs.earlier):
-            self._remote.put_record(whole)
+            self.remote.put_record(whole)
         with self.writing():
             (self._outbox / record.key).unlink(missing_ok=True)
 
     def _send_object(self, artifact: Artifact) -> None:
         if not self._is_there(artifact):
-            self._remote.put(artifact.digest, super().read(artifact.digest))
+            self.remote.put(artifact.digest, super().read(artifact.digest))
             self.remember(_THERE, {artifact.digest: artifact.size})
 
 

@@ -51,7 +51,7 @@ def delete(store: SharedStore, data: bytes = b"result") -> None:
 
 def far(store: SharedStore, data: bytes = b"result") -> tuple[object, str]:
     """Return the file system behind the URL and the object's path in it."""
-    return store._remote._fs, store._remote._object_path(digest_bytes(data))
+    return store.remote._fs, store.remote._object_path(digest_bytes(data))
 
 
 def test_what_one_machine_computed_another_finds(machine: Machine) -> None:
@@ -162,7 +162,7 @@ def test_an_unreadable_record_there_is_a_miss(machine: Machine, damage: bytes) -
     """Damaged or written by another version; committing replaces it."""
     one = machine("one")
     commit(one)
-    fs, path = one._remote._fs, one._remote._record_path(KEY)
+    fs, path = one.remote._fs, one.remote._record_path(KEY)
     fs.pipe_file(path, damage)
     two = machine("two")
     assert two.get(KEY) is None
@@ -184,7 +184,7 @@ def test_an_edited_record_there_is_a_miss(machine: Machine, old: str, new: str) 
     """What others may write is checked before it is used."""
     one = machine("one")
     commit(one)
-    fs, path = one._remote._fs, one._remote._record_path(KEY)
+    fs, path = one.remote._fs, one.remote._record_path(KEY)
     text = fs.cat_file(path).decode()
     assert old in text
     fs.pipe_file(path, text.replace(old, new).encode())
