@@ -11,6 +11,7 @@
     ├── SubmissionInvalid    4   a submission breaks its schema, a rule, or a re-run disagrees
     ├── TooNoisy             5   the machine is too restless to conclude anything
     ├── EnvironmentProblem   6   a missing package, a full disk, a folder that cannot be written
+    │   └── StoreUnwritable  6   results cannot be kept, so nothing more is worth computing
     ├── Stopped            130   a person ended the run, or the system did
     └── InternalError       70   our own bug
 
@@ -36,6 +37,7 @@ __all__ = [
     "Problem",
     "StageFailed",
     "Stopped",
+    "StoreUnwritable",
     "SubmissionInvalid",
     "TimedOut",
     "TooNoisy",
@@ -195,6 +197,12 @@ class Stopped(PipelineError):
 
     exit_code = 130
     code = "E130"
+
+
+class StoreUnwritable(EnvironmentProblem):
+    """The store cannot be written: its disk is full, read-only or gone; whatever is computed now is lost."""
+
+    code = "E701"
 
 
 class InternalError(PipelineError):

@@ -129,5 +129,10 @@ EXPLANATIONS: dict[str, str] = {
     "E503": "A submission claims a schema version that does not exist: version 1 has no such key, version 2 says 2.",
     "E600": "The machine is too restless to compare anything. Close other programs, or allow more time with budget_s.",
     "E700": "Something outside the experiment is missing, full or not permitted. The message says how to repair it.",
+    "E701": (
+        "The store cannot be written: its disk is full or read-only, or it does not belong to you. Nothing more is "
+        "started then, since no result could be kept; what was finished before is. `pipeline store du` says what takes "
+        "room, `gc` and `prune` make some, and --store DIR names another folder."
+    ),
     "E900": "A bug of ours. Please report it with the message and the traceback.",
 }

@@ -24,7 +24,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.core.errors import EnvironmentProblem
+from pipeline.core.errors import StoreUnwritable
 from pipeline.core.keys import Preimage
 from pipeline.store.in_use import InUse
 from pipeline.store.index import Index
@@ -77,7 +77,7 @@ class LocalStore:
         return self._index.get(key, preimage)
 
     def commit(self, record: Record) -> None:
-        """Write the record's JSON file durably, then index it; raises EnvironmentProblem when that is impossible."""
+        """Write the record's JSON file durably, then index it; raises StoreUnwritable when that is impossible."""
         path = self.root / "actions" / record.key[:2] / f"{record.key[2:]}.json"
         data = json.dumps(record.to_json(), sort_keys=True).encode()
         with self.writing():
@@ -92,7 +92,7 @@ class LocalStore:
         return self._objects.read(digest)
 
     def write(self, data: bytes) -> str:
-        """Store bytes durably; return their digest. Raises EnvironmentProblem when that is impossible."""
+        """Store bytes durably; return their digest. Raises StoreUnwritable when that is impossible."""
         with self.writing():
             return self._objects.write(data)
 
@@ -137,13 +137,13 @@ class LocalStore:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
-        """Turn what the operating system objects to (a full disk, a missing permission) into an EnvironmentProblem."""
+        """Turn what the operating system objects to (a full disk, a missing permission) into a StoreUnwritable."""
         try:
             yield
         except OSError as error:
-            raise EnvironmentProblem(
+            raise StoreUnwritable(
                 f"the store {self.root} cannot be written: {error.strerror or error}",
-                hint="choose another folder with --store, or make room; everything finished is kept",
+                hint="make room (`pipeline store gc`), or choose another folder with --store; what is finished is kept",
             ) from error
 
     def _prepare(self) -> bool:
