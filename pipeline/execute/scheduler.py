@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from pipeline.core.errors import InternalError, UserError, WorkerLost
+from pipeline.core.errors import InternalError, StoreUnwritable, UserError, WorkerLost
 from pipeline.core.event import Event, Outcome
 from pipeline.core.plan import Node, Plan
 from pipeline.execute.decide import FORCED, Decision, Oracle
@@ -200,7 +200,7 @@ class _Walk:
 
     def _decide(self, node: Node, inputs: dict[str, Artifact]) -> Decision:
         decision = self._oracle.decide(node, inputs)
-        if decision.record and node.stage in self._limits.force:
+        if decision.record and node.stage in self._limits.force and not self._oracle.is_new(decision.record):
             return replace(decision, record=None, reason=FORCED, again=True)
         return decision
 
@@ -244,6 +244,7 @@ class _Walk:
         elif not isinstance(error, Exception):
             raise error
         elif isinstance(error, CorruptObject) and self._heal(node, error.digest):
+            self._tell(node, said=f"{error}; it is computed again")
             self._open.append(node)
         elif again := self._another_attempt(node, error):
             self._trouble[node.id] = again
@@ -251,7 +252,8 @@ class _Walk:
         else:
             if isinstance(error, WorkerLost):
                 error = _blamed(error)
-            self._gave_up = self._limits.fail_fast
+            # Where nothing can be kept, nothing is worth computing.
+            self._gave_up |= self._limits.fail_fast or isinstance(error, StoreUnwritable)
             self._settle(NodeResult(node, Outcome.FAILED, ready.reason, None, error), ready.attempt)
 
     def _another_attempt(self, node: Node, error: Exception) -> _Trouble | None:
@@ -260,7 +262,7 @@ class _Walk:
         if isinstance(error, WorkerLost):
             after, most = replace(before, losses=before.losses + 1), _MOST_LOSSES
             return replace(after, reason=_again(error)) if after.losses < most else None
-        if isinstance(error, UserError) or before.failures >= self._limits.retries:
+        if isinstance(error, UserError | StoreUnwritable) or before.failures >= self._limits.retries:
             return None
         return replace(before, failures=before.failures + 1, reason=_again(error))
 
