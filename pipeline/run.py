@@ -23,10 +23,12 @@ from pipeline.core.subset import EVERYTHING, Asked, check_stages, choose
 from pipeline.execute.catalog import make_catalog
 from pipeline.execute.decide import Oracle
 from pipeline.execute.estimate import Estimator
+from pipeline.execute.failures import failed_points
 from pipeline.execute.interrupt import Stop
 from pipeline.execute.journal import EVENTS_FILE, Journal
 from pipeline.execute.limits import UNLIMITED, Limits
-from pipeline.execute.scheduler import NodeResult, execute_plan
+from pipeline.execute.scheduler import NodeResult
+from pipeline.execute.session import Session
 from pipeline.stages import STAGES
 from pipeline.store.local import LocalStore
 from pipeline.store.objects import CorruptObject, write_atomically
@@ -93,7 +95,7 @@ def run_experiment(
     What a stage raises is in the result; `command` is what repeats this run, as the submission states it. After `stop`
     was requested, what did not start is skipped. Raises UserError where something is asked for that the plan has not.
     """
-    started = time.time()
+    started, stop = time.time(), stop or Stop()
     plan, oracle = prepare(experiment, store, fresh=asked.fresh)
     check_stages(plan, asked.force)
     limits = replace(limits, force=asked.force, wanted=choose(plan, asked.until, asked.only))
@@ -106,26 +108,47 @@ def run_experiment(
             journal(event)
             watch(event)
 
-        results = execute_plan(plan, oracle, emit, limits, stop=stop)
-        damaged: set[str] = set()
-        while True:
-            try:
-                submission = _submission(plan, results, store, command)
-                wanted = submission if experiment.outputs.submission != "none" else None
-                contents = _contents(plan, results, store, wanted)
-                break
-            except CorruptObject as error:  # found only now, because nothing that ran has read it
-                if error.digest in damaged:
-                    raise
-                damaged.add(error.digest)
-                limits = replace(limits, force=frozenset())  # that has been done
-                again = execute_plan(plan, prepare(experiment, store)[1], emit, limits, stop=stop)
-                results = {name: results[name] if end.outcome is Outcome.CACHED else end for name, end in again.items()}
+        with Session(oracle, emit, limits, stop) as session:
+            session.execute(plan, limits.wanted)
+            if limits.wanted is None and not (stop.requested or limits.fail_fast):
+                plan = _without_failed(experiment, plan, session)
+            submission, contents = _gathered(experiment, plan, session, command)
         files = _publish(contents, folder)
-        record = _record(experiment, asked, results, started)
+        record = _record(experiment, asked, session.results, started)
         _write(folder / "run.json", record, durable=False)  # the next run writes it again
-        journal.is_stopped = stop is not None and stop.requested
-    return RunResult(plan, results, submission, files)
+        journal.is_stopped = stop.requested
+    return RunResult(plan, session.results, submission, files)
+
+
+def _without_failed(experiment: Experiment, plan: Plan, session: Session) -> Plan:
+    """Make a submission of the points that did not fail, if some did; return the plan that it belongs to."""
+    failed = failed_points(plan, session.results)
+    if not failed or len(failed) == len(plan.runs):
+        return plan
+    lost = {point["index"] for point in failed}
+    rest = replace(experiment, runs=tuple(run for run in experiment.runs if run.index not in lost))
+    smaller = make_plan(rest, make_catalog(session.oracle.environment), {"failed": list(failed)})
+    session.forget((plan.submit, plan.report))
+    session.execute(smaller)
+    return smaller
+
+
+def _gathered(
+    experiment: Experiment, plan: Plan, session: Session, command: str
+) -> tuple[dict[str, Any] | None, dict[str, tuple[str, bytes]]]:
+    """Return the submission and what is to be published; what turns out to be damaged is made again."""
+    damaged: set[str] = set()
+    store = session.oracle.store
+    while True:
+        try:
+            submission = _submission(plan, session.results, store, command)
+            wanted = submission if experiment.outputs.submission != "none" else None
+            return submission, _contents(plan, session.results, store, wanted)
+        except CorruptObject as error:  # found only now, because nothing that ran has read it
+            if error.digest in damaged:
+                raise
+            damaged.add(error.digest)
+            session.execute(plan, session.limits.wanted)
 
 
 def _submission(plan: Plan, results: dict[str, NodeResult], store: LocalStore, command: str) -> dict[str, Any] | None:

@@ -72,9 +72,13 @@ class Oracle:
             return self._miss(key, preimage)
         if missing := self.store.missing(record):
             return Decision(key, preimage, None, f"deleted or cut short: its {listed(missing)}")
-        if self._fresh and self.stages[node.stage].measures:
+        if self._fresh and self.stages[node.stage].measures and not self.is_new(record):
             return Decision(key, preimage, None, "a fresh measurement was asked for", again=True)
         return Decision(key, preimage, record, "")
+
+    def is_new(self, record: Record) -> bool:
+        """Tell whether a record was made since this oracle was: it answers a wish to compute or measure again."""
+        return record.finished_at >= self._since
 
     def misses_anyway(self, node: Node) -> Decision | None:
         """Decide for a node whose inputs are not known yet: a miss if no stored result agrees in all else, or None."""
