@@ -113,7 +113,7 @@ def undisturbed(project: Project, *arguments: str) -> Undisturbed:
     return Undisturbed(record["finished_at"] - record["started_at"], int(counts.read_text()), outputs_of(project))
 
 
-def start(project: Project, *arguments: str, **variables: str) -> subprocess.Popen[bytes]:
+def start(project: Project, *arguments: str, log: str = "said", **variables: str) -> subprocess.Popen[bytes]:
     """Start `python -m pipeline` in a session of its own; what it says goes to a file, since pipes outlive a kill."""
     (project.folder / "tmp").mkdir(exist_ok=True)
     environment = {
@@ -124,7 +124,7 @@ def start(project: Project, *arguments: str, **variables: str) -> subprocess.Pop
         **variables,
     }
     environment.pop("PIPELINE_STORE", None)
-    with open(project.folder / "said", "wb") as said:
+    with open(project.folder / log, "wb") as said:
         return subprocess.Popen(
             [sys.executable, "-m", "pipeline", *arguments],
             cwd=project.folder,
@@ -135,9 +135,9 @@ def start(project: Project, *arguments: str, **variables: str) -> subprocess.Pop
         )
 
 
-def said(project: Project) -> str:
+def said(project: Project, log: str = "said") -> str:
     """Return what the command that was started last has said."""
-    return (project.folder / "said").read_text()
+    return (project.folder / log).read_text()
 
 
 def run_and_kill(project: Project, moment: Moment, seconds: float, *arguments: str) -> int:
@@ -150,13 +150,14 @@ def run_and_kill(project: Project, moment: Moment, seconds: float, *arguments: s
     if not moment.write:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(moment.share * seconds)
-        _kill(process, moment.whom)
+        kill(process, moment.whom)
     code = process.wait(_PATIENCE_S)
     wait_until_alone(project)
     return code
 
 
-def _kill(process: subprocess.Popen[bytes], whom: str) -> None:
+def kill(process: subprocess.Popen[bytes], whom: str) -> None:
+    """Send SIGKILL to the command's group, to the command, or to the last process below it, once there is one."""
     victim = process.pid
     while process.poll() is None:
         if whom == "child":

@@ -113,7 +113,7 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return project
 
 
-@pytest.fixture(params=["inline"], scope="module")
+@pytest.fixture(params=["inline", "processes"], scope="module")
 def chain(copied: Project, request: pytest.FixtureRequest) -> Chain:
     """A chain that has run once; each test leaves it as it found it."""
     chain = Chain(copied, request.param)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -169,51 +167,6 @@ def test_one_report_format_may_be_asked_for(project: Project) -> None:
     """The others are not rendered."""
     project.edit(SMOKE, "name: smoke", "name: smoke\noutputs: {report: [md]}")
     assert ran(project) == Counter(submit=1, report=1)
-
-
-def test_a_run_that_is_killed_again_and_again_is_taken_up_where_it_was(finished: Project, tmp_path: Path) -> None:
-    """Nothing that was finished is computed twice, and the results are those of an undisturbed run."""
-    project = copy_project(tmp_path)
-    records = project.folder / ".pipeline/actions"
-    for enough in (0, 1, 4, 7):
-        kill_after(project, lambda enough=enough: len(list(records.glob("*/*.json"))) > enough)
-    finished_before = {path.parent.name + path.stem for path in records.glob("*/*.json")}
-    project.run("run", SMOKE)
-    nodes = json.loads((project.folder / "runs/smoke/run.json").read_text())["nodes"]
-    assert [node["label"] for node in nodes if node["outcome"] == "ran" and node["key"] in finished_before] == []
-    for part in ("weights", "predictions", "data"):
-        assert submission(project)["provenance"][part] == submission(finished)["provenance"][part]
-    assert not (project.folder / ".pipeline/quarantine").exists()
-
-
-def start(project: Project, *arguments: str) -> subprocess.Popen[str]:
-    variables = {**os.environ, "PYTHONPATH": str(project.folder)}
-    command = [sys.executable, "-m", "pipeline", *arguments]
-    pipe = subprocess.PIPE
-    return subprocess.Popen(command, cwd=project.folder, env=variables, stdout=pipe, stderr=pipe, text=True)
-
-
-def kill_after(project: Project, is_enough: Callable[[], bool]) -> None:
-    process = start(project, "run", SMOKE)
-    while not is_enough():
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(0.002)
-            break
-    process.kill()
-    process.communicate()
-
-
-def test_two_runs_at_once_share_the_work(tmp_path: Path) -> None:
-    """Every node is executed by one of them, and both write the same results."""
-    project = copy_project(tmp_path)
-    processes = [start(project, "run", SMOKE, "--out", f"runs/{name}") for name in "ab"]
-    errors = [process.communicate()[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], errors
-    both = [json.loads((project.folder / "runs" / name / "run.json").read_text())["nodes"] for name in "ab"]
-    assert Counter(node["label"] for nodes in both for node in nodes if node["outcome"] == "ran") == Counter(
-        node["label"] for node in both[0]
-    )
-    assert [node["outputs"] for node in both[0]] == [node["outputs"] for node in both[1]]
 
 
 def test_a_deleted_intermediate_is_restored(project: Project) -> None:
