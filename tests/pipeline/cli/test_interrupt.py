@@ -1,0 +1,94 @@
+"""The real command, stopped from outside: what was running is finished, what is finished is kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.project import Project
+
+SMOKE = "experiments/smoke.yaml"
+CHANGED = ("--set", "model.train.epochs=3")  # nothing of this is stored
+
+
+@contextmanager
+def running(project: Project, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "pipeline", "run", SMOKE, *CHANGED, *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(project.folder)}
+    process = subprocess.Popen(
+        command, cwd=project.folder, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def wait_for(process: subprocess.Popen[str], text: str) -> None:
+    assert process.stderr is not None
+    for line in process.stderr:
+        if text in line:
+            return
+    raise AssertionError(f"it ended without saying {text!r}")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_the_first_signal_lets_what_runs_finish(project: Project, workers: str, number: signal.Signals) -> None:
+    """The exit code is 130, the run's record is written, and the next run goes on from there."""
+    with running(project, "--workers", workers) as process:
+        wait_for(process, "train mlp")
+        os.killpg(process.pid, number)
+        rest = process.communicate(timeout=120)[1]
+    assert process.returncode == 130, rest
+    assert "again to stop at once" in rest
+    assert "error E130: stopped; " in rest
+    record = json.loads((project.folder / "runs" / "smoke" / "run.json").read_text())
+    outcomes = {node["label"]: node["outcome"] for node in record["nodes"]}
+    assert outcomes["train mlp seed=0"] == "ran"
+    assert outcomes["report"] == "skipped"
+    kept = {node["node"] for node in project.json("plan", SMOKE, *CHANGED)["nodes"] if node["status"] == "cached"}
+    assert kept == {label for label, outcome in outcomes.items() if outcome in ("ran", "cached")}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_nothing_is_left_running(project: Project) -> None:
+    """The second signal ends workers, and what measures in them."""
+    with running(project, "--workers", "2", "--set", "benchmark.budget_s=60") as process:
+        wait_for(process, "evaluate optimized")
+        children = descendants(process.pid)
+        os.killpg(process.pid, signal.SIGINT)
+        wait_for(process, "again to stop at once")
+        os.killpg(process.pid, signal.SIGINT)
+        rest = process.communicate(timeout=60)[1]
+    assert process.returncode == 130, rest
+    assert len(children) >= 1
+    for _ in range(1000):  # the system may take a moment
+        if not any(map(is_alive, children)):
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"of {children} some are still there")
+
+
+def descendants(pid: int) -> list[int]:
+    """Return the ids of all processes below one."""
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    found = [child for thread in threads for child in (thread / "children").read_text().split()]
+    return [each for child in map(int, found) for each in (child, *descendants(child))]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
