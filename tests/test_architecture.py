@@ -57,7 +57,17 @@ SIZE_EXEMPTIONS = {
 }
 # where a function may import: the command line and exports load what a command needs, extras are optional
 LOCAL_IMPORT_PREFIXES = ("pipeline.cli.", "pipeline.export.")
-OPTIONAL_EXTRAS = {"PIL", "dask", "distributed", "fsspec", "jinja2", "mlperf_loadgen", "onnxruntime", "openvino", "torch"}
+OPTIONAL_EXTRAS = {
+    "PIL",
+    "dask",
+    "distributed",
+    "fsspec",
+    "jinja2",
+    "mlperf_loadgen",
+    "onnxruntime",
+    "openvino",
+    "torch",
+}
 
 
 def module_name(path: Path) -> str:
@@ -230,7 +240,19 @@ def test_every_command_is_in_its_table() -> None:
     """No command file is missing from COMMANDS."""
     from pipeline.cli import COMMANDS
 
-    shared = {"answer", "board", "console", "experiment", "graph", "limits", "live", "main", "progress", "tables"}
+    shared = {
+        "answer",
+        "board",
+        "console",
+        "experiment",
+        "graph",
+        "limits",
+        "live",
+        "main",
+        "progress",
+        "subset",
+        "tables",
+    }
     assert {f"pipeline.cli.{name}" for name in COMMANDS} == _folder_modules("pipeline.cli", shared)
 
 

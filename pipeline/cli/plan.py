@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from pipeline.cli.answer import Answer
+from pipeline.cli.board import duration
 from pipeline.cli.console import safe
 from pipeline.cli.experiment import add_experiment_arguments, open_experiment, open_store
+from pipeline.cli.graph import FORMS, draw, graph
+from pipeline.cli.subset import add_subset_arguments, asked_of
 from pipeline.cli.tables import ranges, table
 from pipeline.config.template import make_template
-from pipeline.core.experiment import Experiment
-from pipeline.core.plan import Plan
+from pipeline.core.experiment import Experiment, Run
+from pipeline.core.plan import Plan, RunNodes
+from pipeline.core.subset import Asked, check_stages, choose, nodes_of
 from pipeline.execute.decide import Forecast, forecast
+from pipeline.execute.estimate import Estimator
 from pipeline.execute.layers import layer_settings
 from pipeline.run import prepare
+from pipeline.store.local import LocalStore
 
-__all__ = ["configure", "run"]
+__all__ = ["answer", "configure", "run"]
 
 _MOST_POINTS = 40  # that the text lists; --json lists them all
 
@@ -25,47 +32,112 @@ _MOST_POINTS = 40  # that the text lists; --json lists them all
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_experiment_arguments(parser)
+    add_subset_arguments(parser)
+    parser.add_argument(
+        "--graph", choices=tuple(FORMS), metavar="FORM", help=f"draw the nodes instead: {', '.join(FORMS)}"
+    )
 
 
 def run(args: argparse.Namespace) -> Answer:
     """Forecast every node."""
     store = open_store(args)
-    experiment = open_experiment(args, store)
-    plan, oracle = prepare(experiment, store)
-    forecasts = forecast(plan, oracle)
-    points = _points(plan)
+    return answer(open_experiment(args, store), store, asked_of(args), form=args.graph)
+
+
+def answer(
+    experiment: Experiment, store: LocalStore, asked: Asked, *, slots: int = 1, form: str | None = None
+) -> Answer:
+    """Forecast what is asked for, with `slots` nodes at a time; draw it where a form of graph is named."""
+    plan, oracle = prepare(experiment, store, fresh=asked.fresh)
+    check_stages(plan, asked.force)
+    wanted = choose(plan, asked.until, asked.only)
+    forecasts = forecast(plan, oracle, wanted=wanted, force=asked.force)
+    if form:
+        drawn = graph(plan, {f.node.id: f.status for f in forecasts})
+        text = draw(drawn, form)
+        return Answer(text, {"nodes": [node[1:] for node in drawn.nodes], "edges": drawn.edges, form: text})
+    meant = _meant(plan, wanted)
+    estimate = _Estimate(forecasts, Estimator(store, oracle.stages), slots)
+    served = _points(plan)
+    points = {f.node.id: served[f.node.id] for f in forecasts if f.node.id in served}
     repeated = make_template(experiment.document).repeated
-    layers, left_out = _layers(plan)
-    timing = _timing(experiment)
+    layers, left_out = _layers([nodes for nodes in meant if wanted is None or wanted.issuperset(nodes.steps)], plan)
+    timing = _timing([nodes.run for nodes in meant if wanted is None or nodes.benchmark in wanted])
     document = {
         "points": [run.label for run in experiment.runs],
+        "asked": asked.to_json(),
         "repetitions": repeated,
-        "nodes": [
-            {"node": f.node.label, "status": f.status, "reason": f.reason, "points": points.get(f.node.id, [])}
-            for f in forecasts
-        ],
+        "nodes": [_node_json(f, points, estimate) for f in forecasts],
+        "seconds": estimate.to_json(),
         "layers": layers,
         "layers_left_out": left_out,
         "timing": timing,
     }
-    head = _head(experiment, forecasts, points, repeated)
-    parts = [head, _point_list(experiment), _nodes(experiment, forecasts, points)]
+    head = _head(experiment, len(meant), forecasts, points, repeated)
+    parts = ["\n".join(filter(None, [head, estimate.line()])), _point_list(meant, len(experiment.runs))]
+    parts += [_nodes(experiment, forecasts, points, estimate)]
     parts += [_settings(layers, left_out), "\n".join(map(_timing_line, timing))]
     return Answer("\n\n".join(part for part in parts if part), document)
+
+
+class _Estimate:
+    """How long what is forecast will take, learned from earlier runs: of what runs, and of what may run besides."""
+
+    def __init__(self, forecasts: Sequence[Forecast], estimator: Estimator, slots: int) -> None:
+        self._estimator = estimator
+        self.run = estimator.expect((f.node for f in forecasts if f.status == "run"), slots)
+        self.at_most = estimator.expect((f.node for f in forecasts if f.status in ("run", "may run")), slots)
+        self._is_open = any(f.status == "may run" for f in forecasts)
+
+    def of(self, forecast: Forecast) -> float | None:
+        """Return what a node is expected to take, None if it is cached or nothing like it ran before."""
+        return None if forecast.status == "cached" else self._estimator.seconds(forecast.node)
+
+    def line(self) -> str:
+        """Return the sum in words; nothing is said where nothing is to do or known."""
+        run, most = self.run, self.at_most
+        if not most.seconds:
+            return ""
+        said = f"about {duration(run.seconds)}, as far as earlier runs tell"
+        if self._is_open and most.seconds > run.seconds:
+            said += f"; up to {duration(most.seconds)} if all that may run does"
+        unknown = f"{_number(most.unknown, 'node')} of a kind that never ran here" if most.unknown else ""
+        return f"{said}; not counted: {unknown}" if unknown else said
+
+    def to_json(self) -> dict[str, float | int]:
+        """Return the sums in seconds, and how many nodes they lack."""
+        return {"run": self.run.seconds, "at_most": self.at_most.seconds, "unknown_nodes": self.at_most.unknown}
+
+
+def _node_json(forecast: Forecast, points: Mapping[str, list[int]], estimate: _Estimate) -> dict[str, Any]:
+    return {
+        "node": forecast.node.label,
+        "stage": forecast.node.stage,
+        "status": forecast.status,
+        "reason": forecast.reason,
+        "key": forecast.decision.key if forecast.decision else None,
+        "points": points.get(forecast.node.id, []),
+        "seconds": estimate.of(forecast),
+    }
+
+
+def _meant(plan: Plan, wanted: frozenset[str] | None) -> list[RunNodes]:
+    """Return the points that something is done for which is not done for every point."""
+    if wanted is None:
+        return list(plan.runs)
+    return [nodes for nodes in plan.runs if wanted.issuperset(nodes.steps) or nodes.benchmark in wanted]
 
 
 def _points(plan: Plan) -> dict[str, list[int]]:
     """Return node id -> the points (counted from 1) that it serves."""
     found: dict[str, list[int]] = {}
     for number, nodes in enumerate(plan.runs, start=1):
-        single = (nodes.data, nodes.train, nodes.profile, nodes.evaluate_baseline, nodes.evaluate_optimized)
-        extra = (nodes.loadgen,) if nodes.loadgen else ()
-        for node in dict.fromkeys((*single, *nodes.steps, nodes.benchmark, *extra)):
+        for node in nodes_of(nodes):
             found.setdefault(node, []).append(number)
     return found
 
 
-def _layers(plan: Plan) -> tuple[list[dict[str, str]], int]:
+def _layers(points: Sequence[RunNodes], plan: Plan) -> tuple[list[dict[str, str]], int]:
     """Return what every step sets for every layer, each once, and how many points were left out because of time.
 
     Only points that differ in more than their training are looked at, and at most as many as the text lists.
@@ -73,7 +145,7 @@ def _layers(plan: Plan) -> tuple[list[dict[str, str]], int]:
     rows: dict[tuple[str, str, str], dict[str, str]] = {}
     seen: set[str] = set()
     left_out = 0
-    for nodes in plan.runs:
+    for nodes in points:
         run = nodes.run
         key = repr((run.data.name, run.data.args, run.model.arch, run.model.args, run.steps))
         if key in seen or len(seen) == _MOST_POINTS:
@@ -88,39 +160,46 @@ def _layers(plan: Plan) -> tuple[list[dict[str, str]], int]:
     return list(rows.values()), left_out
 
 
-def _head(experiment: Experiment, forecasts: Sequence[Forecast], points: dict[str, list[int]], repeated: int) -> str:
+def _head(
+    experiment: Experiment, meant: int, forecasts: Sequence[Forecast], points: dict[str, list[int]], repeated: int
+) -> str:
     counts = Counter(forecast.status for forecast in forecasts)
     shared = sum(len(served) - 1 for served in points.values())
     statuses = ", ".join(f"{counts[name]} {name}" for name in ("cached", "run", "may run") if counts[name])
     runs = _number(len(experiment.runs), "point")
+    runs = f"{meant} of {runs}" if meant < len(experiment.runs) else runs
     runs += f" ({_number(repeated, 'repetition')} left out)" if repeated else ""
     return f"{experiment.name}: {runs}, {len(forecasts)} nodes ({shared} shared): {statuses}"
 
 
-def _point_list(experiment: Experiment) -> str:
-    labels = [safe(run.label) for run in experiment.runs]
-    width = len(str(len(labels)))
-    lines = [f"  {i:>{width}}  {label}" for i, label in enumerate(labels[:_MOST_POINTS], start=1) if label]
-    more = len(labels) - _MOST_POINTS
+def _point_list(meant: Sequence[RunNodes], count: int) -> str:
+    width = len(str(count))
+    shown = [nodes.run for nodes in meant[:_MOST_POINTS] if nodes.run.label]
+    lines = [f"  {run.index + 1:>{width}}  {safe(run.label)}" for run in shown]
+    more = len(meant) - _MOST_POINTS
     return "\n".join([*lines, *([f"  {more} more points: --json lists them"] if more > 0 else [])])
 
 
-def _nodes(experiment: Experiment, forecasts: Sequence[Forecast], points: dict[str, list[int]]) -> str:
+def _nodes(
+    experiment: Experiment, forecasts: Sequence[Forecast], points: dict[str, list[int]], estimate: _Estimate
+) -> str:
     """Return the table of nodes; those that differ in their point only are one row."""
     labels = {run.label for run in experiment.runs if run.label}
-    rows: dict[tuple[str, str, str], list[str]] = {}
+    rows: dict[tuple[str, str, str], list[Forecast]] = {}
     for f in forecasts:
         name = f.node.stage if f.node.title in labels else f.node.label
-        rows.setdefault((f.status, name, f.reason), []).append(f.node.id)
+        rows.setdefault((f.status, name, f.reason), []).append(f)
     table_rows = []
-    for (status, name, reason), ids in rows.items():
-        served = sorted({number for node in ids for number in points.get(node, [])})
+    for (status, name, reason), members in rows.items():
+        served = sorted({number for f in members for number in points.get(f.node.id, [])})
         is_partial = 0 < len(served) < len(experiment.runs)
-        count = f"{len(ids)}x" if len(ids) > 1 else ""
-        table_rows.append((status, name, count, ranges(served) if is_partial else "", reason))
-    header = ("status", "node", "", "points", "why")
+        count = f"{len(members)}x" if len(members) > 1 else ""
+        known = [seconds for f in members if (seconds := estimate.of(f)) is not None]
+        takes = duration(sum(known)) if len(known) == len(members) else ""
+        table_rows.append((status, name, count, takes, ranges(served) if is_partial else "", reason))
+    header = ("status", "node", "", "about", "points", "why")
     used = [place for place, column in enumerate(zip(*table_rows, strict=True)) if any(column) or place == len(header)]
-    return table([header[place] for place in used], [[row[place] for place in used] for row in table_rows])
+    return table([header[place] for place in used], [[row[place] for place in used] for row in table_rows], "about")
 
 
 def _settings(layers: Sequence[dict[str, str]], left_out: int) -> str:
@@ -137,10 +216,10 @@ def _settings(layers: Sequence[dict[str, str]], left_out: int) -> str:
 _PRECISION = ("processes", "target_ci", "budget_s", "wait_s")
 
 
-def _timing(experiment: Experiment) -> list[dict[str, float]]:
+def _timing(runs: Iterable[Run]) -> list[dict[str, float]]:
     """Return how many comparisons are timed how precisely: what preset and file come to; points may differ."""
     counts: Counter[tuple[float, ...]] = Counter()
-    for run in experiment.runs:
+    for run in runs:
         asked = run.benchmark
         counts[tuple(getattr(asked, name) for name in _PRECISION)] += len(asked.batch_sizes) * len(asked.threads)
     return [{"comparisons": count, **dict(zip(_PRECISION, values, strict=True))} for values, count in counts.items()]

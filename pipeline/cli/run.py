@@ -21,11 +21,11 @@ from pipeline.cli.console import columns, has_colour, safe
 from pipeline.cli.experiment import add_experiment_arguments, open_experiment, open_store
 from pipeline.cli.limits import add_limit_arguments, limits_of
 from pipeline.cli.progress import Progress
+from pipeline.cli.subset import add_subset_arguments, asked_of
 from pipeline.core.errors import EnvironmentProblem, PipelineError, StageFailed, Stopped, UserError
 from pipeline.core.event import Outcome
 from pipeline.core.experiment import Experiment
 from pipeline.core.keys import digest_value
-from pipeline.core.subset import Asked
 from pipeline.execute.environment import CodeDigests
 from pipeline.execute.interrupt import stoppable
 from pipeline.run import RunResult, run_experiment
@@ -46,22 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="DIR", help="where result files are written (default: runs/<experiment>)")
     add_limit_arguments(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
-
-
-def add_subset_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what says how much of the experiment is meant: --until, --only, --force and --fresh."""
-    parser.add_argument("--until", metavar="STAGE", help="stop after this stage: data, train, optimize, …")
-    parser.add_argument(
-        "--only",
-        metavar="POINT",
-        action="append",
-        default=[],
-        help='this point only, by its number or label, e.g. 3 or "bits=8"; no submission is made then',
-    )
-    parser.add_argument(
-        "--force", metavar="STAGE", action="append", default=[], help="compute this stage again, even if it is stored"
-    )
-    parser.add_argument("--fresh", action="store_true", help="measure again, even where a measurement is stored")
+    parser.add_argument("--dry-run", action="store_true", help="say what would run, and why, and run nothing")
 
 
 def run(args: argparse.Namespace) -> Answer:
@@ -69,18 +54,21 @@ def run(args: argparse.Namespace) -> Answer:
     limits = limits_of(args)
     store = open_store(args)
     experiment = open_experiment(args, store)
+    if args.dry_run:
+        from pipeline.cli.plan import answer
+
+        return answer(experiment, store, asked_of(args), slots=limits.workers)
     folder = Path(args.out or Path("runs", experiment.name))
     _make_writable(folder)
     lacking = [kind for kind in experiment.outputs.report if not _can_render(kind)]
     # A result must not depend on how many cores the machine has; numpy reads this when it is first imported.
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    asked = Asked(args.until, tuple(args.only), frozenset(args.force), args.fresh)
     command = _command(args)
     wanted = _without(experiment, lacking)
     try:
         with stoppable(_announce) as stop, Progress(sys.stderr, quiet=args.quiet) as progress:
             result = run_experiment(
-                wanted, store, folder, progress, command=command, asked=asked, limits=limits, stop=stop
+                wanted, store, folder, progress, command=command, asked=asked_of(args), limits=limits, stop=stop
             )
     finally:
         with contextlib.suppress(OSError):  # it is not empty if anything ran

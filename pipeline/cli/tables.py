@@ -20,16 +20,20 @@ _READABLE = 36  # cells that the last column needs to be read with ease
 _INDENT = "    "
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], optional: str = "") -> str:
     """Return rows under a header, fitted to the terminal; colour only on a terminal and without NO_COLOR.
 
-    The last column takes the lines it needs. Where too little room is left for it, it stands below its row.
+    The last column takes the lines it needs. Where too little room is left for it, the column called `optional` is left
+    out, and if that is not enough, the last column stands below its row.
     """
     shown = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(cells_of, column)) for column in zip(header, *shown, strict=True)]
     room = columns() - sum(width + _GAP for width in widths[:-1])
     if room >= min(widths[-1], _READABLE):
         return _grid(header, shown)
+    if optional and optional in header[:-1]:
+        kept = [place for place, name in enumerate(header) if name != optional]
+        return table([header[place] for place in kept], [[row[place] for place in kept] for row in shown])
     return "\n".join(line for row in [list(header), *shown] for line in _stacked(row, widths))
 
 
