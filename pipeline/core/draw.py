@@ -14,7 +14,7 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 
 from pipeline.core.experiment import JSON
 
-__all__ = ["DISTRIBUTIONS", "could_be", "sampler"]
+__all__ = ["DISTRIBUTIONS", "could_be", "readable", "sampler"]
 
 Sampler = Callable[[int], JSON]  # 64 random bits -> a value
 
@@ -45,6 +45,15 @@ def could_be(distribution: Mapping[str, JSON], value: JSON) -> bool:
     return is_number and values[0] <= value <= values[1] and (name != "integers" or value == int(value))
 
 
+def readable(distribution: Mapping[str, JSON], drawn: float) -> JSON:
+    """Return the value for a number that somebody else has drawn from a distribution's range, rounded as ours are.
+
+    Of {choice: [...]} the number is the place of the value, from 0.
+    """
+    ((name, values),) = distribution.items()
+    return _READABLE_VALUES[name](values, drawn)
+
+
 def _bits(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
 
@@ -52,25 +61,28 @@ def _bits(text: str) -> int:
 def _uniform(values: Sequence[float]) -> Sampler:
     low, high = (Decimal(repr(value)) for value in values)
     span = _EXACT.subtract(high, low)
-    step = Decimal((0, (1,), _EXACT.divide(span, Decimal(_FEWEST_STEPS)).adjusted()))  # a power of ten
+    return lambda bits: _stepped(values, _EXACT.fma(span, _share(bits), low))
 
-    def value_of(bits: int) -> JSON:
-        value = _EXACT.fma(span, _share(bits), low)
-        return float(min(max(_EXACT.quantize(value, step), low), high))
 
-    return value_of
+def _stepped(values: Sequence[float], value: Decimal) -> float:
+    """Return a value of a uniform range, rounded to a power of ten of which the range has 5,000 or more."""
+    low, high = (Decimal(repr(bound)) for bound in values)
+    step = _EXACT.divide(_EXACT.subtract(high, low), Decimal(_FEWEST_STEPS))
+    rounded = _EXACT.quantize(value, Decimal((0, (1,), step.adjusted())))
+    return float(min(max(rounded, low), high))
 
 
 def _log_uniform(values: Sequence[float]) -> Sampler:
     low, high = (Decimal(repr(value)) for value in values)
     start = _EXACT.ln(low)
     span = _EXACT.subtract(_EXACT.ln(high), start)
+    return lambda bits: _rounded(values, _EXACT.exp(_EXACT.fma(span, _share(bits), start)))
 
-    def value_of(bits: int) -> JSON:
-        value = _EXACT.exp(_EXACT.fma(span, _share(bits), start))
-        return float(min(max(_READABLE.plus(value), low), high))
 
-    return value_of
+def _rounded(values: Sequence[float], value: Decimal) -> float:
+    """Return a value of a logarithmic range, rounded to four significant digits."""
+    low, high = (Decimal(repr(bound)) for bound in values)
+    return float(min(max(_READABLE.plus(value), low), high))
 
 
 def _integers(values: Sequence[int]) -> Sampler:
@@ -91,4 +103,11 @@ DISTRIBUTIONS: dict[str, Callable[[Sequence[JSON]], Sampler]] = {
     "log_uniform": _log_uniform,
     "integers": _integers,
     "choice": _choice,
+}
+
+_READABLE_VALUES: dict[str, Callable[[Sequence[JSON], float], JSON]] = {
+    "uniform": lambda values, drawn: _stepped(values, Decimal(repr(drawn))),
+    "log_uniform": lambda values, drawn: _rounded(values, Decimal(repr(drawn))),
+    "integers": lambda values, drawn: int(drawn),
+    "choice": lambda values, drawn: values[int(drawn)],
 }

@@ -66,6 +66,13 @@ STAGES: dict[str, StageInfo] = {
             measures=True,
         ),
         StageInfo(
+            "judge",
+            "pipeline.stages.judge",
+            1,
+            {"score": "json"},
+            "read the goals of a point, for a search",
+        ),
+        StageInfo(
             "submit",
             "pipeline.stages.submit",
             1,

@@ -24,9 +24,11 @@ from pipeline.submission.compare import compare_accuracy
 from pipeline.submission.goals import decide, limits_of
 from pipeline.submission.metrics import METRICS
 
-__all__ = ["Choice", "SPLIT", "choose"]
+__all__ = ["Choice", "SPLIT", "choose", "judge"]
 
 SPLIT = "validation"
+_SCALES = {"max_drop": 1.0, "no_significant_loss": 1.0}  # the kinds of limit that are shares of 1 themselves
+_LEAST_EXCESS = 1e-6  # of a limit that is not met although the estimate keeps it: its interval does not
 Goals = list[Mapping[str, Any]]
 
 
@@ -66,6 +68,37 @@ def choose(candidates: Sequence[Candidate], goals: Goals) -> Choice:
     points = [_point(tuple(members), candidates, constraints, goals) for members in groups.values()]
     best = min(points, key=_Point.order)
     return Choice(best.members[0], _rule(goals), _reason(best, points), constraints)
+
+
+def judge(members: Sequence[Candidate], goals: Goals) -> dict[str, Any]:
+    """Return the score of one point from its runs, which differ in their seed only, as JSON values.
+
+    `violated` and `undecided` count limits; `wishes` are the figures to make small, in the order of the goals (the
+    stored size where the goals wish for nothing), each with its sign turned where it is to be maximized; `ties` are
+    those that decide between equal points. Of each limit, `excess` has by how much it is exceeded, as a share of it (of
+    1 for a loss of accuracy): at most 0 where it is met, averaged over the seeds.
+    """
+    constraints = [_constraints(candidate, goals) for candidate in members]
+    point = _point(tuple(range(len(members))), members, constraints, goals)
+    by_limit = list(zip(*constraints, strict=True))
+    return {
+        "violated": point.violated,
+        "undecided": point.undecided,
+        "wishes": list(point.wishes or (point.size_rank,)),
+        "ties": [point.size_rank, point.accuracy_rank],
+        "excess": [sum(map(_excess, records)) / len(records) for records in by_limit],
+    }
+
+
+def _excess(record: Mapping[str, Any]) -> float:
+    """Return how far a figure is beyond its limit; never above 0 where that is met, never below where it is not."""
+    limit, measured = record["limit"] or 0.0, record["measured"]
+    beyond = (limit - measured if record["limit_kind"] == "at_least" else measured - limit) / _SCALES.get(
+        record["limit_kind"], abs(limit) or 1.0
+    )
+    if record["status"] == "met":
+        return min(beyond, 0.0)
+    return max(beyond, _LEAST_EXCESS)
 
 
 def _constraints(candidate: Candidate, goals: Goals) -> list[dict[str, Any]]:
