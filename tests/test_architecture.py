@@ -250,6 +250,7 @@ def test_every_command_is_in_its_table() -> None:
         "live",
         "main",
         "progress",
+        "runs",
         "subset",
         "tables",
     }

@@ -16,7 +16,7 @@ from pathlib import Path
 from pipeline.cli.answer import Answer
 from pipeline.cli.console import safe
 from pipeline.cli.experiment import add_store_argument, open_store
-from pipeline.cli.show import find_run, stored_submission
+from pipeline.cli.runs import find_run, stored_submission
 from pipeline.core.errors import EnvironmentProblem, UserError
 
 __all__ = ["TARGETS", "Target", "configure", "run"]

@@ -110,3 +110,10 @@ def test_a_submission_that_is_a_folder_is_bad_input(tmp_path: Path, capsys: pyte
     (tmp_path / "submission.json").mkdir()
     assert shown(tmp_path, {"experiment": "x", "nodes": []}) == 2
     assert "it is a folder" in capsys.readouterr().err
+
+
+def test_a_run_of_a_part_is_said_to_be_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its nodes are not all there are."""
+    asked = {"until": "train", "only": ["bits=8"], "force": [], "fresh": False}
+    assert shown(tmp_path, {"experiment": "x", "nodes": [], "asked": asked}) == 0
+    assert "the last run was of a part only (--until train --only 'bits=8')" in capsys.readouterr().out

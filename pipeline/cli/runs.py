@@ -1,0 +1,69 @@
+"""Earlier runs as they lie in `runs/`: found by name, and their files read with as little trust as any input."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+from pipeline.core.errors import SubmissionInvalid, UserError
+from pipeline.submission.read import read_submission
+from pipeline.submission.validate import check_submission
+
+__all__ = ["find_run", "is_run", "read_record", "run_names", "stored_submission"]
+
+_MOST_BYTES = 64 * 2**20  # a record has about 1 KiB for each node
+
+
+def is_run(name: str) -> bool:
+    """Tell whether this is the name or the folder of a run."""
+    return any((folder / "run.json").is_file() for folder in _folders(name))
+
+
+def find_run(name: str) -> Path:
+    """Return the folder of a run by its path or its experiment's name; raises UserError with the nearest name."""
+    for folder in _folders(name):
+        if (folder / "run.json").is_file():
+            return folder
+    near = difflib.get_close_matches(name, run_names(), n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"runs here: {', '.join(run_names()) or 'none'}"
+    raise UserError(f"there is no run '{name}'", hint=hint)
+
+
+def run_names() -> list[str]:
+    """Return the names of the runs in this folder, in order."""
+    return sorted(path.parent.name for path in Path("runs").glob("*/run.json"))
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Return what a run.json holds; raises UserError if it is damaged or none."""
+    try:
+        record = read_submission(path, _MOST_BYTES)  # whoever may write the one file may write the other
+    except SubmissionInvalid as error:
+        raise UserError(
+            error.message, hint="the file is damaged; running the experiment again writes it anew"
+        ) from error
+    nodes = record.get("nodes")
+    is_whole = isinstance(record.get("experiment"), str) and isinstance(nodes, list)
+    if not is_whole or not all(map(_is_node, nodes or ())):
+        raise UserError(f"{path}: is no record of a run", hint="running the experiment again writes it anew")
+    return record
+
+
+def stored_submission(path: Path) -> dict[str, Any] | None:
+    """Return the valid submission in a file, None if there is no file; raises SubmissionInvalid."""
+    if not path.exists():
+        return None
+    submission = read_submission(path)
+    check_submission(submission, str(path))
+    return submission
+
+
+def _folders(name: str) -> tuple[Path, Path]:
+    return Path(name), Path("runs", name)
+
+
+def _is_node(node: Any) -> bool:
+    if not isinstance(node, dict) or not all(isinstance(node.get(key), str) for key in ("outcome", "label", "reason")):
+        return False
+    return node.get("seconds") is None or type(node["seconds"]) in (int, float)
