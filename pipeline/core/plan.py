@@ -32,7 +32,8 @@ class Node:
     """One unit of work.
 
     `id` is its plan id, `title` what a person reads, `code_roots` the modules whose code it runs with all they import,
-    `writers` those that turn its outputs into bytes (each by itself: what it could write besides does not matter).
+    `writers` those that turn its outputs into bytes, and its inputs back into values (each by itself: what it could
+    write besides does not matter).
     `outputs` maps the roles that it gives, of those its stage declares, to codecs. `local` is handed to the stage
     beside the spec but is part of no id and no key: where a dataset lies on this machine.
     """
@@ -95,7 +96,8 @@ class Plan:
 class Catalog:
     """What the planner asks of the world: the tables, and the digests of the files a dataset is read from.
 
-    `codec_modules` names what writes and reads a codec: a stage that is given a model runs whatever layers it has.
+    `codec_modules` names what writes and reads a codec, the codec itself first: a stage that is given a model runs
+    whatever layers it has.
     `package_version` finds the version of an optional module, which an extra of ours brings; raises EnvironmentProblem.
     """
 
@@ -133,7 +135,7 @@ class Draft:
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
         self.nodes: dict[str, Node] = {}
-        self._codecs: dict[tuple[str, tuple[str, ...] | None], tuple[dict[str, str], tuple[str, ...]]] = {}
+        self._codecs: dict[_Wanted, tuple[dict[str, str], tuple[str, ...]]] = {}
         self._roots: dict[tuple[str, ...], tuple[str, ...]] = {}
 
     def add(
@@ -151,23 +153,30 @@ class Draft:
         wiring = {role: [ref.node, ref.role] for role, ref in inputs.items()}
         node_id = digest_value([stage, info.version, spec, wiring])
         if node_id not in self.nodes:
-            codecs, writers = self._written(info, outputs)
+            read = frozenset([self.nodes[ref.node].outputs[ref.role] for ref in inputs.values()])
+            codecs, writers = self._written(info, outputs, read)
             roots = info.module, *code
             roots = self._roots.setdefault(roots, roots)
             self.nodes[node_id] = Node(node_id, stage, title, spec, inputs, roots, local or _NOTHING, codecs, writers)
         return node_id
 
-    def _written(self, info: StageInfo, outputs: tuple[str, ...] | None) -> tuple[dict[str, str], tuple[str, ...]]:
-        """Return the codec of each output, and the modules of all; many nodes share them."""
-        name = info.name, outputs
+    def _written(
+        self, info: StageInfo, outputs: tuple[str, ...] | None, read: frozenset[str]
+    ) -> tuple[dict[str, str], tuple[str, ...]]:
+        """Return the codec of each output, and the modules of these codecs and of those that are read."""
+        name = info.name, outputs, read
         if name not in self._codecs:
             codecs = {role: info.outputs[role] for role in (info.outputs if outputs is None else outputs)}
             modules = {module for codec in codecs.values() for module in self.catalog.codec_modules(codec)}
+            modules |= {self.catalog.codec_modules(codec)[0] for codec in read}
             self._codecs[name] = codecs, tuple(sorted(modules))
         return self._codecs[name]
 
 
 _NOTHING: Mapping[str, Any] = {}
+
+# A stage, the outputs that are wanted of it (None: all), and the codecs of its inputs.
+_Wanted = tuple[str, tuple[str, ...] | None, frozenset[str]]
 
 
 def _plan_run(draft: Draft, run: Run) -> RunNodes:

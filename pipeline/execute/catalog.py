@@ -6,14 +6,12 @@ from pipeline.core.errors import EnvironmentProblem
 from pipeline.core.plan import Catalog
 from pipeline.execute.environment import Environment, library_version
 from pipeline.stages import STAGES
+from pipeline.store.codecs import CODECS
 from tinytorch.data import DATASETS
 from tinytorch.models import MODELS
 from tinytorch.passes import PASSES, needs, resolve
 
 __all__ = ["codec_modules", "make_catalog", "package_version"]
-
-
-_CODECS = "pipeline.store.codecs"
 
 
 def make_catalog(environment: Environment) -> Catalog:
@@ -33,7 +31,7 @@ def make_catalog(environment: Environment) -> Catalog:
 
 def codec_modules(codec: str) -> tuple[str, ...]:
     """Return the modules that write and read a codec; what reads models imports every layer that one may have."""
-    return (_CODECS, "tinytorch.serialization") if codec == "model" else (_CODECS,)
+    return (CODECS[codec], "tinytorch.serialization") if codec == "model" else (CODECS[codec],)
 
 
 def package_version(module: str, extra: str) -> str:

@@ -1,27 +1,24 @@
 """Computes one node: import its code, lock its key, look again, execute, encode, check, commit.
 
-Whatever executes nodes calls this, in whichever process. It needs numpy, so it is imported where a node runs.
+Whatever executes nodes calls this, in whichever process.
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import importlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
-
-import filelock
-import threadpoolctl
 
 from pipeline.core.event import Outcome
 from pipeline.core.plan import Node
 from pipeline.core.stage import InputArtifact, Inputs
 from pipeline.execute.decide import Oracle
 from pipeline.execute.task import Task
-from pipeline.store.codecs import CODECS
+from pipeline.execute.threads import one_blas_thread
+from pipeline.store.codecs import codec_named
 from pipeline.store.local import LocalStore
 from pipeline.store.record import Artifact, Record
 
@@ -38,17 +35,16 @@ def perform(task: Task, oracle: Oracle, say: Callable[[str], None]) -> tuple[Rec
     """
     node, store = task.node, oracle.store
     stage = _import(node, oracle)
-    with _locked(store, task.key):
-        known = store.get(task.key)
-        if known and not task.again:
-            return known, Outcome.CACHED
-        with threadpoolctl.threadpool_limits(1):
+    with store.locked(task.key):
+        former = store.peek(task.key, task.preimage)
+        if former and not task.again and not store.missing(former):
+            return former, Outcome.CACHED
+        with one_blas_thread():
             started = time.perf_counter()
             values = stage.execute({**node.spec, **node.local}, _load(store, task.inputs, say))
             seconds = time.perf_counter() - started
-        outputs = _encode(store, node, values)
+        outputs = _encode(store, node, values, seconds)
         oracle.confirm(node)
-        former = store.peek(task.key)
         earlier = (*former.earlier, former.outputs) if former and oracle.stages[node.stage].measures else ()
         record = Record(task.key, node.label, task.preimage, outputs, time.time(), seconds, earlier)
         store.commit(record)
@@ -56,21 +52,10 @@ def perform(task: Task, oracle: Oracle, say: Callable[[str], None]) -> tuple[Rec
 
 
 def _import(node: Node, oracle: Oracle) -> ModuleType:
-    for module in node.code_roots:
+    for module in (*node.code_roots, *node.writers):
         importlib.import_module(module)
     oracle.environment.code.note_imported()
     return importlib.import_module(oracle.stages[node.stage].module)
-
-
-@contextlib.contextmanager
-def _locked(store: LocalStore, key: str) -> Iterator[None]:
-    lock = filelock.FileLock(store.lock_path(key))
-    with store.writing():
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _load(store: LocalStore, inputs: Mapping[str, Artifact], say: Callable[[str], None]) -> Inputs:
@@ -82,10 +67,12 @@ def _input(store: LocalStore, artifact: Artifact) -> InputArtifact:
 
 
 def _decode(store: LocalStore, artifact: Artifact) -> Any:
-    return CODECS[artifact.codec].decode(store.read(artifact.digest))
+    return codec_named(artifact.codec).decode(store.read(artifact.digest))
 
 
-def _encode(store: LocalStore, node: Node, values: Mapping[str, Any]) -> dict[str, Artifact]:
+def _encode(store: LocalStore, node: Node, values: Mapping[str, Any], seconds: float) -> dict[str, Artifact]:
     if values.keys() != node.outputs.keys():
         raise TypeError(f"{node.label} declares the outputs {sorted(node.outputs)} and gave {sorted(values)}")
-    return {role: store.put(CODECS[codec].encode(values[role]), codec) for role, codec in node.outputs.items()}
+    return {
+        role: store.put(codec_named(codec).encode(values[role]), codec, seconds) for role, codec in node.outputs.items()
+    }

@@ -28,7 +28,7 @@ from pipeline.measure.loadgen import SCENARIOS, probe, run_loadgen, too_quick
 from pipeline.measure.loadgen_log import DETAIL, SUMMARY, LoadGenRun, Logs, parse_run, read_log
 from pipeline.measure.loadgen_worker import expected_ns
 from pipeline.measure.setting import check_threads
-from pipeline.store.codecs import CODECS
+from pipeline.store.codecs import codec_named
 from pipeline.store.objects import CorruptObject
 from tinytorch.data.split import Split
 
@@ -134,7 +134,7 @@ def _plan(args: argparse.Namespace) -> _Plan:
 def _test_split(source: Source) -> Split:
     data = _stored(source, source.submission["provenance"]["data"]["roles"]["test"])
     try:
-        return Split.from_arrays(CODECS["arrays"].decode(data))
+        return Split.from_arrays(codec_named("arrays").decode(data))
     except (SafetensorError, ValueError) as error:
         raise UserError(f"what the submission names as its test data is none: {error}") from error
 

@@ -54,12 +54,12 @@ def _stored(source: Source, digest: str, codec: str) -> Any:
     """Return what the store holds under a digest that the submission names."""
     from safetensors import SafetensorError
 
-    from pipeline.store.codecs import CODECS
+    from pipeline.store.codecs import codec_named
     from pipeline.store.objects import CorruptObject
     from tinytorch.errors import TinyTorchError
 
     try:
-        return CODECS[codec].decode(source.store.read(digest))
+        return codec_named(codec).decode(source.store.read(digest))
     except CorruptObject as error:
         hint = "run the experiment again, or name the store that it used with --store"
         raise EnvironmentProblem(f"the submission names what is not stored: {error}", hint=hint) from error

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import sqlite3
 import time
@@ -62,6 +63,7 @@ class Index:
         self._path = root / "index.sqlite3"
         self._records = root / "actions"
         self._pending: dict[str, Row] = {}
+        self._earliest = math.inf  # when the first of those that are pending was finished
         self._flushed_at = -_PAUSE_S
         self._db = self._open()
         self._at_end = weakref.finalize(self, _write, self._db, self._pending)
@@ -74,6 +76,7 @@ class Index:
     def flush(self) -> None:
         """Write the rows that were put since the last time, in one transaction."""
         _write(self._db, self._pending)
+        self._earliest = math.inf
         self._flushed_at = time.monotonic()
 
     def get(self, key: str, preimage: Preimage | None = None) -> Record | None:
@@ -90,6 +93,7 @@ class Index:
     def put(self, record: Record) -> None:
         """Add or replace a record; the row is written soon, and found at once."""
         self._pending[record.key] = _row(record)
+        self._earliest = min(self._earliest, record.finished_at)
         if len(self._pending) >= _MOST_PENDING or time.monotonic() - self._flushed_at >= _PAUSE_S:
             self.flush()
 
@@ -139,7 +143,7 @@ class Index:
                 return []
         self._db.close()
         self._at_end.detach()
-        self._discard()
+        _discard(self._path)
         self._db = self._open()
         self._at_end = weakref.finalize(self, _write, self._db, self._pending)
         return self._db.execute(query, values).fetchall()
@@ -152,10 +156,11 @@ class Index:
                 return record
         return None
 
-    def _selected(self, query: str, *values: Any) -> Iterator[Record]:
+    def _selected(self, query: str, value: str, before: float, limit: int) -> Iterator[Record]:
         """Yield the records whose keys a query gives; one whose file was damaged or is gone tells nothing."""
-        self.flush()
-        for (key,) in self._rows(query, *values):
+        if self._earliest < before:
+            self.flush()
+        for (key,) in self._rows(query, value, before, limit):
             if (record := self._from_file(key)) and record.key == key:
                 yield record
 
@@ -169,7 +174,7 @@ class Index:
                 if not _is(error, _DAMAGED):
                     db = self._read_only() if _is(error, _UNWRITABLE) else None
                     break
-                self._discard()
+                _discard(self._path)
         return db or self._ready(sqlite3.connect(":memory:", check_same_thread=False))
 
     def _read_only(self) -> sqlite3.Connection | None:
@@ -211,11 +216,6 @@ class Index:
                 db.execute(statement)
             _insert(db, self._rows_of_files())
             db.execute(f"pragma user_version={_VERSION}")
-
-    def _discard(self) -> None:
-        for suffix in ("", "-wal", "-shm"):
-            with contextlib.suppress(OSError):
-                os.unlink(f"{self._path}{suffix}")
 
     def _rows_of_files(self) -> Iterator[Row]:
         for path in self._records.glob("*/*.json"):
@@ -277,6 +277,12 @@ def _parsed(text: str | bytes) -> Record | None:
         return Record.from_json(json.loads(text))
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
         return None
+
+
+def _discard(path: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        with contextlib.suppress(OSError):
+            os.unlink(f"{path}{suffix}")
 
 
 def _version(db: sqlite3.Connection) -> int:

@@ -6,7 +6,8 @@ Layout of the folder (default `.pipeline/` in the working directory):
     actions/ab/cdef….json the record of an executed node, named by its action key
     index.sqlite3         the same records for quick look-up, rebuilt from them when lost; remembered facts
     uses/…                which run folders need what, and what was used on which day (`pipeline.store.uses`)
-    locks/<key>.lock      locked while this key is computed; `in-use` is shared by all who have the store open
+    locks/keys            a byte of it is locked while a key is computed (`pipeline.store.locks`)
+    locks/in-use          shared by all who have the store open
     tmp/                  files that are being written; they are renamed to where they belong
     quarantine/           damaged files, by digest; they count as missing and are computed again
     CACHEDIR.TAG  .gitignore
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -28,6 +30,7 @@ from pipeline.core.errors import StoreUnwritable
 from pipeline.core.keys import Preimage
 from pipeline.store.in_use import InUse
 from pipeline.store.index import Index
+from pipeline.store.locks import locked
 from pipeline.store.objects import Objects, write_atomically
 from pipeline.store.record import Artifact, Record
 
@@ -36,6 +39,11 @@ __all__ = ["LocalStore"]
 _CACHEDIR_TAG = (
     b"Signature: 8a477f597d28d172789f06886806bc55\n# This folder can be deleted; its content is computed again.\n"
 )
+
+
+# To flush a file takes a millisecond on a good disk and twenty on a slow one, and each node writes two or more. A power
+# cut loses what was written in the last seconds; of nodes this quick those are seconds to compute, too.
+_WORTH_FLUSHING_S = 0.1
 
 
 class LocalStore:
@@ -77,11 +85,14 @@ class LocalStore:
         return self._index.get(key, preimage)
 
     def commit(self, record: Record) -> None:
-        """Write the record's JSON file durably, then index it; raises StoreUnwritable when that is impossible."""
+        """Write the record's JSON file, then index it; raises StoreUnwritable when that is impossible.
+
+        It outlives a killed process always, and a power cut if what it tells of took longer than flushing it does.
+        """
         path = self.root / "actions" / record.key[:2] / f"{record.key[2:]}.json"
         data = json.dumps(record.to_json(), sort_keys=True).encode()
         with self.writing():
-            write_atomically(path, data, tmp=self.root / "tmp")
+            write_atomically(path, data, tmp=self.root / "tmp", durable=_is_worth_it(record.seconds))
             if self._prepare():  # somebody has deleted the folder meanwhile
                 self._index.close()
                 self._in_use, self._index = InUse(self.root), Index(self.root)
@@ -91,14 +102,18 @@ class LocalStore:
         """Return an object's bytes after checking them against the digest; raises CorruptObject."""
         return self._objects.read(digest)
 
-    def write(self, data: bytes) -> str:
-        """Store bytes durably; return their digest. Raises StoreUnwritable when that is impossible."""
-        with self.writing():
-            return self._objects.write(data)
+    def write(self, data: bytes, seconds: float = math.inf) -> str:
+        """Store bytes that took some seconds to compute; return their digest.
 
-    def put(self, artifact_bytes: bytes, codec: str) -> Artifact:
-        """Store an encoded output."""
-        return Artifact(self.write(artifact_bytes), codec, len(artifact_bytes))
+        Raises StoreUnwritable when that is impossible. What was quick to compute may be lost in a power cut: it is
+        checked when it is read, and computed again.
+        """
+        with self.writing():
+            return self._objects.write(data, durable=_is_worth_it(seconds))
+
+    def put(self, artifact_bytes: bytes, codec: str, seconds: float = math.inf) -> Artifact:
+        """Store an encoded output that took some seconds to compute."""
+        return Artifact(self.write(artifact_bytes, seconds), codec, len(artifact_bytes))
 
     def object_path(self, digest: str) -> Path:
         """Return where an object lies."""
@@ -111,9 +126,13 @@ class LocalStore:
         except OSError:
             return frozenset()
 
-    def lock_path(self, key: str) -> Path:
-        """Return the file that is locked while this key is computed."""
-        return self.root / "locks" / f"{key}.lock"
+    @contextlib.contextmanager
+    def locked(self, key: str) -> Iterator[None]:
+        """Compute this key inside the block: nobody else on this machine does meanwhile; whoever wants to, waits."""
+        with contextlib.ExitStack() as held:
+            with self.writing():
+                held.enter_context(locked(self.root / "locks", key))
+            yield
 
     def recent(self, topic: str, before: float) -> Iterator[Record]:
         """Yield the newest records of a topic (see `Preimage`) that were finished before a time, the newest first."""
@@ -155,3 +174,8 @@ class LocalStore:
         write_atomically(self.root / ".gitignore", b"*\n")
         write_atomically(self.root / "CACHEDIR.TAG", _CACHEDIR_TAG)
         return True
+
+
+def _is_worth_it(seconds: float) -> bool:
+    """Tell whether a result that took this long is flushed to disk before it counts as there."""
+    return seconds > _WORTH_FLUSHING_S

@@ -65,8 +65,8 @@ class Objects:
         with open(self.path(digest), "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest() == digest
 
-    def write(self, data: bytes) -> str:
-        """Store `data` durably and return its digest.
+    def write(self, data: bytes, *, durable: bool = True) -> str:
+        """Store `data` and return its digest; flush it to disk before it counts as there, if `durable`.
 
         An object that is already there with this content is kept, and counts as new: nobody who collects garbage may
         take it for old before the record that will name it is written.
@@ -79,7 +79,7 @@ class Objects:
             return digest
         if path.exists():
             set_aside(self._store, path, digest)
-        write_atomically(path, data, tmp=self._tmp, mode=0o444)
+        write_atomically(path, data, tmp=self._tmp, mode=0o444, durable=durable)
         return digest
 
 

@@ -17,7 +17,7 @@ from pipeline.core.plan import Node, Plan
 from pipeline.core.stage import StageInfo
 from pipeline.execute.decide import Oracle
 from pipeline.execute.scheduler import NodeResult, execute_plan
-from pipeline.store import objects
+from pipeline.store import local, objects
 from pipeline.store.local import LocalStore
 
 ROOT = Path(__file__).parents[3]
@@ -93,6 +93,7 @@ def test_an_interrupt_at_any_step_of_a_commit_loses_nothing_else(
 ) -> None:
     """Ctrl-C while files are flushed or renamed leaves the former sessions, no half file, and no lock."""
     run(store)
+    monkeypatch.setattr(local, "_WORTH_FLUSHING_S", -1.0)
     for call in ("fsync", "replace", "fchmod"):
         with monkeypatch.context() as patch:
             patch.setattr(objects.os, call, interrupt)

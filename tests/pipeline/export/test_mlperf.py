@@ -25,7 +25,7 @@ from pipeline.export.mlperf_tree import (
 from pipeline.export.target import Source
 from pipeline.measure import machine
 from pipeline.measure.loadgen_log import parse_run, read_logs
-from pipeline.store.codecs import CODECS
+from pipeline.store.codecs import codec_named
 from pipeline.store.local import LocalStore
 from tests.project import Project
 from tinytorch.data.split import Split
@@ -52,8 +52,8 @@ def source(tmp_path: Path) -> Source:
     correct = int((model.predict(split.images(np.arange(50))).argmax(1) == split.labels).sum())
     document = json.loads(SAMPLE.read_text())
     document["experiment"]["name"] = "digits"
-    document["provenance"]["weights"]["optimized"] = store.write(CODECS["model"].encode(model))
-    document["provenance"]["data"]["roles"]["test"] = store.write(CODECS["arrays"].encode(split.to_arrays()))
+    document["provenance"]["weights"]["optimized"] = store.write(codec_named("model").encode(model))
+    document["provenance"]["data"]["roles"]["test"] = store.write(codec_named("arrays").encode(split.to_arrays()))
     document["accuracy"]["optimized"]["test"]["correct"] = correct
     return Source(document, store)
 
