@@ -33,6 +33,7 @@ from pipeline.stages import STAGES
 from pipeline.store.local import LocalStore
 from pipeline.store.objects import CorruptObject, write_atomically
 from pipeline.store.record import Record
+from pipeline.store.uses import UseNotes
 from pipeline.submission.stamp import stamp
 from pipeline.submission.write import dump_submission
 
@@ -51,12 +52,16 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a run came to: node results in plan order, the submission if there is one, and the files written."""
+    """What a run came to: node results in plan order, the submission if there is one, and the files written.
+
+    `damaged` names the files of the store that were set aside meanwhile: what they held was computed again.
+    """
 
     plan: Plan
     nodes: dict[str, NodeResult]
     submission: dict[str, Any] | None
     files: dict[str, Path]
+    damaged: frozenset[str] = frozenset()
 
     @property
     def is_partial(self) -> bool:
@@ -96,6 +101,7 @@ def run_experiment(
     was requested, what did not start is skipped. Raises UserError where something is asked for that the plan has not.
     """
     started, stop = time.time(), stop or Stop()
+    uses, set_aside = UseNotes(store.root, folder), store.quarantined()
     plan, oracle = prepare(experiment, store, fresh=asked.fresh)
     check_stages(plan, asked.force)
     limits = replace(limits, force=asked.force, wanted=choose(plan, asked.until, asked.only))
@@ -106,29 +112,33 @@ def run_experiment(
 
         def emit(event: Event) -> None:
             journal(event)
+            uses(event)
             watch(event)
 
         with Session(oracle, emit, limits, stop) as session:
-            session.execute(plan, limits.wanted)
-            if limits.wanted is None and not (stop.requested or limits.fail_fast):
-                plan = _without_failed(experiment, plan, session)
+            plan = _executed(experiment, plan, session)
             submission, contents = _gathered(experiment, plan, session, command)
         files = _publish(contents, folder)
         record = _record(experiment, asked, session.results, started)
         _write(folder / "run.json", record, durable=False)  # the next run writes it again
+        uses.flush()
         journal.is_stopped = stop.requested
-    return RunResult(plan, session.results, submission, files)
+    return RunResult(plan, session.results, submission, files, store.quarantined() - set_aside)
 
 
-def _without_failed(experiment: Experiment, plan: Plan, session: Session) -> Plan:
-    """Make a submission of the points that did not fail, if some did; return the plan that it belongs to."""
-    failed = failed_points(plan, session.results)
-    if not failed or len(failed) == len(plan.runs):
-        return plan
+def _executed(experiment: Experiment, plan: Plan, session: Session) -> Plan:
+    """Execute the plan, and if some points fail the plan without them; return the plan of the submission."""
+    with session.replaceable((plan.submit, plan.report)) as drop:
+        session.execute(plan, session.limits.wanted)
+        if session.limits.wanted is not None or session.limits.fail_fast or session.stop.requested:
+            return plan
+        failed = failed_points(plan, session.results)
+        if not failed or len(failed) == len(plan.runs):
+            return plan
+        drop()
     lost = {point["index"] for point in failed}
     rest = replace(experiment, runs=tuple(run for run in experiment.runs if run.index not in lost))
     smaller = make_plan(rest, make_catalog(session.oracle.environment), {"failed": list(failed)})
-    session.forget((plan.submit, plan.report))
     session.execute(smaller)
     return smaller
 

@@ -27,10 +27,11 @@ from pipeline.core.event import Outcome
 from pipeline.core.experiment import Experiment
 from pipeline.core.keys import digest_value
 from pipeline.execute.environment import CodeDigests
+from pipeline.execute.failures import in_words
 from pipeline.execute.interrupt import stoppable
 from pipeline.run import RunResult, run_experiment
 from pipeline.store.local import LocalStore
-from tinytorch.errors import DataFileError, TinyTorchError
+from tinytorch.errors import DataFileError
 
 __all__ = ["configure", "run", "verdicts"]
 
@@ -76,11 +77,12 @@ def run(args: argparse.Namespace) -> Answer:
     if stop.requested and result.count(Outcome.SKIPPED):
         kept = _number(result.count(Outcome.RAN), "node")
         raise Stopped(f"stopped; {kept} finished are kept; run again to go on")
-    if result.failures:
+    if result.failures and result.submission is None:
         raise _failure(result, folder)
     if not result.is_partial:
         _remove_others(folder, result.files)
-    return _answer(result, store, lacking)
+    found = _answer(result, store, lacking)
+    return _with_failure(found, _failure(result, folder)) if result.failures else found
 
 
 def _announce() -> None:
@@ -157,7 +159,7 @@ def _answer(result: RunResult, store: LocalStore, lacking: list[str]) -> Answer:
         lines += ["", *(f"{name:<11} {safe(str(path))}" for name, path in result.files.items())]
     found = list(verdicts(submission, lacking))
     exit_code = next((code for code, _ in found if code), 0)
-    messages = [message for _, message in found]
+    messages = [*(message for _, message in found), *_damage(result, store)]
     document = {
         "nodes": {outcome.value: result.count(outcome) for outcome in Outcome},
         "submission": submission,
@@ -166,6 +168,21 @@ def _answer(result: RunResult, store: LocalStore, lacking: list[str]) -> Answer:
         "exit_code": exit_code,
     }
     return Answer("\n".join(lines), document, exit_code, "\n".join(messages))
+
+
+def _damage(result: RunResult, store: LocalStore) -> Iterator[str]:
+    """Say that the store was damaged, and that the result is not."""
+    if count := len(result.damaged):
+        where = safe(str(store.root / "quarantine"))
+        yield f"warning: {_number(count, 'damaged file')} of the store moved to {where}; computed again where needed"
+
+
+def _with_failure(answer: Answer, error: PipelineError) -> Answer:
+    """Return the answer of a run in which some points failed: the others' result, and the exit code of the failure."""
+    told = "\n  ".join([f"error {error.code}: {error.message}", *error.hint.splitlines()])
+    document = {**answer.document, "error": error.to_json(), "exit_code": error.exit_code}
+    message = "\n".join([*([answer.message] if answer.message else []), told])
+    return Answer(answer.text, document, error.exit_code, safe(message))
 
 
 def _number(count: int, noun: str) -> str:
@@ -189,13 +206,14 @@ def _rendered(submission: dict[str, Any], store: LocalStore) -> str:
 def _count_line(result: RunResult) -> str:
     ran, cached = result.count(Outcome.RAN), result.count(Outcome.CACHED)
     total = f"{ran + cached} of {len(result.plan.nodes)}" if result.is_partial else str(ran + cached)
-    return f"{total} nodes: {ran} ran, {cached} cached"
+    failed = f", {len(result.failures)} failed" if result.failures else ""
+    return f"{total} nodes: {ran} ran, {cached} cached{failed}"
 
 
 def _failure(result: RunResult, folder: Path) -> PipelineError:
     """Return the error that stands for all failures: the first one's branch decides the exit code."""
     errors = [failed.error for failed in result.failures]
-    lines = [f"{failed.node.label}: {_message(failed.error)}" for failed in result.failures[:_MOST_FAILURES]]
+    lines = [f"{failed.node.label}: {in_words(failed.error)}" for failed in result.failures[:_MOST_FAILURES]]
     if (more := len(errors) - len(lines)) > 0:
         lines.append(f"{more} more")
     skipped = result.count(Outcome.SKIPPED)
@@ -210,8 +228,3 @@ def _failure(result: RunResult, folder: Path) -> PipelineError:
     if isinstance(first, DataFileError):
         return UserError(message, hint=hint)
     return StageFailed(message, hint=hint)
-
-
-def _message(error: Exception | None) -> str:
-    known = isinstance(error, PipelineError | TinyTorchError | ImportError)
-    return str(error) if known else f"{type(error).__name__}: {error}"

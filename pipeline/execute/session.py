@@ -5,7 +5,8 @@ A sweep with failures has two: the whole, and what is left of it. A search has o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import contextlib
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -39,6 +40,8 @@ class Session:
         self.stop = stop
         self._emit = emit
         self._executor: Executor | None = None
+        self._replaceable: frozenset[str] = frozenset()
+        self._kept_back: list[Event] = []
 
     def __enter__(self) -> Session:
         """Return itself."""
@@ -60,13 +63,29 @@ class Session:
                 self.results[node] = end
         return {node: self.results[node] for node in ends}
 
-    def forget(self, nodes: Iterable[str]) -> None:
-        """Leave nodes out of the results: they belong to a plan that another one has replaced."""
-        for node in nodes:
-            self.results.pop(node, None)
+    @contextlib.contextmanager
+    def replaceable(self, nodes: Collection[str]) -> Iterator[Callable[[], None]]:
+        """Keep back that these nodes are skipped; calling what is given drops that, with their results.
+
+        They belong to a plan that another one may replace.
+        """
+        self._replaceable = frozenset(nodes)
+
+        def drop() -> None:
+            self._kept_back.clear()
+            for node in nodes:
+                self.results.pop(node, None)
+
+        yield drop
+        for event in self._kept_back:
+            self._emit(event)
+        self._kept_back.clear()
+        self._replaceable = frozenset()
 
     def _tell(self, event: Event) -> None:
-        if event.outcome is not Outcome.CACHED or event.node not in self.results:
+        if event.outcome is Outcome.SKIPPED and event.node in self._replaceable:
+            self._kept_back.append(event)
+        elif event.outcome is not Outcome.CACHED or event.node not in self.results:
             self._emit(event)
 
     def _lend(self, oracle: Oracle, limits: Limits) -> Executor:
