@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from pipeline.core.event import Event, Outcome
 from pipeline.core.keys import digest_bytes
 
 __all__ = ["UseNotes", "noted_days", "noted_folders"]
@@ -27,7 +28,10 @@ _DAY_S = 86_399
 
 
 class UseNotes:
-    """Notes of one run into a folder: which keys it found in the store. What was noted is on disk after `flush`."""
+    """Notes of one run into a folder: which keys it found in the store. What was noted is on disk after `flush`.
+
+    As a receiver of events it notes what is cached, and writes that down before anything is computed.
+    """
 
     def __init__(self, root: Path, folder: Path) -> None:
         self._root = root
@@ -35,6 +39,13 @@ class UseNotes:
         self._home = root / "uses" / digest_bytes(os.fsencode(self._path))[:16]
         self._pending: list[str] = []
         self._written: set[str] | None = None
+
+    def __call__(self, event: Event) -> None:
+        """Take note of an event."""
+        if event.outcome is Outcome.CACHED:
+            self.note(event.key)
+        elif event.outcome is None and self._pending:
+            self.flush()
 
     def note(self, key: str) -> None:
         """Note that the result under this key is used."""
