@@ -1,7 +1,7 @@
 """The real command, started in a copy of the project and killed with SIGKILL, and what can be said afterwards.
 
-Whom a kill hits: the whole process group, the command alone, or one process below it. When: after a share of the time
-that an undisturbed run takes, or just before the n-th change to a file of the store, where a half-done commit would be.
+Whom a kill hits: the whole process group, the command alone, one process below it, or the one that writes. When: after
+a share of the time that an undisturbed run takes, or just before the n-th change to a file of the store.
 """
 
 from __future__ import annotations
@@ -29,14 +29,15 @@ DETERMINISTIC = ("data", "train", "optimize", "evaluate")  # what does not hang 
 _PATIENCE_S = 60.0  # only ends what hangs
 _VICTIMS = ("group", "command", "child")
 
-# Read by every interpreter that finds it on PYTHONPATH. An audit event comes before the call that it announces.
+# Read by every interpreter that finds it on PYTHONPATH. An audit event comes before the call that it announces. The
+# processes of a run count together, by the length of a file; the first of them is the command.
 _TRIPWIRE = '''
 import os
 import signal
 import sys
 
-below, at, counts = (os.environ.get(name, "") for name in ("TRIPWIRE_BELOW", "TRIPWIRE_AT", "TRIPWIRE_COUNTS"))
-seen = 0
+below, counter, at = (os.environ.get(f"TRIPWIRE_{name}", "") for name in ("BELOW", "COUNTER", "AT"))
+command = int(os.environ.setdefault("TRIPWIRE_COMMAND", str(os.getpid())))
 
 
 def changes(event, arguments):
@@ -53,15 +54,16 @@ def changes(event, arguments):
 
 
 def watch(event, arguments):
-    global seen
     if not changes(event, arguments):
         return
-    seen += 1
-    if counts:
-        with open(counts, "w") as file:
-            file.write(str(seen))
+    file = os.open(counter, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.write(file, b".")
+    seen = os.lseek(file, 0, os.SEEK_CUR)
+    os.close(file)
     if seen == int(at or 0):
-        os.kill(0 if os.environ.get("TRIPWIRE_GROUP") else os.getpid(), signal.SIGKILL)
+        if os.environ["TRIPWIRE_WHOM"] == "group":
+            os.killpg(command, signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 if below:
@@ -94,7 +96,7 @@ def moments(count: int, writes: int, seed: int) -> Iterator[Moment]:
         if number % 2:
             yield Moment(draw.choice(_VICTIMS), share=draw.uniform(0.02, 1.0))
         else:
-            yield Moment(draw.choice(("group", "command")), write=draw.randint(1, writes))
+            yield Moment(draw.choice(("group", "writer")), write=draw.randint(1, writes))
 
 
 def forget(project: Project) -> None:
@@ -106,11 +108,22 @@ def forget(project: Project) -> None:
 def undisturbed(project: Project, *arguments: str) -> Undisturbed:
     """Run the command without a kill, from nothing, counting its writes."""
     (project.folder / "sitecustomize.py").write_text(_TRIPWIRE)
-    counts = project.folder / "writes"
-    process = start(project, *arguments, TRIPWIRE_BELOW=str(project.folder / STORE), TRIPWIRE_COUNTS=str(counts))
+    process = start(project, *arguments, **_tripwire(project))
     assert process.wait(_PATIENCE_S) in (0, 5), said(project)
     record = _record(project)
-    return Undisturbed(record["finished_at"] - record["started_at"], int(counts.read_text()), outputs_of(project))
+    writes = _counter(project).stat().st_size
+    return Undisturbed(record["finished_at"] - record["started_at"], writes, outputs_of(project))
+
+
+def _counter(project: Project) -> Path:
+    return project.folder / "writes"
+
+
+def _tripwire(project: Project, **variables: str) -> dict[str, str]:
+    """Return the variables that make the processes of a run count their writes, from nothing."""
+    _counter(project).unlink(missing_ok=True)
+    found = {"BELOW": str(project.folder / STORE), "COUNTER": str(_counter(project)), **variables}
+    return {f"TRIPWIRE_{name}": value for name, value in found.items()}
 
 
 def start(project: Project, *arguments: str, log: str = "said", **variables: str) -> subprocess.Popen[bytes]:
@@ -142,12 +155,10 @@ def said(project: Project, log: str = "said") -> str:
 
 def run_and_kill(project: Project, moment: Moment, seconds: float, *arguments: str) -> int:
     """Start the command, kill as the moment says, wait until nothing of it is left; return its exit code."""
-    variables = {}
-    if moment.write:
-        variables = {"TRIPWIRE_BELOW": str(project.folder / STORE), "TRIPWIRE_AT": str(moment.write)}
-        variables |= {"TRIPWIRE_GROUP": "1"} if moment.whom == "group" else {}
+    is_tripped = moment.write > 0
+    variables = _tripwire(project, AT=str(moment.write), WHOM=moment.whom) if is_tripped else {}
     process = start(project, *arguments, **variables)
-    if not moment.write:
+    if not is_tripped:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(moment.share * seconds)
         kill(process, moment.whom)

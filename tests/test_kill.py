@@ -31,7 +31,8 @@ outputs: {report: [md]}
 """
 RUN = ("run", "tiny.yaml")
 MANY = 100
-FEW = (0, 3, 4)  # the group at a write, a process that measures, the command at a write
+WORKERS = {"alone": (), "workers": ("--workers", "2")}
+FEW = [(0, "alone"), (3, "alone"), (6, "workers")]  # the group at a write, a process that measures, a worker at a write
 
 
 @pytest.fixture(scope="module")
@@ -42,23 +43,24 @@ def arena(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Undisturbe
     return project, killing.undisturbed(project, *RUN)
 
 
-def kill_and_recover(arena: tuple[Project, Undisturbed], number: int, *workers: str) -> None:
+def kill_and_recover(arena: tuple[Project, Undisturbed], number: int, mode: str) -> None:
     """Kill a run from nothing at the moment with this number, then check what the next one does."""
     project, expected = arena
     moment = next(itertools.islice(killing.moments(MANY, expected.writes, seed=2026), number, None))
     killing.forget(project)
-    killing.run_and_kill(project, moment, expected.seconds, *RUN, *workers)
-    killing.check_recovery(project, expected, *RUN, *workers)
+    killing.run_and_kill(project, moment, expected.seconds, *RUN, *WORKERS[mode])
+    killing.check_recovery(project, expected, *RUN, *WORKERS[mode])
 
 
-@pytest.mark.parametrize("number", FEW)
-def test_a_killed_run_is_taken_up_where_it_was(arena: tuple[Project, Undisturbed], number: int) -> None:
+@pytest.mark.parametrize(("number", "mode"), FEW)
+def test_a_killed_run_is_taken_up_where_it_was(arena: tuple[Project, Undisturbed], number: int, mode: str) -> None:
     """Nothing is corrupt, nothing finished is computed again, the results are those of an undisturbed run."""
-    kill_and_recover(arena, number)
+    kill_and_recover(arena, number, mode)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("mode", WORKERS)
 @pytest.mark.parametrize("number", range(MANY))
-def test_a_run_killed_at_any_moment_is_taken_up_where_it_was(arena: tuple[Project, Undisturbed], number: int) -> None:
-    """The same at a hundred moments."""
-    kill_and_recover(arena, number)
+def test_a_run_killed_at_any_moment_is_taken_up(arena: tuple[Project, Undisturbed], number: int, mode: str) -> None:
+    """The same at a hundred moments, without workers and with two."""
+    kill_and_recover(arena, number, mode)
