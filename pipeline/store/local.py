@@ -89,7 +89,7 @@ class LocalStore:
 
         It outlives a killed process always, and a power cut if what it tells of took longer than flushing it does.
         """
-        path = self.root / "actions" / record.key[:2] / f"{record.key[2:]}.json"
+        path = os.path.join(self.root, "actions", record.key[:2], f"{record.key[2:]}.json")
         data = json.dumps(record.to_json(), sort_keys=True).encode()
         with self.writing():
             write_atomically(path, data, tmp=self.root / "tmp", durable=_is_worth_it(record.seconds))
@@ -167,7 +167,7 @@ class LocalStore:
 
     def _prepare(self) -> bool:
         """Make the folder; return whether it was not there, or not wholly."""
-        if (self.root / "CACHEDIR.TAG").exists():
+        if os.path.exists(os.path.join(self.root, "CACHEDIR.TAG")):
             return False
         for folder in ("objects", "actions", "locks", "tmp"):
             os.makedirs(self.root / folder, exist_ok=True)

@@ -34,29 +34,33 @@ class Objects:
 
     def __init__(self, root: Path) -> None:
         self._store = root
-        self._root = root / "objects"
+        self._root = os.path.join(root, "objects", "")
         self._tmp = root / "tmp"
 
     def path(self, digest: str) -> Path:
         """Return where an object lies or would lie."""
-        return self._root / digest[:2] / digest[2:]
+        return Path(self._path(digest))
 
     def has(self, digest: str, size: int) -> bool:
         """Tell whether the object is there with this size: one `stat`, its content is checked when it is read."""
         try:
-            return os.stat(os.path.join(self._root, digest[:2], digest[2:])).st_size == size
+            return os.stat(self._path(digest)).st_size == size
         except (FileNotFoundError, NotADirectoryError):
             return False
 
+    def _path(self, digest: str) -> str:
+        return f"{self._root}{digest[:2]}/{digest[2:]}"
+
     def read(self, digest: str) -> bytes:
         """Return the object's bytes; raises CorruptObject when it is missing or its content has another digest."""
-        path = self.path(digest)
+        path = self._path(digest)
         try:
-            data = path.read_bytes()
+            with open(path, "rb") as file:
+                data = file.read()
         except (FileNotFoundError, NotADirectoryError):
             raise CorruptObject(digest, "it is missing") from None
         if digest_bytes(data) != digest:
-            moved = "; it was moved to quarantine" if set_aside(self._store, path, digest) else ""
+            moved = "; it was moved to quarantine" if set_aside(self._store, Path(path), digest) else ""
             raise CorruptObject(digest, f"its content does not match its name{moved}")
         return data
 
@@ -72,13 +76,20 @@ class Objects:
         take it for old before the record that will name it is written.
         """
         digest = digest_bytes(data)
-        path = self.path(digest)
-        if self.has(digest, len(data)) and path.read_bytes() == data:
-            with contextlib.suppress(OSError):  # nothing is collected from a store that cannot be written
-                os.utime(path)
-            return digest
-        if path.exists():
-            set_aside(self._store, path, digest)
+        path = self._path(digest)
+        try:
+            with open(path, "rb") as file:
+                is_there = file.read() == data
+                if is_there and durable:
+                    os.fsync(file.fileno())  # whoever wrote it had less to lose
+        except FileNotFoundError:
+            pass
+        else:
+            if is_there:
+                with contextlib.suppress(OSError):  # nothing is collected from a store that cannot be written
+                    os.utime(path)
+                return digest
+            set_aside(self._store, Path(path), digest)
         write_atomically(path, data, tmp=self._tmp, mode=0o444, durable=durable)
         return digest
 
@@ -117,7 +128,7 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def write_atomically(
-    path: Path, data: bytes, *, tmp: Path | None = None, mode: int = 0o644, durable: bool = True
+    path: str | Path, data: bytes, *, tmp: Path | None = None, mode: int = 0o644, durable: bool = True
 ) -> None:
     """Write a file so that a reader, or a crash, sees the old content or the new, never a part.
 
@@ -125,21 +136,23 @@ def write_atomically(
     unless a power cut may cost this file (`durable` false): that takes longer than all of a run with nothing to do.
     A folder that somebody deletes meanwhile is made again.
     """
+    where = os.fspath(path)
+    folder = os.fspath(tmp) if tmp else os.path.dirname(where)
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            _write_once(path, data, tmp or path.parent, mode, durable)
+            _write_once(where, data, folder, mode, durable)
         except FileNotFoundError:
             if attempt == _ATTEMPTS:
                 raise
+            os.makedirs(folder, exist_ok=True)
         else:
             return
 
 
-def _write_once(path: Path, data: bytes, tmp: Path, mode: int, durable: bool) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    tmp.mkdir(parents=True, exist_ok=True)
+def _write_once(path: str, data: bytes, tmp: str, mode: int, durable: bool) -> None:
+    _make(os.path.dirname(path))
     # Random, not counted: a process that was killed may have left a file, and its id comes again.
-    name = tmp / f".writing-{os.urandom(8).hex()}"
+    name = os.path.join(tmp, f".writing-{os.urandom(8).hex()}")
     try:
         with open(name, "xb") as file:
             file.write(data)
@@ -152,3 +165,13 @@ def _write_once(path: Path, data: bytes, tmp: Path, mode: int, durable: bool) ->
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
         raise
+
+
+def _make(folder: str) -> None:
+    """Make a folder that mostly is there: for a quick node, `pathlib` would take as long as all the rest."""
+    try:
+        os.mkdir(folder)
+    except FileExistsError:
+        return
+    except FileNotFoundError:
+        os.makedirs(folder, exist_ok=True)
