@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias, TypeVar
@@ -107,7 +108,8 @@ def save(model: Network, path: Path | str) -> None:
 def load(path: Path | str) -> Network:
     """Read the network from the file `path`; raises ModelFileError with the path, OSError if it cannot be read."""
     with Path(path).open("rb") as file:
-        data = file.read(_MOST_BYTES + 1)
+        # What is asked for is allocated, and counts against a limit of memory.
+        data = file.read(min(os.fstat(file.fileno()).st_size, _MOST_BYTES) + 1)
     try:
         return loads(data)
     except ModelFileError as error:

@@ -16,6 +16,7 @@ _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]?)(?:i?B)?", re.IGNORECASE)
 _SECONDS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?) ?(s|m|min|h)?")
+_LONGEST_S = 1000 * 3600
 _LEAST_MEMORY = 2**28  # Python, numpy and BLAS take most of this before any work is done
 
 
@@ -84,8 +85,10 @@ def _number(text: str) -> int:
 
 def _duration(text: str) -> float:
     match = _DURATION.fullmatch(text)
-    if not match or not (seconds := float(match[1]) * _SECONDS[match[2] or ""]):
-        raise argparse.ArgumentTypeError(f"a time such as 90, 15m or 2h, not {text!r}")
+    if not match or not 0 < (seconds := float(match[1]) * _SECONDS[match[2] or ""]) <= _LONGEST_S:
+        raise argparse.ArgumentTypeError(
+            f"a time such as 90, 15m or 2h, at most {_LONGEST_S // 3600}h, not {text[:40]!r}"
+        )
     return seconds
 
 

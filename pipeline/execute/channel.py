@@ -14,6 +14,7 @@ from typing import Any
 
 __all__ = ["Receiver", "send"]
 
+_LONGEST_POLL_S = 3600.0  # the system counts milliseconds in 31 bits
 _LENGTH = struct.Struct(">Q")
 
 
@@ -41,11 +42,16 @@ class Receiver:
         (length,) = _LENGTH.unpack(self._read(_LENGTH.size, deadline))
         return pickle.loads(self._read(length, deadline))
 
+    def _wait(self, deadline: float) -> None:
+        while not self._poll.poll(1000 * max(0.0, min(deadline - time.monotonic(), _LONGEST_POLL_S))):
+            if time.monotonic() >= deadline:
+                raise TimeoutError
+
     def _read(self, count: int, deadline: float | None) -> bytearray:
         data = bytearray()
         while len(data) < count:
-            if deadline is not None and not self._poll.poll(max(deadline - time.monotonic(), 0) * 1000):
-                raise TimeoutError
+            if deadline is not None:
+                self._wait(deadline)
             part = os.read(self._descriptor, count - len(data))
             if not part:
                 raise EOFError
