@@ -46,6 +46,8 @@ _PACKAGES = {
     "openvino": "peers",
     "torch": "peers",
     "fsspec": "remote",
+    "dask": "dask",
+    "distributed": "dask",
 }
 
 

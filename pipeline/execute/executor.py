@@ -22,6 +22,7 @@ __all__ = ["EXECUTORS", "Executor", "MakeExecutor", "make_executor"]
 
 # name -> module:Class; the class is called with an Oracle and Limits
 EXECUTORS = {
+    "dask": "pipeline.execute.dask_executor:DaskExecutor",
     "inline": "pipeline.execute.inline:InlineExecutor",
     "processes": "pipeline.execute.processes:ProcessExecutor",
 }
