@@ -18,9 +18,11 @@ __all__ = ["add_experiment_arguments", "add_store_argument", "is_url", "open_exp
 _FOLDER = ".pipeline"
 
 
-def add_experiment_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add FILE, --set, --sweep and --store."""
-    parser.add_argument("file", metavar="FILE", help="the experiment, a YAML file")
+def add_experiment_arguments(
+    parser: argparse.ArgumentParser, metavar: str = "FILE", about: str = "the experiment, a YAML file"
+) -> None:
+    """Add FILE, --set, --sweep and --store; some commands take something else in its place, too."""
+    parser.add_argument("file", metavar=metavar, help=about)
     parser.add_argument(
         "--set",
         metavar="KEY=VALUE",

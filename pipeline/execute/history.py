@@ -1,0 +1,97 @@
+"""Why a stored result was computed: in which components its key differs from that of the nearest earlier one.
+
+What is looked at lies in the store; nothing of today's code or files is asked.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.core.keys import Difference
+from pipeline.execute.changes import nearest
+from pipeline.execute.modules import PROJECT
+from pipeline.store.local import LocalStore
+from pipeline.store.record import Record
+
+__all__ = ["Account", "account", "find_keys", "named", "source_files"]
+
+_NOT_LIBRARIES = {"arch": "processor", "blas": "BLAS", "python": "Python", "simd": "instructions in use"}
+_FILES = "files."  # how the parameters of a data node name its files
+_LONGEST = 60
+
+
+@dataclass(frozen=True)
+class Account:
+    """A record, the nearest earlier one of its topic (None if there is none), and how their keys differ, in order."""
+
+    record: Record
+    before: Record | None
+    changes: tuple[Difference, ...]
+
+
+def account(store: LocalStore, record: Record) -> Account:
+    """Return what a record differs in from the nearest of those that were finished before it."""
+    preimage, finished_at = record.preimage, record.finished_at
+    known = itertools.chain(store.alike(preimage, finished_at), store.recent(preimage.topic, finished_at))
+    found = nearest((one for one in known if one.key != record.key), preimage)
+    return Account(record, *found) if found else Account(record, None, ())
+
+
+def find_keys(store: LocalStore, beginning: str) -> tuple[str, ...]:
+    """Return the keys of this folder's records that begin with these hex digits, of which there are at least two."""
+    paths = (store.root / "actions" / beginning[:2]).glob(f"{beginning[2:]}*.json")
+    return tuple(sorted(path.parent.name + path.stem for path in paths))
+
+
+def named(change: Difference, store: LocalStore) -> Iterator[str]:
+    """Yield a difference in words, with the component that it belongs to; each source file by itself."""
+    name, fate = change.name, f"{_short(change.before)} → {_short(change.after)}"
+    if change.component == "code":
+        files = source_files(store, change.before, change.after)
+        yield from (f"source file {file} changed" for file in files)
+        if not files:
+            yield "source code changed (which file is not known any more)"
+    elif change.component == "inputs":
+        yield f"input {name} {_happened(change)}"
+    elif change.component == "version":
+        yield f"version of the stage {fate}"
+    elif change.component == "params":
+        is_file = name.startswith(_FILES)
+        shown = name.removeprefix("params.")  # those of an optimization step
+        yield f"data file {name.removeprefix(_FILES)} {_happened(change)}" if is_file else f"parameter {shown} {fate}"
+    elif name == "machine":
+        yield "another machine, or set up differently"
+    elif name in _NOT_LIBRARIES or name.isupper():
+        yield f"{_NOT_LIBRARIES.get(name, f'variable {name}')} {fate}"
+    else:
+        yield f"library {name} {fate}"
+
+
+def source_files(store: LocalStore, before: str, after: str) -> tuple[str, ...]:
+    """Return the files in which two code digests differ; none where one of them is not known any more."""
+    old, new = store.recall("closure", before), store.recall("closure", after)
+    if not isinstance(old, Mapping) or not isinstance(new, Mapping):
+        return ()
+    return tuple(_path(name) for name in sorted({*old, *new}) if old.get(name) != new.get(name))
+
+
+def _path(module: str) -> str:
+    """Return a module as its file; a schema is called like its file already."""
+    if "/" in module:
+        return module
+    path = module.replace(".", "/")
+    return f"{path}/__init__.py" if (PROJECT / path / "__init__.py").is_file() else f"{path}.py"
+
+
+def _happened(change: Difference) -> str:
+    if change.before is None:
+        return "was added"
+    return "is gone" if change.after is None else "changed"
+
+
+def _short(value: Any) -> str:
+    text = "absent" if value is None else str(value)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
