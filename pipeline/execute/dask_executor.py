@@ -236,8 +236,10 @@ def _check_installed() -> None:
 
 
 def _connect(address: str) -> Any:
+    import dask
     from distributed import Client
 
+    dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 GiB"})  # a submission names all its points
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # it reports to its users, who program with it
     try:
         return Client(address, timeout=_ANSWER_S, set_as_default=False)

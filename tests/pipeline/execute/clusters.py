@@ -68,7 +68,8 @@ def plan(*nodes: Node) -> Plan:
 
 def environment(folder: Path) -> dict[str, str]:
     (folder / "dask_stage_of_this_test.py").write_text(STAGE)
-    return {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{folder}", "DASK_LOGGING__DISTRIBUTED": "critical"}
+    path = os.pathsep.join([str(ROOT), str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {**os.environ, "PYTHONPATH": path, "DASK_LOGGING__DISTRIBUTED": "critical"}
 
 
 @contextlib.contextmanager
