@@ -15,6 +15,7 @@ from typing import Any
 from pipeline.core.event import Outcome
 from pipeline.core.plan import Node
 from pipeline.core.stage import InputArtifact, Inputs
+from pipeline.execute.alone import at_work
 from pipeline.execute.decide import Oracle
 from pipeline.execute.task import Task
 from pipeline.execute.threads import one_blas_thread
@@ -29,25 +30,28 @@ def perform(task: Task, oracle: Oracle, say: Callable[[str], None]) -> tuple[Rec
     """Compute a node and commit its record; a second process that wants the same key waits, then takes the result.
 
     Code is imported, and then compared with what the key says, before the work begins: what is edited later concerns
-    the next run. BLAS uses one thread, so that a result does not depend on how many cores a machine has. The stage
-    tells `say` what a person who waits should know. When a measuring node is computed again, the former outputs move to
-    `earlier`. Whatever the stage raises passes through; nothing is committed then.
+    the next run. A node that measures waits until no other run of this store works on this machine, and they wait for
+    it. BLAS uses one thread, so that a result does not depend on how many cores a machine has. The stage tells `say` what
+    a person who waits should know. When a measuring node is computed again, the former outputs move to `earlier`.
+    Whatever the stage raises passes through; nothing is committed then.
     """
     node, store = task.node, oracle.store
     stage = _import(node, oracle)
+    measures = oracle.stages[node.stage].measures
     with store.locked(task.key):
         former = store.peek(task.key, task.preimage)
         if former and not task.again and not store.missing(former):
             return former, Outcome.CACHED
-        with one_blas_thread():
-            started = time.perf_counter()
-            values = stage.execute({**node.spec, **node.local}, _load(store, task.inputs, say))
-            seconds = time.perf_counter() - started
-        outputs = _encode(store, node, values, seconds)
-        oracle.confirm(node)
-        earlier = (*former.earlier, former.outputs) if former and oracle.stages[node.stage].measures else ()
-        record = Record(task.key, node.label, task.preimage, outputs, time.time(), seconds, earlier)
-        store.commit(record)
+        with at_work(store.root / "locks", say, alone=measures):
+            with one_blas_thread():
+                started = time.perf_counter()
+                values = stage.execute({**node.spec, **node.local}, _load(store, task.inputs, say))
+                seconds = time.perf_counter() - started
+            outputs = _encode(store, node, values, seconds)
+            oracle.confirm(node)
+            earlier = (*former.earlier, former.outputs) if former and measures else ()
+            record = Record(task.key, node.label, task.preimage, outputs, time.time(), seconds, earlier)
+            store.commit(record)
         return record, Outcome.RAN
 
 

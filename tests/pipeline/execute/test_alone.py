@@ -1,0 +1,57 @@
+"""Two runs of one store on one machine: what one of them measures, the other does not disturb."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from pipeline.execute.alone import at_work
+from pipeline.execute.limits import UNLIMITED
+from tests.pipeline.execute.stage_project import StageProject, make_stage_project
+
+
+@pytest.mark.parametrize(("first", "second", "word"), [(True, False, "measures"), (False, True, "works")])
+def test_one_waits_for_the_other_and_says_so(tmp_path: Path, first: bool, second: bool, word: str) -> None:
+    """Whoever measures has to be alone, whether it comes first or second."""
+    order: list[str] = []
+    waits = threading.Event()
+
+    def say(text: str) -> None:
+        order.append(text)
+        waits.set()
+
+    def other() -> None:
+        with at_work(tmp_path, say, alone=second):
+            order.append("second")
+
+    thread = threading.Thread(target=other)
+    with at_work(tmp_path, print, alone=first):
+        thread.start()
+        assert waits.wait(60)
+        order.append("first")
+    thread.join()
+    assert order == [f"another run on this machine {word}: waiting until it has finished that", "first", "second"]
+
+
+def test_what_does_not_measure_works_side_by_side(tmp_path: Path) -> None:
+    """Nobody waits."""
+    said: list[str] = []
+    with at_work(tmp_path, said.append, alone=False), at_work(tmp_path, said.append, alone=False):
+        pass
+    assert said == []
+
+
+def test_nodes_obey(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A measuring node of another run ends before a node of this one starts."""
+    projects = [make_stage_project(tmp_path, monkeypatch), StageProject(tmp_path)]
+    wait = "(here / 'measures').touch()\nwhile not (here / 'waits').exists(): time.sleep(0.01)"
+    measure, work = projects[0].node("m", wait, stage="measure"), projects[1].node("w")
+    thread = threading.Thread(target=lambda: projects[0].run(measure, limits=UNLIMITED))
+    thread.start()
+    while not (tmp_path / "measures").exists():
+        pass
+    projects[1].run(work, limits=UNLIMITED, emit=lambda event: (tmp_path / "waits").touch() if event.said else None)
+    thread.join()
+    assert projects[0].log() == ["start m", "end m", "start w", "end w"]
