@@ -188,3 +188,71 @@ def test_what_is_remembered_depends_on_how_it_was_found(
     monkeypatch.setattr(modules, "module_facts", lambda source: parsed.append(source.module) or module_facts(source))
     again.digest(extra_node())
     assert parsed == ["extra.part"]
+
+
+@pytest.fixture
+def settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take files for settled that were written a moment ago."""
+    monkeypatch.setattr(modules, "_SETTLED_NS", -(10**18))
+
+
+def unread(self: CodeDigests, module: str) -> None:
+    raise AssertionError(f"{module} was read")
+
+
+def read_again(store: LocalStore) -> tuple[str, dict[str, str]]:
+    code = CodeDigests(store)
+    return code.digest(extra_node()), code.modules(extra_node())
+
+
+@pytest.mark.usefixtures("settled")
+def test_unchanged_files_are_not_read_again(
+    store: LocalStore, package: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Digest, modules and libraries are those that were found before."""
+    package("import numpy\nx = 1\n")
+    before, libraries = read_again(store), CodeDigests(store).libraries(extra_node())
+    monkeypatch.setattr(CodeDigests, "_read", unread)
+    assert read_again(store) == before
+    assert CodeDigests(store).libraries(extra_node()) == libraries == {"numpy"}
+
+
+@pytest.mark.usefixtures("settled")
+def test_every_change_of_a_file_or_folder_is_seen(store: LocalStore, package: Callable[[str], Path]) -> None:
+    """Another text of the same length, another file that is imported instead, and back again."""
+    file = package("from extra import other\nx = 1\n")
+    first = read_again(store)
+    package("from extra import other\nx = 2\n")
+    second = read_again(store)
+    file.with_name("other.py").write_text("y = 1\n")
+    third = read_again(store)
+    file.with_name("other.py").unlink()
+    package("from extra import other\nx = 1\n")
+    assert first != second
+    assert third[1].keys() == {"extra.part", "extra.other"}
+    assert read_again(store) == first
+
+
+def test_files_that_were_just_written_are_read_again(
+    store: LocalStore, package: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An edit within the clock's granularity leaves no trace but the content."""
+    package("x = 3\n")
+    read_again(store)
+    monkeypatch.setattr(CodeDigests, "_read", unread)
+    with pytest.raises(AssertionError, match=r"extra\.part was read"):
+        read_again(store)
+
+
+@pytest.mark.usefixtures("settled")
+@pytest.mark.parametrize(("text", "found"), [("x = 2\n", ("extra.part",)), ("# two\nx = 1\n", ())])
+def test_an_edit_is_found_out_of_what_was_not_read(
+    store: LocalStore, package: Callable[[str], Path], text: str, found: tuple[str, ...]
+) -> None:
+    """What is remembered of a file is enough to compare with."""
+    package("x = 1\n")
+    CodeDigests(store).digest(extra_node())
+    code = CodeDigests(store)
+    code.digest(extra_node())
+    package(text)
+    assert code.edited(extra_node(), in_new_process=False) == found
