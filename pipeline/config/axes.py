@@ -28,31 +28,38 @@ def written_values(template: Template) -> Iterator[AxisValue]:
         axis = axes[axis_path(template.data, name)]
         for index, value in enumerate(values):
             yield AxisValue(axis, value, (*path, index))
+    resource = ((template.data.get("sweep") or {}).get("search") or {}).get("resource") or {}
+    for key in ("min", "max") if resource else ():
+        axis = axes[axis_path(template.data, resource["axis"])]
+        yield AxisValue(axis, resource[key], ("sweep", "search", "resource", key))
     for place, entry in enumerate((template.data.get("sweep") or {}).get("include") or ()):
         for name, value in entry.items():
             yield AxisValue(axes[axis_path(template.data, name)], value, ("sweep", "include", place, name))
 
 
 def drawn_values(template: Template) -> Iterator[list[AxisValue]]:
-    """Yield for each random axis the distinct values that were drawn for it."""
+    """Yield for each axis that is drawn, at random or by a search, distinct values that may be drawn for it."""
     axes = {axis.path: axis for axis in template.axes}
-    for name in _random_axes(template.data.get("sweep") or {}):
-        axis = axes[axis_path(template.data, name)]
-        drawn = [part[axis.name] for factor in template.factors for part in factor if axis.name in part]
-        distinct = {text_of(value): value for value in drawn}.values()
-        yield [AxisValue(axis, value, ("sweep", "random", "axes", name)) for value in distinct]
+    sweep = template.data.get("sweep") or {}
+    for kind in ("random", "search"):
+        for name in _drawn_axes(sweep, kind):
+            axis = axes[axis_path(template.data, name)]
+            parts = template.examples if kind == "search" else (part for factor in template.factors for part in factor)
+            distinct = {text_of(part[axis.name]): part[axis.name] for part in parts if axis.name in part}.values()
+            yield [AxisValue(axis, value, ("sweep", kind, "axes", name)) for value in distinct]
 
 
 def _lists(sweep: Mapping[str, JSON]) -> Iterator[tuple[Path, str, list[JSON]]]:
     for key in ("grid", "zip"):
         for name, values in (sweep.get(key) or {}).items():
             yield ("sweep", key, name), name, values
-    for name, distribution in _random_axes(sweep).items():
-        for kind, values in distribution.items():
-            if values is not None:
-                yield ("sweep", "random", "axes", name, kind), name, values
+    for drawn in ("random", "search"):
+        for name, distribution in _drawn_axes(sweep, drawn).items():
+            for kind, values in distribution.items():
+                if values is not None:
+                    yield ("sweep", drawn, "axes", name, kind), name, values
 
 
-def _random_axes(sweep: Mapping[str, JSON]) -> Mapping[str, Mapping[str, JSON]]:
-    random = sweep.get("random")
-    return random["axes"] if random else {}
+def _drawn_axes(sweep: Mapping[str, JSON], kind: str) -> Mapping[str, Mapping[str, JSON]]:
+    part = sweep.get(kind)
+    return part["axes"] if part else {}

@@ -9,7 +9,7 @@ import hashlib
 import importlib
 import itertools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from pipeline.config.conditions import presence
@@ -33,7 +33,7 @@ from pipeline.core.experiment import (
 )
 from pipeline.core.sweep import Point, canonical, label, short_names
 
-__all__ = ["build"]
+__all__ = ["build", "with_points"]
 
 _LONGEST_LABEL = 200  # characters; a label is shown in tables, and a value may be a whole step
 
@@ -60,7 +60,7 @@ def build(document: Document, set_: Sequence[str] = (), sweep: Sequence[str] = (
         name=whole["name"],
         description=whole["description"],
         version=whole["version"],
-        runs=_runs(template, whole["seeds"]),
+        runs=_runs(template, template.points(), whole["seeds"], _varying(template, template.points())),
         goals=tuple(Goal(**goal) for goal in whole["goals"]),
         competition=None,
         outputs=Outputs(report=tuple(whole["outputs"]["report"]), submission=whole["outputs"]["submission"]),
@@ -69,11 +69,24 @@ def build(document: Document, set_: Sequence[str] = (), sweep: Sequence[str] = (
     )
 
 
-def _runs(template: Template, seeds: Sequence[int]) -> tuple[Run, ...]:
-    """Return every point under every seed, points in order and seeds fastest."""
-    points = template.points()
-    varying = [axis.name for axis in template.axes if len({json.dumps(point[axis.name]) for point in points}) > 1]
-    names = short_names(varying)
+def with_points(experiment: Experiment, points: Iterable[Point]) -> Experiment:
+    """Return the experiment of a search with these points as its runs.
+
+    A point names the axes of the search; labels show all of these, so that one does not depend on the other points.
+    """
+    template = make_template(experiment.document)
+    complete = tuple({**template.base, **point} for point in points)
+    seeds = experiment.document["seeds"]
+    return replace(experiment, runs=_runs(template, complete, seeds, [axis.name for axis in template.axes]))
+
+
+def _varying(template: Template, points: Sequence[Point]) -> list[str]:
+    return [axis.name for axis in template.axes if len({json.dumps(point[axis.name]) for point in points}) > 1]
+
+
+def _runs(template: Template, points: Sequence[Point], seeds: Sequence[int], shown: Sequence[str]) -> tuple[Run, ...]:
+    """Return every point under every seed, points in order and seeds fastest; labels show some of the axes."""
+    names = short_names(shown)
     data_at = per_point(template, ("data",), _data_spec)
     model_at = per_point(template, ("model",), _model_spec)
     benchmark_at = per_point(template, ("benchmark",), _benchmark_spec)

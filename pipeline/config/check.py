@@ -65,7 +65,7 @@ def check(document: Document, set_: Sequence[str] = (), sweep: Sequence[str] = (
     if report.is_clean("sweep") and report.is_clean("seeds"):
         seeds, most = resolve(template, (), {}).get("seeds", [0]), fill(data.get("sweep", {}), ("sweep",))["max_points"]
         report.add(point_problems(template, len(seeds), most))
-        points = template.points() if report.is_clean("sweep") else points
+        points = template.examples if report.is_clean("sweep") else points
         if report.is_clean("sweep"):
             report.add(each for each in idle_findings(template, points) if each.path not in wrong)
     _check_names(template, points, report)
@@ -89,6 +89,8 @@ def _without_broken_sweep(data: Mapping[str, JSON], report: _Report) -> Mapping[
         names = drawn if isinstance(drawn, dict) else {}
         axes = {name: how for name, how in names.items() if report.is_clean("sweep", "random", "axes", name)}
         kept |= {"random": {"axes": axes}} if axes else {}
+    if report.is_clean("sweep", "search"):
+        kept |= {"search": data["sweep"].get("search")}
     return {**data, "sweep": kept}
 
 

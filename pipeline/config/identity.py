@@ -24,6 +24,7 @@ _READERS = (
     "pipeline/core/draw.py",
     "pipeline/core/exclusion.py",
     "pipeline/core/experiment.py",
+    "pipeline/core/search.py",
     "pipeline/core/sweep.py",
     "pipeline/core/value.py",
     "tinytorch/arguments.py",

@@ -71,6 +71,9 @@ def _set(document: Document, name: str, text: str, origin: str) -> Document:
     changed = _with_value(document, path, value, _key_mark(origin, name))
     if path[0] in ("sweep", "seeds"):
         return changed
+    given_out = _resource(document.data)
+    if given_out and path[: len(given_out)] == given_out[: len(path)]:
+        raise PathError("the search gives this out as its resource; change sweep.search instead")
     unused = used_before - {variable for _, variable in mentions(changed.data)}
     changed = _pinned(changed, path, unused)
     variables = changed.data.get("vars")
@@ -145,11 +148,12 @@ def _out_of_product(document: Document, names: Sequence[str]) -> Document:
     for key in ("grid", "zip"):
         if key in sweep:
             changed[key] = {name: values for name, values in _sweep_part(data, key, dict).items() if name not in names}
-    if _random_axes(data):
-        axes = {name: how for name, how in _random_axes(data).items() if name not in names}
-        changed["random"] = {**sweep["random"], "axes": axes}
-        if not axes:
-            del changed["random"]
+    for kind in ("random", "search"):
+        if drawn := _drawn_axes(data, kind):
+            axes = {name: how for name, how in drawn.items() if name not in names}
+            changed[kind] = {**sweep[kind], "axes": axes}
+            if not axes:
+                del changed[kind]
     if not changed.get("zip", True):
         del changed["zip"]
     return replace(document, data={**data, "sweep": changed})
@@ -180,7 +184,8 @@ def _with_entries(
 
 
 def _axis_names(data: Mapping[str, JSON]) -> list[str]:
-    names = [*_sweep_part(data, "grid", dict), *_sweep_part(data, "zip", dict), *_random_axes(data)]
+    names = [*_sweep_part(data, "grid", dict), *_sweep_part(data, "zip", dict)]
+    names += [*_drawn_axes(data, "random"), *_drawn_axes(data, "search")]
     for key in ("exclude", "include"):
         names += [name for _, entry in _entries(data, key) for name in entry if name not in names]
     return names
@@ -203,8 +208,15 @@ def _sweep_part(data: Mapping[str, JSON], key: str, kind: type) -> Any:
     return part if isinstance(part, kind) else kind()
 
 
-def _random_axes(data: Mapping[str, JSON]) -> dict[str, JSON]:
-    axes = _sweep_part(data, "random", dict).get("axes")
+def _resource(data: Mapping[str, JSON]) -> Path | None:
+    """Return the path of what a search gives out from round to round, None where there is no such thing."""
+    resource = _sweep_part(data, "search", dict).get("resource")
+    name = resource.get("axis") if isinstance(resource, dict) else None
+    return _axis_path_or_none(data, name) if isinstance(name, str) else None
+
+
+def _drawn_axes(data: Mapping[str, JSON], kind: str) -> dict[str, JSON]:
+    axes = _sweep_part(data, kind, dict).get("axes")
     return axes if isinstance(axes, dict) else {}
 
 

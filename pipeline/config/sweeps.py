@@ -10,54 +10,62 @@ from collections.abc import Callable, Iterator, Mapping
 
 from pipeline.config.finding import Finding, found, nearest_value
 from pipeline.config.paths import Path, PathError, format_path
-from pipeline.config.schema import keys_at
+from pipeline.config.schema import fill, keys_at
 from pipeline.config.template import SWEEPABLE, Template, axis_path
 from pipeline.config.variables import mentions, uses
 from pipeline.core.draw import could_be
 from pipeline.core.experiment import JSON
+from pipeline.core.search import rungs, search_of
 from pipeline.core.sweep import Factor, Point, unmatched
 from pipeline.core.value import canonical, text_of
 
 __all__ = ["SWEEP_RULES", "point_problems"]
 
-_PRODUCT = ("grid", "zip", "random")  # the parts of a sweep whose axes every point has
+_PRODUCT = ("grid", "zip", "random", "search")  # the parts of a sweep whose axes every point has
+_ALONE = ("grid", "zip", "random", "exclude", "include")  # what a search does not go with
 
 
 def _axes(data: Mapping[str, JSON]) -> Iterator[Finding]:
     """Every axis of the sweep varies something, and something of its own."""
     swept: dict[Path, Path] = {}  # what is varied -> where that is written first
-    for where, entry in _axis_places(_mapping(data.get("sweep"))):
-        kind = where[1]
-        for name in entry:
-            place = (*where, name)
-            try:
-                path = axis_path(data, name)
-            except PathError as error:
-                yield Finding("E124", place, str(error), at_key=True)
-                continue
-            if kind in _PRODUCT and path in swept:
-                yield Finding("E124", place, f"{format_path(swept[path])} varies this already", at_key=True)
-            around = [other for other in swept if other != path and path[: len(other)] == other[: len(path)]]
-            if around and kind != "exclude":
-                message = f"this and {swept[around[0]][-1]} overlap: one replaces the other"
-                yield Finding("E124", place, message, at_key=True)
-                continue
-            if kind == "exclude" and path not in swept:
-                message = "the sweep does not vary this, so nothing can be excluded by it"
-                yield Finding("E124", place, message, at_key=True)
-            swept.setdefault(path, place)
+    for place, name in _axis_places(_mapping(data.get("sweep"))):
+        kind, is_key = place[1], place[-1] == name
+        try:
+            path = axis_path(data, name)
+        except PathError as error:
+            yield Finding("E124", place, str(error), at_key=is_key)
+            continue
+        if kind in _PRODUCT and path in swept:
+            yield Finding("E124", place, f"{format_path(swept[path])} varies this already", at_key=is_key)
+        around = [other for other in swept if other != path and path[: len(other)] == other[: len(path)]]
+        if around and kind != "exclude":
+            message = f"this and {swept[around[0]][-1]} overlap: one replaces the other"
+            yield Finding("E124", place, message, at_key=is_key)
+            continue
+        if kind == "exclude" and path not in swept:
+            message = "the sweep does not vary this, so nothing can be excluded by it"
+            yield Finding("E124", place, message, at_key=True)
+        swept.setdefault(path, place)
     yield from _swept_whole(data, swept)
     yield from _hidden(data, {path: place for path, place in swept.items() if place[1] != "exclude"})
 
 
-def _axis_places(sweep: Mapping[str, JSON]) -> Iterator[tuple[Path, Mapping[str, JSON]]]:
-    """Yield the mappings of a sweep whose keys are axes, and their paths."""
-    yield ("sweep", "grid"), _mapping(sweep.get("grid"))
-    yield ("sweep", "zip"), _mapping(sweep.get("zip"))
-    yield ("sweep", "random", "axes"), _mapping(_mapping(sweep.get("random")).get("axes"))
+def _axis_places(sweep: Mapping[str, JSON]) -> Iterator[tuple[Path, str]]:
+    """Yield where a sweep names axes, and their names: as keys, and that of a resource as a value."""
+    search = _mapping(sweep.get("search"))
+    mappings: list[tuple[Path, JSON]] = [
+        (("sweep", "grid"), sweep.get("grid")),
+        (("sweep", "zip"), sweep.get("zip")),
+        (("sweep", "random", "axes"), _mapping(sweep.get("random")).get("axes")),
+        (("sweep", "search", "axes"), search.get("axes")),
+    ]
     for key in ("include", "exclude"):
-        for index, entry in enumerate(_list(sweep.get(key))):
-            yield ("sweep", key, index), _mapping(entry)
+        mappings += [(("sweep", key, index), entry) for index, entry in enumerate(_list(sweep.get(key)))]
+    for where, entry in mappings:
+        yield from (((*where, name), name) for name in _mapping(entry))
+        name = _mapping(search.get("resource")).get("axis") if where[1] == "search" else None
+        if isinstance(name, str):
+            yield ("sweep", "search", "resource", "axis"), name
 
 
 def _hidden(data: Mapping[str, JSON], swept: Mapping[Path, Path]) -> Iterator[Finding]:
@@ -91,10 +99,11 @@ def _together(data: Mapping[str, JSON]) -> Iterator[Finding]:
 
 
 def _random(data: Mapping[str, JSON]) -> Iterator[Finding]:
-    """Every random axis has one distribution, its bounds in order."""
-    random = _mapping(_mapping(data.get("sweep")).get("random"))
-    for name, value in _mapping(random.get("axes")).items():
-        path: Path = ("sweep", "random", "axes", name)
+    """Every axis that is drawn, at random or by a search, has one distribution, its bounds in order."""
+    sweep = _mapping(data.get("sweep"))
+    axes = {kind: _mapping(_mapping(sweep.get(kind)).get("axes")) for kind in ("random", "search")}
+    for kind, name, value in ((kind, name, value) for kind, entry in axes.items() for name, value in entry.items()):
+        path: Path = ("sweep", kind, "axes", name)
         known = keys_at(path)
         if not isinstance(value, dict) or any(key not in known for key in value):
             continue
@@ -107,6 +116,33 @@ def _random(data: Mapping[str, JSON]) -> Iterator[Finding]:
             if is_range and all(map(_is_number, bounds)) and not bounds[0] < bounds[1]:
                 message = f"the range is [low, high], but {bounds[0]:g} is not below {bounds[1]:g}"
                 yield Finding("E129", (*path, key), message)
+
+
+def _search(data: Mapping[str, JSON]) -> Iterator[Finding]:
+    """A search stands alone; its resource is for halving, which has no batches."""
+    sweep = _mapping(data.get("sweep"))
+    search, place = _mapping(sweep.get("search")), ("sweep", "search")
+    if not search:
+        return
+    for key in _ALONE:
+        if sweep.get(key):
+            message = f"a search chooses the points itself; {key} cannot stand beside it"
+            yield Finding("E135", ("sweep", key), message, at_key=True)
+    is_halving, resource = search.get("strategy") == "halving", search.get("resource")
+    if is_halving and resource is None:
+        hint = "resource: {axis: model.train.epochs, min: 2, max: 18}"
+        yield Finding("E135", (*place, "strategy"), "halving needs a resource beside it", hint)
+    if not is_halving and resource is not None:
+        message = "resource has no effect here: it is for strategy: halving"
+        yield Finding("E119", (*place, "resource"), message, at_key=True)
+    if is_halving and search.get("batch") is not None:
+        message = "batch has no effect here: halving draws all points at once"
+        yield Finding("E119", (*place, "batch"), message, at_key=True)
+    ends: list[JSON] = [_mapping(resource).get(key) for key in ("min", "max")]
+    if all(map(_is_number, ends)) and not ends[0] < ends[1]:
+        low, high = ends
+        message = f"the resource grows from min to max, but {low:g} is not below {high:g}"
+        yield Finding("E135", (*place, "resource", "min"), message)
 
 
 def _is_number(value: JSON) -> bool:
@@ -127,6 +163,9 @@ def _swept_whole(data: Mapping[str, JSON], swept: Mapping[Path, Path]) -> Iterat
 
 def point_problems(template: Template, seeds: int, max_points: int) -> Iterator[Finding]:
     """Yield what is wrong with the number of points: too many, none, or excludes without effect."""
+    if template.searched:
+        yield from _trial_problems(template, seeds, max_points)
+        return
     if template.count * seeds > max_points:
         message = f"{_sum(template, seeds)}: more than max_points: {max_points:,}"
         yield Finding("E125", ("sweep",), message, "set sweep.max_points if you mean it", at_key=True)
@@ -137,6 +176,18 @@ def point_problems(template: Template, seeds: int, max_points: int) -> Iterator[
         entry = template.exclude[index]
         if not any(name in template.draws and could_be(template.draws[name], entry[name]) for name in entry):
             yield _matches_nothing(template, entry, ("sweep", "exclude", index))
+
+
+def _trial_problems(template: Template, seeds: int, max_points: int) -> Iterator[Finding]:
+    """Yield that a search may evaluate too many points."""
+    spec = search_of({"sweep": fill(template.data["sweep"], ("sweep",))})
+    if spec is None or spec.most_points * seeds <= max_points:
+        return
+    text = " + ".join(f"{rung.points:,}" for rung in rungs(spec))
+    text = f"{text} = {_points(spec.most_points)}" if text else f"{spec.trials:,} trials"
+    text += f" x {seeds} seeds = {spec.most_points * seeds:,}" if seeds > 1 else ""
+    message = f"{text}: more than max_points: {max_points:,}"
+    yield Finding("E125", ("sweep",), message, "set sweep.max_points if you mean it", at_key=True)
 
 
 def _sum(template: Template, seeds: int) -> str:
@@ -185,4 +236,4 @@ def _mapping(value: JSON) -> dict[str, JSON]:
 
 
 # Rules for the document as written.
-SWEEP_RULES: tuple[Callable[[Mapping[str, JSON]], Iterator[Finding]], ...] = (_axes, _together, _random)
+SWEEP_RULES: tuple[Callable[[Mapping[str, JSON]], Iterator[Finding]], ...] = (_axes, _together, _random, _search)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import difflib
 import json
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeVar
 
@@ -19,6 +19,7 @@ from pipeline.config.schema import fill, keys_at, node_at, order_of
 from pipeline.config.variables import LITERAL_KEYS, mentions, substitute, uses
 from pipeline.core.experiment import JSON
 from pipeline.core.sweep import Factor, Point, canonical, count, expand, random_factor, zip_factor
+from pipeline.core.value import text_of
 
 __all__ = [
     "Axis",
@@ -51,7 +52,8 @@ class Template:
     """A document's values (overrides applied, defaults not filled) and its sweep, axes in the order of their effect.
 
     `draws` has the distribution of each random axis; `lengths` has for each factor the number of values that the file
-    asks for, repetitions counted.
+    asks for, repetitions counted. `searched` has the distribution of each axis that is searched, `resource` the name of
+    the one that halving gives out: the points of a search are not known here, only examples of them.
     """
 
     data: Mapping[str, JSON]
@@ -61,6 +63,8 @@ class Template:
     include: tuple[Point, ...]
     draws: Mapping[str, Mapping[str, JSON]]
     lengths: tuple[int, ...]
+    searched: Mapping[str, Mapping[str, JSON]] = field(default_factory=dict)
+    resource: str | None = None
 
     @cached_property
     def base(self) -> Point:
@@ -94,15 +98,40 @@ class Template:
 
     @cached_property
     def _points(self) -> tuple[Point, ...]:
+        if self.searched:
+            return ()
         return expand(self.factors, self.exclude, self.include, self.base)
+
+    @cached_property
+    def examples(self) -> tuple[Point, ...]:
+        """Points to check: all there are, or of a search some that have every choice of every axis."""
+        if not self.searched:
+            return self._points
+        known_as = {axis.name: format_path(axis.path) for axis in self.axes}
+        choices = {name: each["choice"] for name, each in self.searched.items() if "choice" in each}
+        ranges = {name: (known_as[name], each) for name, each in self.searched.items() if name not in choices}
+        number = max([_FEWEST_EXAMPLES, *map(len, choices.values())])
+        drawn = random_factor(ranges, number, 0) if ranges else ({},)
+        rows = ({**self.base, **drawn[i % len(drawn)], **_turn(choices, i)} for i in range(number))
+        return tuple({text_of(row): row for row in rows}.values())
+
+
+_FEWEST_EXAMPLES = 20
+
+
+def _turn(choices: Mapping[str, Sequence[JSON]], number: int) -> Point:
+    return {name: canonical(values[number % len(values)]) for name, values in choices.items()}
 
 
 def make_template(data: Mapping[str, JSON]) -> Template:
     """Return the template of a document's values. Raises PathError for an axis that leads nowhere."""
     sweep = fill(data.get("sweep") or {}, ("sweep",))
     grid, together, random = sweep["grid"], sweep.get("zip") or {}, sweep.get("random") or {"axes": {}, "samples": 1}
+    search = sweep.get("search") or {"axes": {}}
+    resource = [search["resource"]["axis"]] if search.get("resource") else []
     parts: list[Mapping[str, JSON]] = [{name: grid[name]} for name in grid] + [together, random["axes"]]
-    paths = {name: axis_path(data, name) for entry in (*parts, *sweep["include"]) for name in entry}
+    names = [name for entry in (*parts, *sweep["include"], search["axes"], resource) for name in entry]
+    paths = {name: axis_path(data, name) for name in names}
     ordered = _ordered_axes(data, paths)
     by_path = {axis.path: axis.name for axis in ordered}
 
@@ -128,6 +157,8 @@ def make_template(data: Mapping[str, JSON]) -> Template:
         include=tuple(map(point, sweep["include"])),
         draws=draws,
         lengths=tuple(length for _, length in factors),
+        searched={name: _distribution(value) for name, value in point(search["axes"]).items()},
+        resource=next(iter(point(dict.fromkeys(resource))), None),
     )
 
 

@@ -108,6 +108,10 @@ EXPLANATIONS: dict[str, str] = {
         "is worse than an error; the message lists the layers."
     ),
     "E134": "Steps are in an order that cannot work. Weights that are integers already cannot be pruned or trained.",
+    "E135": (
+        "A search (`sweep.search`) contradicts itself or the rest of the sweep. It chooses all points itself, so that "
+        "grid, zip, random, include and exclude cannot stand beside it; halving needs a resource with min below max."
+    ),
     "E200": "An argument or another input is wrong. The message says which, and the hint what to do.",
     "E201": "The command line is wrong. `pipeline --help` lists the commands, `pipeline COMMAND --help` its options.",
     "E300": "A stage could not do its work. The message names the stage; the run's record has the whole traceback.",

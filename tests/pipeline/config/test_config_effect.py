@@ -199,8 +199,22 @@ CASES: dict[str, tuple[tuple[str | int, ...], Any, str]] = {
     "goals.minimize": (("goals", 2, "minimize"), "latency_ms", "submit"),
     "goals.maximize": (("goals", 3, "maximize"), "compression", "submit"),
 }
+SEARCH = (
+    "strategy",
+    "trials",
+    "seed",
+    "batch",
+    "resource.axis",
+    "resource.min",
+    "resource.max",
+    "resource.factor",
+    "axes",
+)
+DISTRIBUTIONS = ("uniform", "log_uniform", "integers", "choice")
 # key -> where its effect is tested, or why it has none yet
 ELSEWHERE = {
+    **{f"sweep.search.{key}": "the points that it asks for: tests/pipeline/search" for key in SEARCH},
+    **{f"sweep.search.axes.{key}": "the points that it asks for: tests/pipeline/search" for key in DISTRIBUTIONS},
     "version": "it has one value so far",
     "data.root": "it changes the files that are read: tests/pipeline/execute/test_sources.py",
     "sweep.max_points": "it stops what has more points: below",
