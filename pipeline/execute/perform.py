@@ -31,8 +31,8 @@ def perform(task: Task, oracle: Oracle, say: Callable[[str], None]) -> tuple[Rec
 
     Code is imported, and then compared with what the key says, before the work begins: what is edited later concerns
     the next run. A node that measures waits until no other run of this store works on this machine, and they wait for
-    it. BLAS uses one thread, so that a result does not depend on how many cores a machine has. The stage tells `say` what
-    a person who waits should know. When a measuring node is computed again, the former outputs move to `earlier`.
+    it. BLAS uses one thread, so that a result does not depend on how many cores a machine has. The stage tells `say`
+    what a person who waits should know. When a measuring node is computed again, the former outputs move to `earlier`.
     Whatever the stage raises passes through; nothing is committed then.
     """
     node, store = task.node, oracle.store
