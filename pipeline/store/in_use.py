@@ -29,15 +29,22 @@ class InUse:
 @contextlib.contextmanager
 def alone(root: Path) -> Iterator[bool]:
     """Yield whether no command has the store open; as long as that holds, whoever wants to open it waits."""
-    try:
-        fd = os.open(_path(root), os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError:
+    fd = _opened(root)
+    if fd < 0:
         yield False
         return
     try:
         yield _locked(fd)
     finally:
         os.close(fd)
+
+
+def _opened(root: Path) -> int:
+    """Return the lock's file, which network file systems want opened for writing; -1 where there is none."""
+    for mode in (os.O_RDWR | os.O_CREAT, os.O_RDONLY):
+        with contextlib.suppress(OSError):
+            return os.open(_path(root), mode, 0o644)
+    return -1
 
 
 def _locked(fd: int) -> bool:

@@ -1,0 +1,201 @@
+"""The real command on a store that is deleted under it, on a full disk, and on one that cannot be written."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import random
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests import killing
+from tests.killing import Undisturbed
+from tests.project import Project, copy_project
+from tests.test_kill import RUN, TINY
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="processes are found by /proc")
+
+MANY = 60
+FEW = (0,)
+
+# Read by every interpreter of the command; the one that comes first to its n-th change of the store deletes it.
+_DELETER = """
+import os
+import shutil
+import sys
+
+below, at, done = (os.environ.get(name, "") for name in ("DELETE_BELOW", "DELETE_AT", "DELETE_DONE"))
+seen = 0
+
+
+def watch(event, arguments):
+    global seen
+    if event == "open":
+        path, _, flags = arguments
+        if not (isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)):
+            return
+    elif event in ("os.chmod", "os.mkdir", "os.rename"):
+        path = arguments[1] if event == "os.rename" else arguments[0]
+    else:
+        return
+    if isinstance(path, int) or not os.path.abspath(os.fsdecode(path)).startswith(below):
+        return
+    seen += 1
+    if seen == int(at) and not os.path.exists(done):
+        seen += 1
+        open(done, "x").close()
+        shutil.rmtree(below, ignore_errors=True)
+
+
+if below:
+    sys.addaudithook(watch)
+"""
+
+
+@pytest.fixture(scope="module")
+def arena(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Undisturbed]:
+    """A project with a tiny experiment, and what an undisturbed run of it gives."""
+    project = copy_project(tmp_path_factory.mktemp("trouble"))
+    (project.folder / "tiny.yaml").write_text(TINY)
+    return project, killing.undisturbed(project, *RUN)
+
+
+def delete_and_recover(arena: tuple[Project, Undisturbed], number: int, *workers: str) -> None:
+    """Delete the store at the moment with this number; the run completes all the same, and the next ones find all."""
+    project, expected = arena
+    draw = random.Random(2026)
+    moment = next(itertools.islice((draw.randint(1, expected.writes) for _ in itertools.count()), number, None))
+    killing.forget(project)
+    (project.folder / "sitecustomize.py").write_text(_DELETER)
+    done = project.folder / "deleted"
+    done.unlink(missing_ok=True)
+    variables = {"DELETE_BELOW": str(project.folder / killing.STORE), "DELETE_AT": str(moment)}
+    process = killing.start(project, *RUN, *workers, **variables, DELETE_DONE=str(done))
+    assert process.wait(60) in (0, 5), f"write {moment}: {killing.said(project)}"
+    assert killing.outputs_of(project) == expected.outputs
+    assert killing.start(project, *RUN, *workers).wait(60) in (0, 5), killing.said(project)
+    assert killing.start(project, *RUN, *workers).wait(60) in (0, 5), killing.said(project)
+    assert {node["outcome"] for node in killing.nodes_of(project)} == {"cached"}
+    assert killing.outputs_of(project) == expected.outputs
+    assert killing.damaged_objects(project) == []
+    store = project.folder / killing.STORE
+    assert {".gitignore", "CACHEDIR.TAG"} <= set(os.listdir(store))
+    assert not (store / "quarantine").exists()
+
+
+@pytest.mark.parametrize("number", FEW)
+def test_a_store_that_is_deleted_under_a_run_is_made_again(arena: tuple[Project, Undisturbed], number: int) -> None:
+    """What was lost is computed again as far as the run needs it; the results are the same."""
+    delete_and_recover(arena, number)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(MANY))
+@pytest.mark.parametrize("workers", [(), ("--workers", "2")], ids=["inline", "two workers"])
+def test_a_store_may_be_deleted_at_any_moment(
+    arena: tuple[Project, Undisturbed], number: int, workers: tuple[str, ...]
+) -> None:
+    """The same at many moments, without and with workers."""
+    delete_and_recover(arena, number, *workers)
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A small disk with a store and the results of a run on it."""
+
+    folder: Path
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Return the arguments that put everything there."""
+        return "--store", str(self.folder / "store"), "--out", str(self.folder / "out")
+
+    def records(self) -> set[str]:
+        """Return the keys of the results that were committed."""
+        return {path.parent.name + path.stem for path in (self.folder / "store/actions").glob("*/*.json")}
+
+    def fill(self) -> None:
+        """Leave no room."""
+        with contextlib.suppress(OSError), open(self.folder / "filler", "wb", buffering=0) as filler:
+            while filler.write(bytes(2**16)):
+                pass
+        with contextlib.suppress(OSError), open(self.folder / "filler", "ab", buffering=0) as filler:
+            while filler.write(bytes(2**8)):
+                pass
+
+    def make_room(self) -> None:
+        """Undo that."""
+        (self.folder / "filler").unlink()
+
+    def make_read_only(self) -> None:
+        """Let nobody write there, root included."""
+        subprocess.run(["mount", "-o", "remount,ro", self.folder], check=True)
+
+
+def fill_and_recover(arena: tuple[Project, Undisturbed], disk: Disk, finished: int, *workers: str) -> None:
+    """Let the disk be full once so many nodes have finished; then make room and go on."""
+    project, expected = arena
+    process = killing.start(project, *RUN, *disk.places, *workers)
+    while process.poll() is None and len(disk.records()) < finished:
+        time.sleep(0.001)
+    disk.fill()
+    code = process.wait(60)
+    assert code == 6, killing.said(project)
+    assert "No space left on device" in killing.said(project)
+    assert "Traceback" not in killing.said(project)
+    before = disk.records()
+    assert len(before) >= finished
+    disk.make_room()
+    assert project.json("store", "verify", "--store", str(disk.folder / "store"))["damaged"] == []
+    project.run(*RUN, *disk.places, *workers, expect=(0, 5))
+    nodes = json.loads((disk.folder / "out/run.json").read_text())["nodes"]
+    assert [node["label"] for node in nodes if node["outcome"] == "ran" and node["key"] in before] == []
+    outputs = {node["id"]: node["outputs"] for node in nodes if node["stage"] in killing.DETERMINISTIC}
+    assert outputs == expected.outputs
+    assert project.json("store", "verify", "--store", str(disk.folder / "store"))["damaged"] == []
+
+
+def test_a_disk_that_becomes_full_ends_the_run_and_loses_nothing(
+    arena: tuple[Project, Undisturbed], small_disk: Callable[[str], Path]
+) -> None:
+    """Exit code 6 says so; with room again, what was finished is not computed again."""
+    fill_and_recover(arena, Disk(small_disk("16m")), 3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [(), ("--workers", "2")], ids=["inline", "two workers"])
+@pytest.mark.parametrize("finished", range(10))
+def test_a_disk_may_be_full_at_any_moment(
+    arena: tuple[Project, Undisturbed], small_disk: Callable[[str], Path], finished: int, workers: tuple[str, ...]
+) -> None:
+    """After any node, without and with workers."""
+    fill_and_recover(arena, Disk(small_disk("16m")), finished, *workers)
+
+
+def test_a_read_only_store_answers_and_is_not_worked_for_in_vain(
+    arena: tuple[Project, Undisturbed], small_disk: Callable[[str], Path]
+) -> None:
+    """What is stored is taken from it and can be checked; what is not is refused before anything is computed."""
+    project, _ = arena
+    disk = Disk(small_disk("16m"))
+    store = ("--store", str(disk.folder / "store"))
+    project.run(*RUN, *disk.places, expect=(0, 5))
+    disk.make_read_only()
+    assert project.json(*RUN, *store, "--out", "runs/read-only")["nodes"]["ran"] == 0
+    assert {node["status"] for node in project.json("plan", "tiny.yaml", *store)["nodes"]} == {"cached"}
+    assert project.json("store", "verify", *store)["damaged"] == []
+    assert project.json("store", "du", *store)["results"] == 11
+    done = project.run(*RUN, *store, "--out", "runs/changed", "--set", "model.train.epochs=2", expect=6)
+    assert "cannot be written: Read-only file system" in done.stderr
+    (train,) = [n for n in killing.nodes_of(project, "changed") if n["stage"] == "train"]
+    assert (train["outcome"], train["seconds"]) == ("failed", None)
+    assert "Read-only file system" in project.run("store", "prune", "--max-size", "0", *store, expect=6).stderr
+    refused = project.run(*RUN, "--store", str(disk.folder / "new"), expect=6)
+    assert "cannot be written: Read-only file system" in refused.stderr
