@@ -9,6 +9,7 @@ COMMANDS: dict[str, str] = {
     "run": "run an experiment: train, optimize, evaluate, benchmark, submit, report",
     "plan": "say what a run would do, and why, without doing it",
     "validate": "check experiment files and submissions",
+    "status": "say how far an experiment or a run is, and what is left to do",
     "why": "explain what a node depends on and why it ran or would run",
     "show": "show the result of an earlier run",
     "store": "look after the store: du, gc, prune, verify",

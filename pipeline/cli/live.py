@@ -87,7 +87,7 @@ class LiveView:
 
     def _release(self) -> None:
         for line in self._held:
-            self._console.print(Text(line), soft_wrap=True)
+            self._console.print(Text(line))
         self._held = []
 
     def _tick(self) -> None:
@@ -135,6 +135,6 @@ class LiveView:
 def rest_of(left: Expectation) -> str:
     """Return an expectation in words: what it lacks makes it a lower bound."""
     if not left.unknown:
-        return f"about {duration(left.seconds)} left"
+        return f"about {duration(left.seconds)} left" if left.seconds >= 1 else "less than 1 s left"
     unknown = f"{left.unknown} nodes of a kind that never ran here"
     return f"{duration(left.seconds)} and {unknown}" if left.seconds else f"unknown: {unknown}"

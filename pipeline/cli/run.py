@@ -155,6 +155,8 @@ def _answer(result: RunResult, store: LocalStore, lacking: list[str]) -> Answer:
     lines = [_count_line(result)]
     if submission is not None:
         lines += ["", _rendered(submission, store)]
+    elif result.is_partial:
+        lines.append("a part was asked for: there is no submission of it")
     if result.files:
         lines += ["", *(f"{name:<11} {safe(str(path))}" for name, path in result.files.items())]
     found = list(verdicts(submission, lacking))
