@@ -66,7 +66,13 @@ class Index:
         self._earliest = math.inf  # when the first of those that are pending was finished
         self._flushed_at = -_PAUSE_S
         self._db = self._open()
+        self._inode = _inode(self._path)
         self._at_end = weakref.finalize(self, _write, self._db, self._pending)
+
+    @property
+    def is_replaced(self) -> bool:
+        """Tell whether the file is another one by now: others do not see what is written here."""
+        return _inode(self._path) != self._inode
 
     def close(self) -> None:
         """Write what is pending, and close the database."""
@@ -145,6 +151,7 @@ class Index:
         self._at_end.detach()
         _discard(self._path)
         self._db = self._open()
+        self._inode = _inode(self._path)
         self._at_end = weakref.finalize(self, _write, self._db, self._pending)
         return self._db.execute(query, values).fetchall()
 
@@ -283,6 +290,13 @@ def _discard(path: Path) -> None:
     for suffix in ("", "-wal", "-shm"):
         with contextlib.suppress(OSError):
             os.unlink(f"{path}{suffix}")
+
+
+def _inode(path: Path) -> int:
+    try:
+        return os.stat(path).st_ino
+    except OSError:
+        return 0
 
 
 def _version(db: sqlite3.Connection) -> int:

@@ -93,8 +93,9 @@ class LocalStore:
         data = json.dumps(record.to_json(), sort_keys=True).encode()
         with self.writing():
             write_atomically(path, data, tmp=self.root / "tmp", durable=_is_worth_it(record.seconds))
-            if self._prepare():  # somebody has deleted the folder meanwhile
+            if self._prepare() or self._index.is_replaced:  # somebody has deleted the folder meanwhile
                 self._index.close()
+                self._in_use.close()
                 self._in_use, self._index = InUse(self.root), Index(self.root)
         self._index.put(record)
 

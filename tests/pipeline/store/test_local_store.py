@@ -19,6 +19,7 @@ import pytest
 from pipeline.core.errors import EnvironmentProblem
 from pipeline.core.keys import Preimage, action_key, digest_bytes, family_key
 from pipeline.store import index
+from pipeline.store.in_use import alone
 from pipeline.store.local import LocalStore
 from pipeline.store.objects import CorruptObject, write_atomically
 from pipeline.store.record import Artifact, Record
@@ -353,6 +354,21 @@ def test_a_store_that_is_made_again_is_a_whole_one(store: LocalStore) -> None:
     (record_file,) = (store.root / "actions").glob("*/*.json")
     record_file.unlink()
     assert LocalStore(store.root).peek(KEY, PREIMAGE) == record
+
+
+def test_two_processes_with_a_deleted_store_meet_in_the_new_one(store: LocalStore) -> None:
+    """Whichever makes it again, what the other commits is found by its index, too, and both hold it."""
+    other = LocalStore(store.root)
+    commit(store)
+    shutil.rmtree(store.root)
+    commit(store)
+    preimage = Preimage("train", 1, {"n": 2}, "c", {}, {})
+    other.commit(Record(action_key(preimage), "train", preimage, {"out": other.put(b"2", "text")}, 2.5, 0.25))
+    other.close()
+    records = LocalStore(store.root).recent("train", before=9.0)
+    assert {record.finished_at for record in records} == {1.5, 2.5}
+    with alone(store.root) as is_alone:
+        assert not is_alone
 
 
 def test_a_folder_that_is_deleted_at_any_step_of_a_write_is_made_again(
