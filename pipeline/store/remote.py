@@ -33,6 +33,8 @@ from pipeline.store.record import Record
 __all__ = ["Remote"]
 
 _MOST_RECORD_BYTES = 64 * 2**20  # a submission of 1,000 points names some 15,000 artifacts in 3 MiB
+# Object stores need no folders, and would take the wish for one as that for a bucket: a misspelt one must not be made.
+_WITHOUT_FOLDERS = frozenset({"abfs", "abfss", "adl", "az", "gcs", "gs", "oci", "ocis", "oss", "s3", "s3a"})
 _USER = re.compile(r"//[^/@\s]*@")
 
 
@@ -59,6 +61,10 @@ class Remote:
                 data = self._fs.cat_file(self._record_path(key), end=_MOST_RECORD_BYTES + 1)
             except FileNotFoundError:
                 return None
+            except OSError:  # S3 has no first bytes of an empty object
+                if self._fs.info(self._record_path(key))["size"] > 0:
+                    raise
+                return None
         return _checked(data, key)
 
     def has(self, digest: str, size: int) -> bool:
@@ -83,7 +89,7 @@ class Remote:
         try:
             with self._reaching("written"):
                 target = f"{self._root}/quarantine/{digest}"
-                self._fs.makedirs(target.rpartition("/")[0], exist_ok=True)
+                self._make_folder(target)
                 self._fs.mv(self._object_path(digest), target)
         except EnvironmentProblem:
             return False
@@ -132,15 +138,24 @@ class Remote:
 
     def _write(self, path: str, data: bytes, mode: int) -> None:
         with self._reaching("written"):
-            protocols = self._fs.protocol if isinstance(self._fs.protocol, tuple) else (self._fs.protocol,)
-            if "file" in protocols:  # fsspec would write in place
+            if "file" in self._protocols:  # fsspec would write in place
                 write_atomically(Path(path), data, tmp=Path(self._root, "tmp"), mode=mode)
                 return
-            with contextlib.suppress(Exception):  # a folder is missing, which each file system says in its own way
-                self._fs.pipe_file(path, data)
-                return
-            self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+            if not self._protocols & _WITHOUT_FOLDERS:
+                with contextlib.suppress(Exception):  # a folder is missing, which each file system says in its own way
+                    self._fs.pipe_file(path, data)
+                    return
+                self._make_folder(path)
             self._fs.pipe_file(path, data)
+
+    def _make_folder(self, path: str) -> None:
+        if not self._protocols & _WITHOUT_FOLDERS:
+            self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+
+    @property
+    def _protocols(self) -> frozenset[str]:
+        protocol = self._fs.protocol
+        return frozenset([protocol] if isinstance(protocol, str) else protocol)
 
     @contextlib.contextmanager
     def _reaching(self, done: str) -> Iterator[None]:
