@@ -13,7 +13,7 @@ from pipeline.config.read import read_text
 from pipeline.core.experiment import Experiment, as_json, experiment_from_json
 from pipeline.store.local import LocalStore
 
-__all__ = ["add_experiment_arguments", "add_store_argument", "is_url", "open_experiment", "open_store"]
+__all__ = ["add_experiment_arguments", "add_store_argument", "is_url", "open_experiment", "open_store", "store_folder"]
 
 _FOLDER = ".pipeline"
 
@@ -47,16 +47,30 @@ def add_store_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def open_store(args: argparse.Namespace) -> LocalStore:
-    """Open the store that the arguments, the environment or the default name; a URL's has a folder here, too."""
-    location = args.store or os.environ.get("PIPELINE_STORE") or _FOLDER
+    """Open the store that the arguments, the environment or the default name."""
+    location, folder = _location(args), store_folder(args)
     if not is_url(location):
-        return LocalStore(Path(location))
+        return LocalStore(folder)
     from pipeline.store.remote import Remote
-    from pipeline.store.shared import SharedStore, cache_folder
+    from pipeline.store.shared import SharedStore
 
-    store = SharedStore(cache_folder(location, Path(_FOLDER)), Remote(location))
+    store = SharedStore(folder, Remote(location))
     store.send_rest(lambda text: print(f"warning: {safe(text)}", file=sys.stderr))
     return store
+
+
+def store_folder(args: argparse.Namespace) -> Path:
+    """Return the store's folder on this machine, which a URL's has, too."""
+    location = _location(args)
+    if not is_url(location):
+        return Path(location)
+    from pipeline.store.shared import cache_folder
+
+    return cache_folder(location, Path(_FOLDER))
+
+
+def _location(args: argparse.Namespace) -> str:
+    return str(args.store or os.environ.get("PIPELINE_STORE") or _FOLDER)
 
 
 def is_url(location: str) -> bool:

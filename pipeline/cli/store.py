@@ -11,7 +11,6 @@ Whatever is removed or set aside is computed again when a run needs it. A run ma
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import time
 from collections.abc import Iterable
@@ -20,7 +19,7 @@ from typing import Any
 
 from pipeline.cli.answer import Answer
 from pipeline.cli.console import safe
-from pipeline.cli.experiment import add_store_argument
+from pipeline.cli.experiment import add_store_argument, store_folder
 from pipeline.cli.tables import table
 from pipeline.core.errors import EnvironmentProblem, UserError
 from pipeline.store.census import Census, Result, take_census
@@ -77,7 +76,8 @@ def run(args: argparse.Namespace) -> Answer:
 
 
 def _store(args: argparse.Namespace) -> Path:
-    root = Path(args.store or os.environ.get("PIPELINE_STORE") or ".pipeline")
+    """Return the store's folder; for a URL that of the copies on this machine: a shared store looks after itself."""
+    root = store_folder(args)
     if not (root / "CACHEDIR.TAG").is_file() or not (root / "objects").is_dir():
         raise UserError(f"there is no store at {root}", hint="`--store DIR` or $PIPELINE_STORE names another folder")
     return root
@@ -97,6 +97,8 @@ def _du(args: argparse.Namespace, root: Path) -> Answer:
     rest = {kind: sum(file.size_bytes for file in files) for kind, files in census.rest.items() if files}
     if (index := root / "index.sqlite3").is_file():
         rest["index"] = index.stat().st_size
+    if copies := sum(path.lstat().st_size for path in (root / "remote").rglob("*") if path.is_file()):
+        rest["copies of shared stores"] = copies  # `--store URL` looks into one
     waste = garbage(census, census.taken_at - _KEEP_DAYS * _DAY_S, is_alone=True)
     document = {
         "store": str(root),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import mmap
 import os
 import re
@@ -39,8 +40,8 @@ class StoredFile:
 class Result:
     """What a record says about one result; `outputs` are digests, those of earlier sessions among them.
 
-    `used_at` is when it was made or last found (to the day, as the day's end), `is_named` whether a run folder names
-    it, `seconds` what it would take to make it again.
+    `used_at` is when it was made or last found (to the day, as its end; infinite where it is still to be sent to a
+    shared store), `is_named` whether a run folder names it, `seconds` what it would take to make it again.
     """
 
     key: str
@@ -130,6 +131,7 @@ def _last_uses(root: Path, folders: tuple[RunFolder, ...]) -> dict[str, float]:
     for folder in folders:
         for name in folder.names:
             used_at[name] = max(used_at.get(name, 0.0), folder.written_at or 0.0)
+    used_at |= dict.fromkeys(_listed(root / "outbox"), math.inf)
     for _, ended_at, keys in noted_days(root):
         for key in keys:
             used_at[key] = max(used_at.get(key, 0.0), ended_at)
@@ -158,6 +160,13 @@ def _names(folder: Path) -> frozenset[str]:
                 hint="nothing was removed; repair or remove that file",
             ) from error
     return frozenset(names)
+
+
+def _listed(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
 
 
 def _digests_in(path: Path) -> set[str]:

@@ -137,7 +137,7 @@ def write_atomically(
     A folder that somebody deletes meanwhile is made again.
     """
     where = os.fspath(path)
-    folder = os.fspath(tmp) if tmp else os.path.dirname(where)
+    folder = os.fspath(tmp) if tmp else os.path.dirname(where) or os.curdir
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             _write_once(where, data, folder, mode, durable)
@@ -150,7 +150,7 @@ def write_atomically(
 
 
 def _write_once(path: str, data: bytes, tmp: str, mode: int, durable: bool) -> None:
-    _make(os.path.dirname(path))
+    _make(os.path.dirname(path) or os.curdir)
     # Random, not counted: a process that was killed may have left a file, and its id comes again.
     name = os.path.join(tmp, f".writing-{os.urandom(8).hex()}")
     try:

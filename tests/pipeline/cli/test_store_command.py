@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.cli.main import main
 from pipeline.store.local import LocalStore
+from pipeline.store.shared import cache_folder
 from tests.pipeline.store.stored import digest_of, make, names, write_run
 
 ROOT = Path(".pipeline")
@@ -58,6 +59,20 @@ def test_du_names_objects_that_belong_to_nothing(capsys: pytest.CaptureFixture[s
     store.close()
     rows = {row["stage"]: row for row in document(capsys, "du")["stages"]}
     assert rows["(of no result)"] == {"stage": "(of no result)", "results": 0, "size_bytes": 4_000, "named_bytes": 0}
+
+
+def test_the_copies_of_a_shared_store_are_looked_after_by_its_url(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is still to be sent stays, however old; the default store says what they take."""
+    url = "memory://shared"
+    root = cache_folder(url, ROOT)
+    record = make(root, "unsent", {"out": b"1" * 5_000}, days_ago=60)
+    make(root, "sent", {"out": b"2" * 5_000}, days_ago=60)
+    (root / "outbox").mkdir()
+    (root / "outbox" / record.key).touch()
+    assert document(capsys, "prune", "--max-size", "0", "--store", url)["named_by_runs"] == 0
+    assert names(root) == {"unsent"}
+    LocalStore(ROOT).close()
+    assert document(capsys, "du")["rest"]["copies of shared stores"] > 5_000
 
 
 def test_an_empty_store_can_be_looked_at(capsys: pytest.CaptureFixture[str]) -> None:

@@ -272,6 +272,13 @@ def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["file"]
 
 
+def test_a_file_in_the_working_directory_is_written_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name without a folder is one."""
+    monkeypatch.chdir(tmp_path)
+    write_atomically("file", b"data")
+    assert (tmp_path / "file").read_bytes() == b"data"
+
+
 def test_what_a_killed_process_left_behind_is_in_nobodys_way(tmp_path: Path) -> None:
     """Process ids come again, in containers every time; the name of a temporary file does not."""
     for number in range(100):
