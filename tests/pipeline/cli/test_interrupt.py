@@ -72,12 +72,28 @@ def test_nothing_is_left_running(project: Project) -> None:
         os.killpg(process.pid, signal.SIGINT)
         rest = process.communicate(timeout=60)[1]
     assert process.returncode == 130, rest
-    assert len(children) >= 1
+    assert_gone(children)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_killed_command_leaves_nothing_running(project: Project, workers: str) -> None:
+    """Workers notice that their parent is gone, and what measures dies with whoever started it."""
+    with running(project, "--workers", workers, "--set", "benchmark.budget_s=60") as process:
+        wait_for(process, "evaluate optimized")
+        while not (children := descendants(process.pid)) or len(children) < int(workers):
+            time.sleep(0.01)
+        process.kill()
+    assert_gone(children)
+
+
+def assert_gone(processes: list[int]) -> None:
+    assert len(processes) >= 1
     for _ in range(1000):  # the system may take a moment
-        if not any(map(is_alive, children)):
+        if not any(map(is_alive, processes)):
             return
         time.sleep(0.01)
-    raise AssertionError(f"of {children} some are still there")
+    raise AssertionError(f"of {processes} some are still there")
 
 
 def descendants(pid: int) -> list[int]:

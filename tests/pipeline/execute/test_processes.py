@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 import time
@@ -10,11 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.config.build import build
+from pipeline.config.load import loads
 from pipeline.core.errors import OverMemory, StageFailed, TimedOut, WorkerLost
 from pipeline.core.event import Outcome
 from pipeline.core.plan import Node
 from pipeline.execute.limits import Limits
 from pipeline.execute.modules import CodeDigests
+from pipeline.execute.scheduler import execute_plan
+from pipeline.run import prepare
+from pipeline.store.local import LocalStore
 from tests.pipeline.execute.stage_project import StageProject, make_stage_project
 
 TWO = Limits("processes", workers=2)
@@ -54,6 +60,31 @@ def test_processes_give_the_digests_of_inline(tmp_path: Path, monkeypatch: pytes
         assert all(result.outcome is Outcome.RAN for result in results.values())
         assert list(results) == list("abcdm")
         found.append(project.digests(results))
+    assert found[0] == found[1]
+
+
+EXPERIMENT = """
+name: digests
+data: {name: digits}
+model: {arch: mlp, args: {hidden: [16], dropout: 0.2}, train: {epochs: 1}}
+optimize:
+  - prune: {method: structured, sparsity: "${sparsity}"}
+  - finetune: {epochs: 1}
+  - quantize: {bits: 8, activations: static}
+vars: {sparsity: 0.25}
+sweep: {grid: {sparsity: [0.25, 0.5, 0.75]}}
+"""
+
+
+def test_a_real_sweep_gives_the_digests_of_inline(tmp_path: Path) -> None:
+    """Three points that share a network, trained, pruned, fine-tuned, quantized and evaluated."""
+    found = []
+    for limits in (Limits(), TWO):
+        plan, oracle = prepare(build(loads(EXPERIMENT, "digests.yaml")), LocalStore(tmp_path / limits.executor))
+        wanted = frozenset(n.id for n in plan.nodes if n.stage in ("data", "train", "optimize", "evaluate"))
+        results = execute_plan(plan, oracle, lambda event: None, dataclasses.replace(limits, wanted=wanted))
+        assert {result.outcome for result in results.values()} == {Outcome.RAN}
+        found.append({name: result.record and result.record.outputs for name, result in results.items()})
     assert found[0] == found[1]
 
 
