@@ -179,22 +179,10 @@ class Index:
                 return self._ready(sqlite3.connect(self._path, timeout=_PATIENCE_S, check_same_thread=False))
             except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
                 if not _is(error, _DAMAGED):
-                    db = self._read_only() if _is(error, _UNWRITABLE) else None
+                    db = _read_only(self._path) if _is(error, _UNWRITABLE) else None
                     break
                 _discard(self._path)
         return db or self._ready(sqlite3.connect(":memory:", check_same_thread=False))
-
-    def _read_only(self) -> sqlite3.Connection | None:
-        """Return a database that nobody can write, opened without the files that locking needs."""
-        if not self._path.exists():
-            return None
-        uri = f"file:{quote(os.fspath(self._path))}?immutable=1"
-        db = sqlite3.connect(uri, uri=True, check_same_thread=False)
-        with contextlib.suppress(sqlite3.DatabaseError):
-            if _version(db) == _VERSION:
-                return db
-        db.close()
-        return None
 
     def _ready(self, db: sqlite3.Connection) -> sqlite3.Connection:
         """Return the database with its tables, filled from the records when it is new."""
@@ -238,6 +226,19 @@ class Index:
         except OSError:
             return None
         return _parsed(data)
+
+
+def _read_only(path: Path) -> sqlite3.Connection | None:
+    """Return a database that nobody can write, opened without the files that locking needs."""
+    if not path.exists():
+        return None
+    uri = f"file:{quote(os.fspath(path))}?immutable=1"
+    db = sqlite3.connect(uri, uri=True, check_same_thread=False)
+    with contextlib.suppress(sqlite3.DatabaseError):
+        if _version(db) == _VERSION:
+            return db
+    db.close()
+    return None
 
 
 def _row(record: Record) -> Row:
