@@ -108,23 +108,27 @@ def forget(project: Project) -> None:
 
 def undisturbed(project: Project, *arguments: str) -> Undisturbed:
     """Run the command without a kill, from nothing, counting its writes."""
-    (project.folder / "sitecustomize.py").write_text(_TRIPWIRE)
-    process = start(project, *arguments, **_tripwire(project))
+    process = start(project, *arguments, **tripwire(project))
     assert process.wait(_PATIENCE_S) in (0, 5), said(project)
     record = _record(project)
-    writes = _counter(project).stat().st_size
-    return Undisturbed(record["finished_at"] - record["started_at"], writes, outputs_of(project))
+    return Undisturbed(record["finished_at"] - record["started_at"], writes_of(project), outputs_of(project))
 
 
-def _counter(project: Project) -> Path:
-    return project.folder / "writes"
+def tripwire(project: Project, **variables: str) -> dict[str, str]:
+    """Return the variables that make the processes of a run count their writes, from nothing.
 
-
-def _tripwire(project: Project, **variables: str) -> dict[str, str]:
-    """Return the variables that make the processes of a run count their writes, from nothing."""
-    _counter(project).unlink(missing_ok=True)
-    found = {"BELOW": str(project.folder / STORE), "COUNTER": str(_counter(project)), **variables}
+    With AT and WHOM, the run is killed before the write of that number: its whole group, or the writer.
+    """
+    (project.folder / "sitecustomize.py").write_text(_TRIPWIRE)
+    counter = project.folder / "writes"
+    counter.unlink(missing_ok=True)
+    found = {"BELOW": str(project.folder / STORE), "COUNTER": str(counter), **variables}
     return {f"TRIPWIRE_{name}": value for name, value in found.items()}
+
+
+def writes_of(project: Project) -> int:
+    """Return how many writes were counted since `tripwire`."""
+    return (project.folder / "writes").stat().st_size
 
 
 def start(project: Project, *arguments: str, log: str = "said", **variables: str) -> subprocess.Popen[bytes]:
@@ -157,7 +161,7 @@ def said(project: Project, log: str = "said") -> str:
 def run_and_kill(project: Project, moment: Moment, seconds: float, *arguments: str) -> int:
     """Start the command, kill as the moment says, wait until nothing of it is left; return its exit code."""
     is_tripped = moment.write > 0
-    variables = _tripwire(project, AT=str(moment.write), WHOM=moment.whom) if is_tripped else {}
+    variables = tripwire(project, AT=str(moment.write), WHOM=moment.whom) if is_tripped else {}
     process = start(project, *arguments, **variables)
     if not is_tripped:
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -233,7 +237,7 @@ def damaged_objects(project: Project) -> list[str]:
 def check_sound(project: Project) -> None:
     """Nothing in the store is damaged or incomplete: neither by an independent look nor as `store verify` has it."""
     assert damaged_objects(project) == []
-    if (project.folder / STORE / "objects").exists():
+    if (project.folder / STORE / "CACHEDIR.TAG").exists():  # the last file of a new store
         found = project.json("store", "verify")
         assert (found["damaged"], found["incomplete"]) == ([], [])
 
