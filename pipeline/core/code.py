@@ -14,15 +14,14 @@ from __future__ import annotations
 import ast
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pipeline.core.keys import digest_bytes, digest_value
 
 __all__ = ["ImportGraph", "ModuleFacts", "Source", "closure_digest", "module_facts"]
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(NamedTuple):
     """The text of a first-party module: dotted name, bytes, and whether it is a package's `__init__`."""
 
     module: str
@@ -30,8 +29,7 @@ class Source:
     is_package: bool
 
 
-@dataclass(frozen=True)
-class ModuleFacts:
+class ModuleFacts(NamedTuple):
     """What a module contributes: the digest of its syntax tree and the dotted names it imports (candidates).
 
     An import that ends in ".*" means all that this package `offers`: what its `__getattr__` may import, or the modules

@@ -10,8 +10,7 @@ import functools
 import hashlib
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 __all__ = [
     "Difference",
@@ -29,8 +28,7 @@ __all__ = [
 FORMAT = 1  # raise it when the meaning of a key or the layout of an artifact changes: every older result is then stale
 
 
-@dataclass(frozen=True, slots=True)
-class Preimage:
+class Preimage(NamedTuple):
     """Everything an action key is made of.
 
     `params` holds only what the stage reads (its spec); `inputs` maps role to *content* digest, so that an upstream
@@ -68,8 +66,7 @@ class Preimage:
         return cls(data["stage"], data["version"], data["params"], data["code"], data["inputs"], data["environment"])
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(NamedTuple):
     """One component in which two pre-images differ: `component` is params, code, inputs, environment or version.
 
     What is absent is None, and so is a null: where both are None, the name itself came or went.

@@ -8,9 +8,9 @@ sweep points that share a prefix share its nodes. Whether a node has to run is d
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline.core.experiment import BenchmarkSpec, DataSpec, Experiment, Goal, ModelSpec, Run, Step, as_json
 from pipeline.core.keys import digest_value
@@ -19,16 +19,17 @@ from pipeline.core.stage import StageInfo
 __all__ = ["Catalog", "Node", "Plan", "Ref", "RunNodes", "TIMED_METRICS", "is_search", "make_plan"]
 
 
-@dataclass(frozen=True, slots=True)
-class Ref:
+_NOTHING: Mapping[str, Any] = {}
+
+
+class Ref(NamedTuple):
     """An output of another node."""
 
     node: str
     role: str
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(NamedTuple):
     """One unit of work.
 
     `id` is its plan id, `title` what a person reads, `code_roots` the modules whose code it runs with all they import,
@@ -44,8 +45,8 @@ class Node:
     spec: Mapping[str, Any]
     inputs: Mapping[str, Ref]
     code_roots: tuple[str, ...]
-    local: Mapping[str, Any] = field(default_factory=dict)
-    outputs: Mapping[str, str] = field(default_factory=dict)
+    local: Mapping[str, Any] = _NOTHING
+    outputs: Mapping[str, str] = _NOTHING
     writers: tuple[str, ...] = ()
 
     @property
@@ -54,8 +55,7 @@ class Node:
         return f"{self.stage} {self.title}".strip()
 
 
-@dataclass(frozen=True)
-class RunNodes:
+class RunNodes(NamedTuple):
     """The ids of one sweep point's nodes."""
 
     run: Run
@@ -92,8 +92,7 @@ class Plan:
         return {node.id: node for node in self.nodes}
 
 
-@dataclass(frozen=True)
-class Catalog:
+class Catalog(NamedTuple):
     """What the planner asks of the world: the tables, and the digests of the files a dataset is read from.
 
     `codec_modules` names what writes and reads a codec, the codec itself first: a stage that is given a model runs
@@ -172,8 +171,6 @@ class Draft:
             self._codecs[name] = codecs, tuple(sorted(modules))
         return self._codecs[name]
 
-
-_NOTHING: Mapping[str, Any] = {}
 
 # A stage, the outputs that are wanted of it (None: all), and the codecs of its inputs.
 _Wanted = tuple[str, tuple[str, ...] | None, frozenset[str]]

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 __all__ = ["InputArtifact", "Inputs", "StageInfo"]
 
 
-@dataclass(frozen=True)
-class StageInfo:
+class StageInfo(NamedTuple):
     """A line of the STAGES table.
 
     `module` has `execute(spec, inputs) -> {role: value}`; `version` is raised when the stage's meaning changes in a
@@ -27,8 +25,7 @@ class StageInfo:
     measures: bool = False
 
 
-@dataclass(frozen=True)
-class InputArtifact:
+class InputArtifact(NamedTuple):
     """One input of a stage: content digest, size in bytes, and a function that decodes it."""
 
     digest: str

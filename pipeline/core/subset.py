@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -72,7 +71,7 @@ def ancestors(plan: Plan, nodes: Iterable[str]) -> frozenset[str]:
 
 def nodes_of(run: RunNodes) -> frozenset[str]:
     """Return the ids of one point's nodes."""
-    values = (getattr(run, item.name) for item in dataclasses.fields(run) if item.name not in ("run", "steps"))
+    values = (value for name, value in run._asdict().items() if name not in ("run", "steps"))
     return frozenset([*(value for value in values if isinstance(value, str)), *run.steps])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -29,7 +28,7 @@ def nearest(
     for record in records:
         known = record.preimage
         if ignore_inputs:
-            known = dataclasses.replace(known, inputs=preimage.inputs)
+            known = known._replace(inputs=preimage.inputs)
         changes = differences(known, preimage)
         if found is None or _distance(changes) < _distance(found[1]):
             found = record, changes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from pipeline.core.errors import StageFailed
 from pipeline.core.event import Outcome
@@ -23,8 +23,7 @@ FORCED = "it was asked for again"
 _OTHER_FORM = "results are stored under another form of key by now"
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """A node's key, the stored record when there is one, and otherwise the reason why the node runs."""
 
     key: str
@@ -35,8 +34,7 @@ class Decision:
     again: bool = False  # it runs although its result is stored
 
 
-@dataclass(frozen=True, slots=True)
-class Forecast:
+class Forecast(NamedTuple):
     """What will become of a node: `cached`, `run`, or `may run` when that depends on a result that is not there yet."""
 
     node: Node
@@ -135,8 +133,7 @@ class Oracle:
             yield record
 
 
-@dataclass(frozen=True, slots=True)
-class _Surroundings:
+class _Surroundings(NamedTuple):
     """What the keys of all nodes with the same stage and code share."""
 
     version: int
@@ -172,7 +169,7 @@ def forecast(
             continue
         decision = oracle.decide(node, {role: outputs[ref.node][ref.role] for role, ref in node.inputs.items()})
         if decision.record and node.stage in force:
-            decision = replace(decision, record=None, reason=FORCED)
+            decision = decision._replace(record=None, reason=FORCED)
         if decision.record:
             outputs[node.id] = decision.record.outputs
         status = Outcome.CACHED.value if decision.record else "run"

@@ -14,9 +14,8 @@ import os
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline.core import code
 from pipeline.core.code import ImportGraph, ModuleFacts, Source, closure_digest, module_facts
@@ -44,8 +43,7 @@ Stamp = tuple[int, int, int, int]
 _SETTLED_NS = 2_000_000_000  # older than any file system's time granularity (FAT: 2 s)
 
 
-@dataclass(frozen=True, slots=True)
-class _Closure:
+class _Closure(NamedTuple):
     """All code behind a node: its digest, and the top-level names of the installed packages that it imports."""
 
     digest: str

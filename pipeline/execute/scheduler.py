@@ -201,7 +201,7 @@ class _Walk:
     def _decide(self, node: Node, inputs: dict[str, Artifact]) -> Decision:
         decision = self._oracle.decide(node, inputs)
         if decision.record and node.stage in self._limits.force and not self._oracle.is_new(decision.record):
-            return replace(decision, record=None, reason=FORCED, again=True)
+            return decision._replace(record=None, reason=FORCED, again=True)
         return decision
 
     def _measures(self, node: Node) -> bool:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline.core.keys import Preimage
 
@@ -14,8 +13,7 @@ __all__ = ["Artifact", "Record"]
 _DIGEST = re.compile("[0-9a-f]{64}")
 
 
-@dataclass(frozen=True, slots=True)
-class Artifact:
+class Artifact(NamedTuple):
     """A stored output: SHA-256 of its bytes, the codec that reads them, and their number."""
 
     digest: str
@@ -23,8 +21,7 @@ class Artifact:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """What a node did: `finished_at` in seconds since the epoch, `seconds` the stage's own work.
 
     When a measuring node is measured again under this key, the outputs of the sessions before stay in `earlier`.

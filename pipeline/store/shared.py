@@ -18,7 +18,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import filelock
@@ -176,4 +175,4 @@ def _together(ours: Record, theirs: Record) -> Record:
     for outputs in (*theirs.earlier, theirs.outputs, *ours.earlier):
         if outputs != ours.outputs and outputs not in sessions:
             sessions.append(outputs)
-    return replace(ours, earlier=tuple(sessions))
+    return ours._replace(earlier=tuple(sessions))

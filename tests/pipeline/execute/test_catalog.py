@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import pytest
@@ -54,7 +53,7 @@ def test_a_plan_without_the_package_ends_early() -> None:
     def absent(module: str, extra: str) -> str:
         raise EnvironmentProblem(module, hint=extra)
 
-    catalog = dataclasses.replace(plan_ids._CATALOG, package_version=absent)
+    catalog = plan_ids._CATALOG._replace(package_version=absent)
     with pytest.raises(EnvironmentProblem, match="mlperf_loadgen"):
         make_plan(build(load(SMOKE), ["benchmark.harness=loadgen"]), catalog)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import dataclasses
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -72,7 +71,7 @@ def test_libraries_are_those_that_the_code_imports(store: LocalStore, plan: Plan
 def test_the_table_of_stages_counts_by_the_line_in_use(store: LocalStore, plan: Plan) -> None:
     """A new stage, or a better summary of one, must not repeat a night of benchmarks; another codec must."""
     train = node(plan, "train")
-    other = dataclasses.replace(train, outputs={**train.outputs, "history": "text"})
+    other = train._replace(outputs={**train.outputs, "history": "text"})
     code = CodeDigests(store)
     assert code.digest(other) != code.digest(train)
     source = (ROOT / "pipeline/stages/__init__.py").read_bytes()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -169,7 +168,7 @@ def test_the_reason_compares_with_the_nearest_earlier_result(store: LocalStore) 
 def test_a_new_stage_version_reruns_the_stage(store: LocalStore) -> None:
     """The version is part of the key."""
     run(store, chain())
-    stages = {**STAGES, "train": dataclasses.replace(STAGES["train"], version=2)}
+    stages = {**STAGES, "train": STAGES["train"]._replace(version=2)}
     recorder = Recorder(store)
     execute_plan(chain(), Oracle(store, stages), lambda event: None, make=lambda *_: recorder)
     assert recorder.ran == ["train"]
@@ -256,7 +255,7 @@ def test_an_edit_of_a_data_file_is_named(store: LocalStore) -> None:
     """Not as two long lists that begin alike."""
     node = Node("1", "data", "", {"text": "", "files": {"cat/1.png": "aa", "dog/1.png": "bb"}}, {}, ("tinytorch.data",))
     run(store, Plan((node,), (), "1", "1"))
-    edited = dataclasses.replace(node, spec={"text": "", "files": {"cat/1.png": "cc", "ape/1.png": "bb"}})
+    edited = node._replace(spec={"text": "", "files": {"cat/1.png": "cc", "ape/1.png": "bb"}})
     (only,) = forecast(Plan((edited,), (), "1", "1"), Oracle(store, STAGES))
     assert only.reason == ("data file ape/1.png was added; data file cat/1.png changed; data file dog/1.png is gone")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import os
 import time
@@ -76,7 +75,7 @@ def test_earlier_sessions_of_a_measurement_stay_with_it(root: Path) -> None:
     record = make(root, "benchmark", {"out": b"second session"})
     store = LocalStore(root)
     former = store.put(b"first session", "text")
-    store.commit(dataclasses.replace(record, earlier=({"out": former},)))
+    store.commit(record._replace(earlier=({"out": former},)))
     store.close()
     collect(root)
     assert former.digest in objects(root)

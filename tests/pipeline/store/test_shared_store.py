@@ -7,7 +7,6 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,7 +39,7 @@ def machine(url: str, tmp_path: Path) -> Machine:
 
 
 def commit(store: LocalStore, data: bytes = b"result", **changes: object) -> Record:
-    record = replace(Record(KEY, "train", PREIMAGE, {"out": store.put(data, "text")}, 1.5, 0.25), **changes)
+    record = Record(KEY, "train", PREIMAGE, {"out": store.put(data, "text")}, 1.5, 0.25)._replace(**changes)
     store.commit(record)
     return record
 
