@@ -42,7 +42,9 @@ def stoppable(announce: Callable[[], None]) -> Iterator[Stop]:
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    former = {number: signal.signal(number, on_signal) for number in _SIGNALS}
+    # Whoever started this with a signal ignored, as shells do with what runs in the background, meant that.
+    heeded = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    former = {number: signal.signal(number, on_signal) for number in heeded}
     try:
         yield stop
     finally:
