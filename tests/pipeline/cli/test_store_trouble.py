@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import random
+import shutil
 import subprocess
 import time
 from collections.abc import Callable
@@ -15,6 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.store.census import take_census
+from pipeline.store.gc import remove, surplus
+from pipeline.store.in_use import alone
 from tests import killing
 from tests.killing import Undisturbed
 from tests.project import Project, copy_project
@@ -22,7 +26,7 @@ from tests.test_kill import RUN, TINY
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="processes are found by /proc")
 
-MANY = 60
+MANY = 30
 FEW = (0,)
 
 # Read by every interpreter of the command; the one that comes first to its n-th change of the store deletes it.
@@ -199,3 +203,37 @@ def test_a_read_only_store_answers_and_is_not_worked_for_in_vain(
     assert "Read-only file system" in project.run("store", "prune", "--max-size", "0", *store, expect=6).stderr
     refused = project.run(*RUN, "--store", str(disk.folder / "new"), expect=6)
     assert "cannot be written: Read-only file system" in refused.stderr
+
+
+def let_grow_old(store: Path, days: float) -> None:
+    """Let everything in a store look as if it had been made, and last used, some days ago."""
+    then = time.time() - days * 86_400
+    for path in (store / "actions").glob("*/*.json"):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "finished_at": then}))
+    for path in store.glob("*/*/*"):
+        os.utime(path, (then, then))
+    shutil.rmtree(store / "uses")
+
+
+def test_room_is_made_beside_a_run_that_uses_what_is_removed(arena: tuple[Project, Undisturbed]) -> None:
+    """Whether it is removed before the run finds it, after that or while it is read, the results are the same."""
+    project, _ = arena
+    changed = (*RUN, "--set", "optimize.quantize.bits=4", "--until", "evaluate")
+    killing.forget(project)
+    project.run(*changed)
+    expected = killing.outputs_of(project)
+    killing.forget(project)
+    project.run(*RUN, "--until", "evaluate")
+    shutil.rmtree(project.folder / "runs")
+    store = project.folder / killing.STORE
+    let_grow_old(store, days=60)
+    removed = 0
+    process = killing.start(project, *changed)
+    while process.poll() is None:
+        with alone(store) as is_alone:
+            census = take_census(store, ())
+            removed += remove(store, surplus(census, 0, 0, is_alone=False)) if not is_alone else 0
+    assert process.returncode == 0, killing.said(project)
+    assert removed > 0
+    assert killing.outputs_of(project) == expected
+    assert project.json("store", "verify")["damaged"] == []
