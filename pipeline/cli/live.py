@@ -36,10 +36,14 @@ class _Console(Console):
 
 
 class LiveView:
-    """Draws a board; `start` and `stop` it. With `rests` false it is redrawn even while something is measured."""
+    """Draws a board; `start` and `stop` it. With `rests` false it is redrawn even while something is measured.
+
+    `is_stopping` says that nothing new starts.
+    """
 
     def __init__(self, stream: TextIO, board: Board, *, rests: bool = True, interval_s: float = _INTERVAL_S) -> None:
         self.board = board
+        self.is_stopping = False
         self._rests = rests
         self._interval_s = interval_s
         self._console = _Console(file=stream, force_terminal=True, highlight=False, markup=False, emoji=False)
@@ -126,9 +130,8 @@ class LiveView:
         board = self.board
         row = Table.grid(padding=(0, 2))
         bar = ProgressBar(total=max(board.total, 1), completed=board.done, width=_BAR)
-        row.add_row(
-            bar, Text(f"{board.done}/{board.total} nodes", no_wrap=True), Text(rest_of(board.left()), no_wrap=True)
-        )
+        said = "stopping after what is running; Ctrl-C again: at once" if self.is_stopping else rest_of(board.left())
+        row.add_row(bar, Text(f"{board.done}/{board.total} nodes", no_wrap=True), Text(said, no_wrap=True))
         return row
 
 

@@ -7,11 +7,12 @@ the first node has to run, and rests while something is measured.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
-from pipeline.cli.console import is_live
+from pipeline.cli.console import columns, is_live
 from pipeline.core.event import Event, Outcome
 from pipeline.core.plan import Node
 from pipeline.execute.estimate import Estimator
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Progress", "node_line"]
 
+_STOPPING = "stopping after what is running now; press Ctrl-C again to stop at once"
+_STDERR = 2  # past sys.stderr
 _LABEL = 40  # cells; a longer label moves the column for those after it
 _WIDEST_LABEL = 60
 
@@ -59,6 +62,19 @@ class Progress:
         self._estimator, self._slots, self._rests = estimator, slots, rests
         if self._view:
             self._view.board.add(nodes, self._ended)
+
+    def announce_stop(self) -> None:
+        """Say that the run ends after what is running.
+
+        Made for a signal handler, which may interrupt anything: no lock is taken and no buffer used. On a live view the
+        text takes the place of its last line, so that the next drawing removes it.
+        """
+        text = f"\n{_STOPPING}\n"
+        if self._view:
+            self._view.is_stopping = True
+            text = f"\r\x1b[2K{_STOPPING[: columns() - 1]}"
+        with contextlib.suppress(OSError):
+            os.write(_STDERR, text.encode())
 
     def __call__(self, event: Event) -> None:
         """Show what the event says; cached and starting nodes are silent on a stream that is no terminal."""

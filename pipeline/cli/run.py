@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> Answer:
     command = _command(args)
     wanted = _without(experiment, lacking)
     try:
-        with stoppable(_announce) as stop, Progress(sys.stderr, quiet=args.quiet) as progress:
+        with Progress(sys.stderr, quiet=args.quiet) as progress, stoppable(progress.announce_stop) as stop:
             result = run_experiment(
                 wanted, store, folder, progress, command=command, asked=asked_of(args), limits=limits, stop=stop
             )
@@ -83,12 +83,6 @@ def run(args: argparse.Namespace) -> Answer:
         _remove_others(folder, result.files)
     found = _answer(result, store, lacking)
     return _with_failure(found, _failure(result, folder)) if result.failures else found
-
-
-def _announce() -> None:
-    """Say what Ctrl-C does; past all buffers, which the signal may have interrupted."""
-    with contextlib.suppress(OSError):
-        os.write(2, b"\nstopping after what is running now; press Ctrl-C again to stop at once\n")
 
 
 def verdicts(submission: Mapping[str, Any] | None, lacking: Sequence[str] = ()) -> Iterator[tuple[int, str]]:

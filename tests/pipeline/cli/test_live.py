@@ -251,3 +251,21 @@ def test_a_run_with_nothing_to_do_imports_no_rich() -> None:
     code = "import sys, pipeline.cli.run; print('rich' in sys.modules, 'numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_a_stop_is_announced_below_lines(capfd: pytest.CaptureFixture[str]) -> None:
+    """Past all buffers: a signal may come at any time."""
+    Progress(io.StringIO()).announce_stop()
+    assert capfd.readouterr().err == "\nstopping after what is running now; press Ctrl-C again to stop at once\n"
+
+
+def test_a_stop_is_announced_in_the_view(estimator: Estimator, capfd: pytest.CaptureFixture[str]) -> None:
+    """In its last line, which the next drawing replaces."""
+    stream = Terminal()
+    with Progress(stream) as progress:
+        progress.begin(NODES, estimator)
+        progress(started("1"))
+        progress.announce_stop()
+        assert "\n" not in capfd.readouterr().err
+        progress(started("2"))
+        assert "Ctrl-C again: at once" in stream.getvalue()
