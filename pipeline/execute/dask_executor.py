@@ -14,6 +14,7 @@ import itertools
 import logging
 import os
 import pickle
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -39,6 +40,7 @@ _WINDOW = 2  # tasks in flight for each core: the next one lies ready when one e
 _FRESH_S = 2.0  # how long what is known of the workers is believed; they send a heartbeat twice a second
 _ANSWER_S = 10  # for a scheduler to answer
 _ARRIVAL_S = 60  # for a first worker to join
+_WATCH_S = 15.0  # how often it is looked whether a node waits for a worker that is gone
 _START_HINT = "start one on each machine: dask worker {address} --nworkers 1 --resources core=<cores>"
 
 
@@ -64,6 +66,8 @@ class DaskExecutor:
         self._site = pickle.dumps(site)
         self._numbers = itertools.count()
         self._listeners: dict[str, Callable[[str], None]] = {}
+        self._waiting_for: dict[str, list[str]] = {}  # a measurement's key -> the machines that may take it
+        self._is_closed = threading.Event()
         self._fingerprints: dict[str, str] = {}
         self._known: tuple[_Worker, ...] = ()
         self._known_at = -_FRESH_S
@@ -76,6 +80,7 @@ class DaskExecutor:
             with self._speaking():
                 self._client.subscribe_topic(self._run, self._hear)
                 self._await_workers()
+            threading.Thread(target=self._watch, daemon=True).start()
         except BaseException:
             self.close(now=True)
             raise
@@ -109,6 +114,7 @@ class DaskExecutor:
 
     def close(self, *, now: bool) -> None:
         """End the processes of this run on all workers, and the cluster if it is our own."""
+        self._is_closed.set()
         if client := self.__dict__.get("_client"):
             with contextlib.suppress(Exception):  # a cluster that is gone has nothing left of this run
                 client.run(dask_node.end_run, self._run, on_error="ignore")
@@ -126,6 +132,7 @@ class DaskExecutor:
         if not self._stages[task.node.stage].measures:
             return {"resources": {"core": 1}}
         hosts, cores = self._quiet_hosts()
+        self._waiting_for[task.key] = hosts
         return {"resources": {"core": cores}, "workers": hosts, "allow_other_workers": False}
 
     def _quiet_hosts(self) -> tuple[list[str], int]:
@@ -183,9 +190,19 @@ class DaskExecutor:
         if say := self._listeners.get(key):
             say(text)
 
+    def _watch(self) -> None:
+        """Say of nodes that nobody can compute any more that they wait; a worker may yet be started."""
+        while not self._is_closed.wait(_WATCH_S):
+            with contextlib.suppress(EnvironmentProblem):  # the scheduler is gone, which ends all nodes by itself
+                hosts = {worker.host for worker in self._workers()}
+                for key, say in list(self._listeners.items()):
+                    if not hosts.intersection(self._waiting_for.get(key, hosts)):
+                        say(f"no worker is left that could compute this; {_START_HINT.format(address=self._address)}")
+
     def _finish(self, key: str, there: Any, future: Future[tuple[Record, Outcome]]) -> None:
         """Settle our future by Dask's, on the client's thread for that."""
         self._listeners.pop(key, None)
+        self._waiting_for.pop(key, None)
         try:
             future.set_result(self._result(there))
         except Exception as error:  # the node's, the cluster's, or one that our own side cannot read
@@ -240,7 +257,8 @@ def _connect(address: str) -> Any:
     from distributed import Client
 
     dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 GiB"})  # a submission names all its points
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # it reports to its users, who program with it
+    for name in ("distributed", "distributed.client"):  # it reports to its users, who program with it
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         return Client(address, timeout=_ANSWER_S, set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -166,6 +167,42 @@ def test_a_worker_that_is_lost_costs_nothing_but_time(tmp_path: Path) -> None:
         what = diamond(tmp_path, kills="worker once")
         there = run(tmp_path, what, Limits("dask", scheduler=address))
     assert digests(there) == digests(run(tmp_path, diamond(tmp_path), store="other"))
+
+
+def test_a_cluster_without_workers_is_said_and_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody may start another worker; the node then goes on there."""
+    monkeypatch.setattr(dask_executor, "_WATCH_S", 0.2)
+    monkeypatch.setattr(dask_executor, "_FRESH_S", 0.1)
+    with scheduler(tmp_path) as address, worker(tmp_path, address), contextlib.ExitStack() as later:
+
+        class Helper(list[Event]):
+            def append(self, event: Event) -> None:
+                super().append(event)
+                if "no worker is left" in event.said and sum("no worker" in one.said for one in self) == 1:
+                    later.enter_context(worker(tmp_path, address))
+
+        results = run(
+            tmp_path, plan(node("a", tmp_path, kills="worker once")), Limits("dask", scheduler=address), Helper()
+        )
+    assert results["a"].outcome is Outcome.RAN
+
+
+def test_a_scheduler_that_is_lost_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was finished is kept, and nobody waits for ever."""
+    monkeypatch.setattr(dask_executor, "_ANSWER_S", 2)
+    chain = plan(node("a", tmp_path), node("b", tmp_path, "a", sleep_s=60))
+    with contextlib.ExitStack() as cluster:
+        address = cluster.enter_context(scheduler(tmp_path))
+        with worker(tmp_path, address):
+
+            class Closer(list[Event]):
+                def append(self, event: Event) -> None:
+                    if event.said == "b works":
+                        cluster.close()
+
+            results = run(tmp_path, chain, Limits("dask", scheduler=address), Closer())
+    assert results["a"].outcome is Outcome.RAN
+    assert isinstance(results["b"].error, EnvironmentProblem)
 
 
 def test_a_cluster_of_its_own_is_started_and_ended(tmp_path: Path) -> None:
