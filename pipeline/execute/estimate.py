@@ -6,7 +6,6 @@ a record says is the stage's own work on the machine where it ran.
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -88,7 +87,8 @@ def _nearest(records: list[tuple[dict[str, Any], float]], leaves: dict[str, Any]
         return None
     distances = [_distance(known, leaves) for known, _ in records]
     nearest = [seconds for (_, seconds), d in zip(records, distances, strict=True) if d == min(distances)]
-    return statistics.median(nearest[:_NEIGHBOURS])
+    newest = sorted(nearest[:_NEIGHBOURS])
+    return newest[len(newest) // 2]
 
 
 def _distance(one: dict[str, Any], other: dict[str, Any]) -> int:
