@@ -6,6 +6,7 @@ Read from the files alone, so that it also counts what the index has lost. Leave
 from __future__ import annotations
 
 import contextlib
+import datetime
 import json
 import math
 import mmap
@@ -19,10 +20,11 @@ from pathlib import Path
 from pipeline.core.errors import EnvironmentProblem
 from pipeline.store.objects import stored_files
 from pipeline.store.record import Record
-from pipeline.store.uses import noted_days, noted_folders
+from pipeline.store.uses import lines_of
 
-__all__ = ["Census", "Result", "RunFolder", "StoredFile", "take_census"]
+__all__ = ["Census", "Result", "RunFolder", "StoredFile", "noted_days", "noted_folders", "take_census"]
 
+_DAY_S = 86_400.0
 _NAMING = ("run.json", "submission.json")  # the files of a run folder that name keys and digests
 _DIGEST = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 
@@ -112,6 +114,23 @@ def take_census(root: Path, parents: tuple[Path, ...]) -> Census:
     return Census(taken_at, results, objects, named, frozenset(spared), folders, tuple(unreadable), rest)
 
 
+def noted_folders(root: Path) -> set[Path]:
+    """Return the run folders that a store has notes of, there or not."""
+    found = set()
+    for note in (root / "uses").glob("*/folder"):
+        with contextlib.suppress(OSError):
+            found.add(Path(os.path.normpath(root.resolve() / os.fsdecode(note.read_bytes()))))
+    return found
+
+
+def noted_days(root: Path) -> Iterator[tuple[float, set[str]]]:
+    """Yield when each noted day ended (seconds since the epoch), and the keys that were used on it."""
+    for note in (root / "uses").glob("*/*-*-*"):
+        with contextlib.suppress(ValueError):  # 2026-99-99
+            day = datetime.datetime.strptime(note.name, "%Y-%m-%d").replace(tzinfo=datetime.UTC)
+            yield day.timestamp() + _DAY_S - 1, lines_of(note)
+
+
 _REST = {
     "interrupted writes": "tmp/.writing-*",
     "locks": "locks/*.lock",
@@ -122,7 +141,7 @@ _REST = {
 
 def _folders(root: Path, parents: tuple[Path, ...]) -> tuple[RunFolder, ...]:
     found = {path.parent.resolve() for parent in parents for path in parent.glob("*/run.json")}
-    found |= {folder for folder, _ in noted_folders(root)}
+    found |= noted_folders(root)
     return tuple(RunFolder(path, _changed_at(path / "run.json"), _names(path)) for path in sorted(found))
 
 
@@ -132,7 +151,7 @@ def _last_uses(root: Path, folders: tuple[RunFolder, ...]) -> dict[str, float]:
         for name in folder.names:
             used_at[name] = max(used_at.get(name, 0.0), folder.written_at or 0.0)
     used_at |= dict.fromkeys(_listed(root / "outbox"), math.inf)
-    for _, ended_at, keys in noted_days(root):
+    for ended_at, keys in noted_days(root):
         for key in keys:
             used_at[key] = max(used_at.get(key, 0.0), ended_at)
     return used_at

@@ -4,27 +4,23 @@
     uses/<id>/2026-11-22  the keys that runs into this folder found in the store on this day (UTC), one a line
 
 Without these notes only the day on which a result was made would be known, and garbage collection beside a running
-command could not know what that has found. Every note can be lost: at worst something is computed again.
+command could not know what that has found. Every note can be lost: at worst something is computed again. They are read
+by `pipeline.store.census`.
 """
 
 from __future__ import annotations
 
-import calendar
 import contextlib
 import os
-import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.core.event import Event, Outcome
 from pipeline.core.keys import digest_bytes
 
-__all__ = ["UseNotes", "noted_days", "noted_folders"]
+__all__ = ["UseNotes", "lines_of"]
 
 _DAY = "%Y-%m-%d"
-_DAY_NAME = re.compile(r"\d{4}-\d\d-\d\d")
-_DAY_S = 86_399
 
 
 class UseNotes:
@@ -58,7 +54,7 @@ class UseNotes:
         with contextlib.suppress(OSError):
             day = self._home / time.strftime(_DAY, time.gmtime())
             if self._written is None:
-                self._written = _lines(day)
+                self._written = lines_of(day)
                 self._register()
             if new := [key for key in self._pending if key not in self._written]:
                 self._written.update(new)
@@ -72,30 +68,15 @@ class UseNotes:
             (self._home / "folder").write_bytes(os.fsencode(self._path))
 
 
-def noted_folders(root: Path) -> Iterator[tuple[Path, Path]]:
-    """Yield each run folder that was noted in the store, there or not, with the folder of its notes."""
-    for note in (root / "uses").glob("*/folder"):
-        with contextlib.suppress(OSError):
-            yield Path(os.path.normpath(root.resolve() / os.fsdecode(note.read_bytes()))), note.parent
-
-
-def noted_days(root: Path) -> Iterator[tuple[Path, float, frozenset[str]]]:
-    """Yield each note of a day, when that day ended (seconds since the epoch), and the keys that were used on it."""
-    for path in (root / "uses").glob("*/*-*-*"):
-        if _DAY_NAME.fullmatch(path.name):
-            with contextlib.suppress(ValueError):  # 2026-99-99
-                ended = calendar.timegm(time.strptime(path.name, _DAY)) + _DAY_S
-                yield path, float(ended), frozenset(_lines(path))
+def lines_of(note: Path) -> set[str]:
+    """Return the keys in a note of a day; none where there is no such note."""
+    try:
+        return set(note.read_text("ascii", "replace").split())
+    except OSError:
+        return set()
 
 
 def _portable(root: Path, folder: Path) -> str:
     """Return a path that stays right when a project is moved together with its store."""
     there, home = folder.resolve(), root.resolve()
     return os.path.relpath(there, home) if there.is_relative_to(home.parent) else os.fspath(there)
-
-
-def _lines(path: Path) -> set[str]:
-    try:
-        return set(path.read_text("ascii", "replace").split())
-    except OSError:
-        return set()

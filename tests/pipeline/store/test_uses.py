@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.store import uses
-from pipeline.store.uses import UseNotes, noted_days, noted_folders
+from pipeline.store.census import noted_days, noted_folders
+from pipeline.store.uses import UseNotes
 
 
 @pytest.fixture
@@ -25,10 +26,14 @@ def note(root: Path, folder: Path, *keys: str) -> None:
     notes.flush()
 
 
+def notes_of_days(root: Path) -> list[Path]:
+    return sorted((root / "uses").glob("*/*-*-*"))
+
+
 def test_a_key_is_noted_with_the_day_of_its_use(root: Path) -> None:
     """The day's end counts, in UTC."""
     note(root, root.parent / "runs" / "x", "a", "b")
-    ((_, ended_at, keys),) = noted_days(root)
+    ((ended_at, keys),) = noted_days(root)
     assert keys == {"a", "b"}
     assert 0 <= ended_at - time.time() < 2 * 86_400
 
@@ -36,7 +41,7 @@ def test_a_key_is_noted_with_the_day_of_its_use(root: Path) -> None:
 def test_a_run_with_nothing_new_writes_nothing(root: Path) -> None:
     """A cached run that is repeated all day leaves the file alone."""
     note(root, root.parent / "runs" / "x", "a", "b")
-    ((path, _, _),) = noted_days(root)
+    (path,) = notes_of_days(root)
     before = path.stat()
     note(root, root.parent / "runs" / "x", "b", "a")
     assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
@@ -46,7 +51,8 @@ def test_what_is_new_is_added(root: Path) -> None:
     """Two runs of one day into one folder count both."""
     note(root, root.parent / "runs" / "x", "a")
     note(root, root.parent / "runs" / "x", "a", "b")
-    ((path, _, keys),) = noted_days(root)
+    (path,) = notes_of_days(root)
+    ((_, keys),) = noted_days(root)
     assert path.read_text().split() == ["a", "b"]
     assert keys == {"a", "b"}
 
@@ -57,7 +63,7 @@ def test_each_day_has_its_own_note(root: Path, monkeypatch: pytest.MonkeyPatch) 
     later = time.gmtime(time.time() + 86_400)
     monkeypatch.setattr(uses.time, "gmtime", lambda: later)
     note(root, root.parent / "runs" / "x", "a")
-    first, second = sorted(ended_at for _, ended_at, _ in noted_days(root))
+    first, second = sorted(ended_at for ended_at, _ in noted_days(root))
     assert second - first == 86_400
 
 
@@ -66,7 +72,7 @@ def test_a_project_that_is_moved_keeps_its_notes(root: Path, tmp_path: Path) -> 
     note(root, root.parent / "runs" / "x", "a")
     note(root, tmp_path / "elsewhere", "a")
     shutil.move(root.parent, tmp_path / "moved")
-    found = {folder for folder, _ in noted_folders(tmp_path / "moved" / "store")}
+    found = noted_folders(tmp_path / "moved" / "store")
     assert found == {tmp_path / "moved" / "runs" / "x", tmp_path / "elsewhere"}
 
 
@@ -82,10 +88,10 @@ def test_a_store_that_is_gone_is_not_made_again_for_a_note(root: Path) -> None:
 def test_a_damaged_note_is_no_obstacle(root: Path) -> None:
     """What it says is data: other names and impossible days are passed over."""
     note(root, root.parent / "runs" / "x", "a")
-    ((path, _, _),) = noted_days(root)
+    (path,) = notes_of_days(root)
     path.write_bytes(b"\xff\xfe\n\0 not a key\n")
     (path.parent / "2026-99-99").write_text("a")
     assert len(list(noted_days(root))) == 1
     note(root, root.parent / "runs" / "x", "a")
-    ((_, _, keys),) = noted_days(root)
+    ((_, keys),) = noted_days(root)
     assert "a" in keys
