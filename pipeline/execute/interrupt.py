@@ -43,7 +43,7 @@ def stoppable(announce: Callable[[], None]) -> Iterator[Stop]:
         yield stop
         return
     # Whoever started this with a signal ignored, as shells do with what runs in the background, meant that.
-    heeded = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    heeded = [number for number in _SIGNALS if signal.getsignal(number) not in (signal.SIG_IGN, None)]
     former = {number: signal.signal(number, on_signal) for number in heeded}
     try:
         yield stop

@@ -29,11 +29,10 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Serve the parent until it closes the pipe; never returns."""
+    """Serve the parent until it closes the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what becomes of a task
     requests, replies = _take_streams()
-    inbox: SimpleQueue[Any] = SimpleQueue()
-    threading.Thread(target=_listen, args=(requests, inbox), daemon=True).start()
+    inbox = _Inbox(requests)
     try:
         setup: Setup = pickle.loads(inbox.get())
         _limit_memory(setup.memory_limit_bytes)
@@ -41,9 +40,13 @@ def main() -> None:
     except Exception as error:  # the parent reports it
         send(replies, _failed(error))
         return
+    inbox.is_idle = True
     send(replies, Ready())
-    while True:
-        send(replies, _answer(inbox.get(), oracle, setup, replies))
+    while task := inbox.get():
+        answer = _answer(task, oracle, setup, replies)
+        inbox.is_idle = True  # before the parent hears of it, and may close the pipe
+        send(replies, answer)
+    setup.store.close()  # it writes what it has put off
 
 
 def _take_streams() -> tuple[int, int]:
@@ -56,13 +59,27 @@ def _take_streams() -> tuple[int, int]:
     return requests, replies
 
 
-def _listen(requests: int, inbox: SimpleQueue[Any]) -> None:
-    receiver = Receiver(requests)
-    try:
-        while True:
-            inbox.put(receiver.receive())
-    except EOFError:
-        os._exit(0)  # in the middle of anything: what was not committed is computed again
+class _Inbox:
+    """What the parent sends, received by a thread that also notices the parent's end; None is a wish to end."""
+
+    def __init__(self, requests: int) -> None:
+        self.is_idle = False  # set when nothing is left to do, unset when something arrives
+        self._received: SimpleQueue[Any] = SimpleQueue()
+        threading.Thread(target=self._listen, args=(Receiver(requests),), daemon=True).start()
+
+    def get(self) -> Any:
+        return self._received.get()
+
+    def _listen(self, receiver: Receiver) -> None:
+        try:
+            while True:
+                message = receiver.receive()
+                self.is_idle = False
+                self._received.put(message)
+        except EOFError:
+            if not self.is_idle:  # the parent died
+                os._exit(0)  # in the middle of anything: what was not committed is computed again
+            self._received.put(None)
 
 
 def _limit_memory(size: int | None) -> None:
