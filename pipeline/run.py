@@ -6,19 +6,21 @@ Leaves out reading the experiment (`pipeline.config`), deciding and executing (`
 
 from __future__ import annotations
 
+import importlib
 import json
 import time
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType, ModuleType
 from typing import Any, Protocol
 
 from pipeline.core.errors import EnvironmentProblem
 from pipeline.core.event import Event, Outcome
 from pipeline.core.experiment import Experiment
 from pipeline.core.keys import digest_value
-from pipeline.core.plan import Node, Plan, make_plan
+from pipeline.core.plan import Node, Plan, is_search, make_plan
 from pipeline.core.subset import EVERYTHING, Asked, check_stages, choose
 from pipeline.execute.catalog import make_catalog
 from pipeline.execute.decide import Oracle
@@ -79,9 +81,13 @@ class RunResult:
 
 
 def prepare(experiment: Experiment, store: LocalStore, *, fresh: bool = False) -> tuple[Plan, Oracle]:
-    """Lay out the plan and bind it to the store; nothing is executed."""
+    """Lay out the plan and bind it to the store; nothing is executed. A search has the points that are known."""
     oracle = Oracle(store, STAGES, fresh=fresh)
-    return make_plan(experiment, make_catalog(oracle.environment)), oracle
+    catalog = make_catalog(oracle.environment)
+    if not is_search(experiment):
+        return make_plan(experiment, catalog), oracle
+    known, account, _ = _search().known_points(experiment, oracle)
+    return make_plan(known, catalog, account), oracle
 
 
 def run_experiment(
@@ -116,7 +122,10 @@ def run_experiment(
             watch(event)
 
         with Session(oracle, emit, limits, stop) as session:
-            plan = _executed(experiment, plan, session)
+            if is_search(experiment) and limits.wanted is None:
+                plan = _searched(experiment, plan, session, watch)
+            else:
+                plan = _executed(experiment, plan, session)
             submission, contents = _gathered(experiment, plan, session, command)
         files = _publish(contents, folder)
         record = _record(experiment, asked, session.results, started)
@@ -126,7 +135,32 @@ def run_experiment(
     return RunResult(plan, session.results, submission, files, store.quarantined() - set_aside)
 
 
-def _executed(experiment: Experiment, plan: Plan, session: Session) -> Plan:
+def _searched(experiment: Experiment, known: Plan, session: Session, watch: Watcher) -> Plan:
+    """Search for points and execute the plan of all of them; return the plan of the submission."""
+    oracle, limits = session.oracle, session.limits
+    begun = {node.id for node in known.nodes}
+
+    def begin(nodes: Sequence[Node]) -> None:
+        new = [node for node in nodes if node.id not in begun]
+        begun.update(node.id for node in new)
+        watch.begin(new, Estimator(oracle.store, oracle.stages), slots=limits.workers, rests=limits.scheduler is None)
+
+    whole, account, is_complete = _search().searched(experiment, session, begin)
+    plan = make_plan(whole, make_catalog(oracle.environment), account)
+    if not is_complete:
+        return plan
+    begin(plan.nodes)
+    return _executed(whole, plan, session, account)
+
+
+def _search() -> ModuleType:
+    """Import what searches, which few experiments need."""
+    return importlib.import_module("pipeline.search.points")
+
+
+def _executed(
+    experiment: Experiment, plan: Plan, session: Session, account: Mapping[str, Any] = MappingProxyType({})
+) -> Plan:
     """Execute the plan, and if some points fail the plan without them; return the plan of the submission."""
     with session.replaceable((plan.submit, plan.report)) as drop:
         session.execute(plan, session.limits.wanted)
@@ -138,7 +172,7 @@ def _executed(experiment: Experiment, plan: Plan, session: Session) -> Plan:
         drop()
     lost = {point["index"] for point in failed}
     rest = replace(experiment, runs=tuple(run for run in experiment.runs if run.index not in lost))
-    smaller = make_plan(rest, make_catalog(session.oracle.environment), {"failed": list(failed)})
+    smaller = make_plan(rest, make_catalog(session.oracle.environment), {**account, "failed": list(failed)})
     session.execute(smaller)
     return smaller
 

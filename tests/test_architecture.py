@@ -43,6 +43,7 @@ RANKS = {
     "pipeline.report": 13,
     "pipeline.export": 13,
     "pipeline.execute": 14,
+    "pipeline.search": 14,
     "pipeline.run": 15,
     "pipeline.cli": 16,
     "pipeline.__main__": 17,
@@ -66,6 +67,7 @@ OPTIONAL_EXTRAS = {
     "mlperf_loadgen",
     "onnxruntime",
     "openvino",
+    "optuna",
     "torch",
 }
 

@@ -55,13 +55,34 @@ class Session:
             self._executor.close(now=error is not None)
 
     def execute(self, plan: Plan, wanted: frozenset[str] | None = None) -> dict[str, NodeResult]:
-        """Bring a plan, or its nodes in `wanted`, up to date; return how its nodes ended in this run."""
+        """Bring a plan, or its nodes in `wanted`, up to date; return how its nodes ended in this run.
+
+        What failed before in this run is not tried again.
+        """
+        lost = self._lost(plan)
+        if lost:
+            wanted = frozenset(node.id for node in plan.nodes if wanted is None or node.id in wanted) - lost.keys()
         limits = replace(self.limits, wanted=wanted)
         ends = execute_plan(plan, self.oracle, self._tell, limits, stop=self.stop, make=self._lend)
-        for node, end in ends.items():
+        for node, end in (ends | lost).items():
             if not (end.outcome is Outcome.CACHED and node in self.results and self.results[node].record):
                 self.results[node] = end
-        return {node: self.results[node] for node in ends}
+        return {node: self.results[node] for node in ends | lost}
+
+    def _lost(self, plan: Plan) -> dict[str, NodeResult]:
+        """Return the nodes that cannot run any more: they failed in this run, or need one that did."""
+        lost: dict[str, NodeResult] = {}
+        if not any(end.outcome is Outcome.FAILED for end in self.results.values()):
+            return lost
+        for node in plan.nodes:
+            before = self.results.get(node.id)
+            source = next((ref.node for ref in node.inputs.values() if ref.node in lost), None)
+            if before and before.outcome is Outcome.FAILED:
+                lost[node.id] = before
+            elif source:
+                reason = f"{lost[source].node.label} gave no result"
+                lost[node.id] = NodeResult(node, Outcome.SKIPPED, reason, None)
+        return lost
 
     @contextlib.contextmanager
     def replaceable(self, nodes: Collection[str]) -> Iterator[Callable[[], None]]:

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from pipeline.config.build import build, with_points
+from pipeline.config.build import build
 from pipeline.config.check import check
 from pipeline.config.dump import dump
 from pipeline.config.load import loads
+from pipeline.config.runs import with_points
 from pipeline.core.experiment import Experiment, as_json, experiment_from_json
 from pipeline.core.search import rungs, search_of
 

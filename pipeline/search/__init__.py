@@ -1,0 +1,1 @@
+"""Searching for points: rounds of asking, evaluating and telling; what asks is optuna, an extra."""
