@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 __all__ = ["Event", "Outcome"]
 
@@ -17,8 +17,7 @@ class Outcome(Enum):
     SKIPPED = "skipped"  # something that feeds it failed
 
 
-@dataclass(frozen=True)
-class Event:
+class Event(NamedTuple):
     """A node started (`outcome` None), said something while it works (`said`, and `outcome` None), or ended.
 
     `seconds` is its own work, `note` a reason or a failure's message, `error` the failure's traceback. A node that

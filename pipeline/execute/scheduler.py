@@ -14,9 +14,8 @@ import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.core.errors import InternalError, StoreUnwritable, UserError, WorkerLost
 from pipeline.core.event import Event, Outcome
@@ -37,8 +36,7 @@ __all__ = ["NodeResult", "execute_plan"]
 _MOST_LOSSES = 3  # a node that ends its process this often is to blame, not the machine
 
 
-@dataclass(frozen=True)
-class NodeResult:
+class NodeResult(NamedTuple):
     """How one node ended; `record` is None when it failed or was skipped, `error` what the stage raised."""
 
     node: Node
@@ -75,8 +73,7 @@ def execute_plan(
     return {node.id: walk.result(node) for node in nodes}
 
 
-@dataclass(frozen=True)
-class _Ready:
+class _Ready(NamedTuple):
     """A node that could start: its task, and why it runs."""
 
     task: Task
@@ -88,8 +85,7 @@ class _Ready:
         return self.task.node
 
 
-@dataclass(frozen=True)
-class _Trouble:
+class _Trouble(NamedTuple):
     """What a node has been through: lost processes, failures, damaged inputs that were made again."""
 
     losses: int = 0
@@ -260,11 +256,11 @@ class _Walk:
         """Return the node's trouble with this error added if the node is to be tried again."""
         before = self._trouble.get(node.id, _Trouble())
         if isinstance(error, WorkerLost):
-            after, most = replace(before, losses=before.losses + 1), _MOST_LOSSES
-            return replace(after, reason=_again(error)) if after.losses < most else None
+            after, most = before._replace(losses=before.losses + 1), _MOST_LOSSES
+            return after._replace(reason=_again(error)) if after.losses < most else None
         if isinstance(error, UserError | StoreUnwritable) or before.failures >= self._limits.retries:
             return None
-        return replace(before, failures=before.failures + 1, reason=_again(error))
+        return before._replace(failures=before.failures + 1, reason=_again(error))
 
     def _heal(self, node: Node, digest: str) -> bool:
         """Have an input made again that turned out to be damaged, once; the node then waits for it.
@@ -274,7 +270,7 @@ class _Walk:
         trouble = self._trouble.get(node.id, _Trouble())
         if digest in trouble.healed:
             return False
-        self._trouble[node.id] = replace(trouble, healed=trouble.healed | {digest})
+        self._trouble[node.id] = trouble._replace(healed=trouble.healed | {digest})
         for source in self._sources(node):
             if source.record and self._oracle.store.missing(source.record):
                 del self._results[source.node.id]

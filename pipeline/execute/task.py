@@ -6,7 +6,7 @@ Imports nothing heavy: the process that hands out tasks has no numpy.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pipeline.core.keys import Preimage
 from pipeline.core.plan import Node
@@ -15,8 +15,7 @@ from pipeline.store.record import Artifact
 __all__ = ["Task"]
 
 
-@dataclass(frozen=True)
-class Task:
+class Task(NamedTuple):
     """A node, its action key with what the key is made of, and its inputs by role; plain values that can be pickled.
 
     `again` computes it even if its key is stored by now (a fresh measurement, a forced stage).

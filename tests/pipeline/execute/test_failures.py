@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from pipeline.config.build import build
@@ -82,7 +81,7 @@ def test_a_node_that_was_not_reached_is_no_failure() -> None:
     plan = make()
     results = ended(plan, plan.runs[0].steps[0])
     benchmark = results[plan.runs[1].benchmark]
-    results[plan.runs[1].benchmark] = replace(benchmark, outcome=Outcome.SKIPPED, record=None)
+    results[plan.runs[1].benchmark] = benchmark._replace(outcome=Outcome.SKIPPED, record=None)
     assert failed_points(plan, results) is None
     del results[plan.runs[1].benchmark]
     assert failed_points(plan, results) is None
