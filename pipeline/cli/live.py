@@ -6,6 +6,7 @@ measurement sees. The view then says since when it rests. Imported when the firs
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from typing import TextIO
@@ -24,6 +25,7 @@ from pipeline.report.text import printable
 __all__ = ["LiveView", "rest_of"]
 
 _INTERVAL_S = 0.5
+_MOST_DRAWINGS = 5  # in this time, however many nodes end: drawing takes longer than a small node
 _MOST_RUNNING = 8  # that have a line of their own
 _BAR = 30  # cells
 
@@ -51,6 +53,7 @@ class LiveView:
         self._changed = threading.Condition()
         self._is_closed = self._is_resting = False
         self._held: list[str] = []
+        self._drawn_at = -math.inf
         self._ticker = threading.Thread(target=self._tick, name="live view", daemon=True)
 
     def start(self) -> None:
@@ -81,26 +84,32 @@ class LiveView:
             if line is not None:
                 self._held.append(line)
             rested, self._is_resting = self._is_resting, self._measures()
-            if event.said or not (rested and self._is_resting):
-                self._release()
-                self._live.refresh()
-            self._changed.notify()
+            is_due = time.monotonic() >= self._drawn_at + self._interval_s / _MOST_DRAWINGS
+            if event.said or rested != self._is_resting or (is_due and not rested):
+                self._draw()
+            if rested != self._is_resting:
+                self._changed.notify()
 
     def _measures(self) -> bool:
         return self._rests and any(one.measures for one in self.board.running.values())
 
+    def _draw(self) -> None:
+        self._release()
+        self._live.refresh()
+        self._drawn_at = time.monotonic()
+
     def _release(self) -> None:
-        for line in self._held:
-            self._console.print(Text(line))
-        self._held = []
+        if self._held:
+            self._console.print(Text("\n".join(self._held)))
+            self._held = []
 
     def _tick(self) -> None:
         with self._changed:
             while not self._is_closed:
-                self._changed.wait(None if self._is_resting else self._interval_s)
-                if not self._is_resting and not self._is_closed:
+                was_told = self._changed.wait(None if self._is_resting else self._interval_s)
+                if not was_told and not self._is_closed:
                     try:
-                        self._live.refresh()
+                        self._draw()
                     except OSError:  # nobody reads any more
                         self._is_closed = True
 
