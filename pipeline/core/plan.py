@@ -233,7 +233,7 @@ def _plan_data(draft: Draft, data: DataSpec) -> str:
 
 def _plan_train(draft: Draft, model: ModelSpec, seed: int, data: str) -> str:
     spec = {"arch": model.arch, "args": dict(model.args), "fit": as_json(model.train), "seed": seed}
-    inputs = {role: Ref(data, role) for role in ("train", "validation", "info")}
+    inputs = {role: Ref(data, role) for role in ("train", "validation", "task")}
     return draft.add("train", f"{model.arch} seed={seed}", spec, inputs, (draft.catalog.model_module(model.arch),))
 
 

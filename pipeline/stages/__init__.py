@@ -13,7 +13,7 @@ STAGES: dict[str, StageInfo] = {
             "data",
             "pipeline.stages.data",
             1,
-            {"train": "arrays", "validation": "arrays", "test": "arrays", "info": "json"},
+            {"train": "arrays", "validation": "arrays", "test": "arrays", "task": "json", "info": "json"},
             "load a dataset and its fixed train/validation/test split",
         ),
         StageInfo(

@@ -21,6 +21,7 @@ def execute(spec: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
     validation = Split.from_arrays(inputs["validation"])
     rng = np.random.default_rng(spec["seed"])
     build = load_model_module(spec["arch"]).build
-    model = build(tuple(inputs["info"]["shape"]), len(inputs["info"]["classes"]), rng, **spec["args"])
+    task = inputs["task"]
+    model = build(tuple(task["shape"]), len(task["classes"]), rng, **spec["args"])
     history = fit(model, train, validation, FitSettings(**spec["fit"]), spec["seed"])
     return {"model": model, "history": history}
