@@ -36,7 +36,6 @@ _PACKAGES = {
     "scipy": "",
     "rich": "",
     "safetensors": "",
-    "filelock": "",
     "threadpoolctl": "",
     "jinja2": "report",
     "pillow": "images",

@@ -8,6 +8,7 @@ with a cache in the home folder there.
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import threading
 import traceback
@@ -90,7 +91,8 @@ class _Run:
 
     def __init__(self, site: Site) -> None:
         self.site = site
-        self._setup = pickle.dumps(Setup(_store(site), site.stages, site.memory_limit_bytes))
+        with contextlib.closing(_store(site)) as store:
+            self._setup = pickle.dumps(Setup(store, site.stages, site.memory_limit_bytes))
         self._lock = threading.Lock()
         self._idle: list[WorkerProcess] = []
         self._busy: set[WorkerProcess] = set()

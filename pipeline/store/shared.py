@@ -17,10 +17,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-
-import filelock
 
 from pipeline.core.errors import EnvironmentProblem
 from pipeline.core.keys import Preimage, digest_bytes
@@ -86,19 +84,19 @@ class SharedStore(LocalStore):
 
     def commit(self, record: Record) -> None:
         """Commit here, then send; raises EnvironmentProblem if only the first was possible: the rest is sent later."""
-        with self._sending(record.key):
+        with self.locked(_sending(record.key)):
             with self.writing():
                 write_atomically(self._outbox / record.key, b"", tmp=self.root / "tmp")
             super().commit(record)
             self._send(record)
 
     def send_rest(self, warn: Callable[[str], None]) -> None:
-        """Send what an earlier run could not, but for what a living process is about to send; `warn` if that fails."""
+        """Send what an earlier run could not; `warn` if that fails again."""
         keys = os.listdir(self._outbox) if self._outbox.exists() else []
         for key in keys:
             try:
-                with self._sending(key, patience_s=0) as is_free:
-                    if is_free:
+                with self.locked(_sending(key)):
+                    if (self._outbox / key).exists():  # else a living process has just sent it
                         self._send_again(key)
             except EnvironmentProblem as error:
                 warn(f"{len(keys)} results of this machine are not in the shared store yet: {error}")
@@ -128,17 +126,6 @@ class SharedStore(LocalStore):
         done = "it was moved to quarantine" if moved else "it could not be moved aside"
         raise CorruptObject(digest, f"its content in {self.remote.name} does not match its name; {done}")
 
-    @contextlib.contextmanager
-    def _sending(self, key: str, patience_s: float = -1) -> Iterator[bool]:
-        """Hold the lock on sending one record; yield whether it was free within a time (-1: as long as it takes)."""
-        lock = filelock.FileLock(self.root / "locks" / f"{key}.send.lock")
-        with self.writing(), contextlib.suppress(filelock.Timeout):
-            lock.acquire(patience_s)
-        try:
-            yield lock.is_locked
-        finally:
-            lock.release()
-
     def _send_again(self, key: str) -> None:
         record = super().peek(key)
         if record and not super().missing(record):
@@ -167,6 +154,11 @@ class SharedStore(LocalStore):
         if not self._is_there(artifact):
             self.remote.put(artifact.digest, super().read(artifact.digest))
             self.remember(_THERE, {artifact.digest: artifact.size})
+
+
+def _sending(key: str) -> str:
+    """Return the name of the lock that is held from the commit here until the record is there."""
+    return f"send {key}"
 
 
 def _together(ours: Record, theirs: Record) -> Record:

@@ -6,6 +6,7 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -231,16 +232,21 @@ def test_what_cannot_be_sent_is_kept_and_sent_later(url: str, tmp_path: Path) ->
     assert os.listdir(tmp_path / "one" / "outbox") == []
 
 
-def test_what_a_living_process_is_about_to_send_is_left_to_it(machine: Machine) -> None:
-    """A lock that dies with its process tells the two apart."""
-    one = machine("one")
+def test_what_a_living_process_is_sending_is_left_to_it(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever opens the store waits for it, and then has nothing to send."""
+    one, two = machine("one"), machine("one")
+    entry = one.root / "outbox" / KEY
     commit(one)
-    (one.root / "outbox" / KEY).touch()
-    with one._sending(KEY):
-        machine("one").send_rest(pytest.fail)
-        assert (one.root / "outbox" / KEY).exists()
-    machine("one").send_rest(pytest.fail)
-    assert not (one.root / "outbox" / KEY).exists()
+    entry.touch()
+    monkeypatch.setattr(Remote, "put_record", lambda self, record: pytest.fail("sent twice"))
+    with one.locked(f"send {KEY}"):
+        other = threading.Thread(target=two.send_rest, args=[pytest.fail])
+        other.start()
+        other.join(0.2)
+        assert other.is_alive()
+        entry.unlink()
+    other.join()
+    assert not entry.exists()
 
 
 def test_an_unknown_key_out_of_reach_is_an_environment_problem(tmp_path: Path) -> None:
