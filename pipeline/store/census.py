@@ -136,6 +136,7 @@ _REST = {
     "locks": "locks/*.lock",
     "quarantine": "quarantine/*",
     "notes of days": "uses/*/*-*-*",
+    "journals of searches": "search/*.journal",
 }
 
 

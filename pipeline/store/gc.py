@@ -127,6 +127,7 @@ def _leftovers(census: Census, unused_since: float, settled: float, is_alone: bo
         "locks": math.inf if is_alone else -math.inf,  # who waits for one must not be left with a file of no name
         "quarantine": unused_since,
         "notes of days": unused_since - _DAY_S,
+        "journals of searches": min(unused_since, settled),  # copies: results decide what a search asks
     }
     return tuple(file for kind, files in census.rest.items() for file in files if file.changed_at < limits[kind])
 

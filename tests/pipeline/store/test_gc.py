@@ -262,6 +262,19 @@ def test_interrupted_at_any_step_no_record_promises_too_much(root: Path, monkeyp
     assert objects(root) == set()
 
 
+def test_the_journal_of_a_search_goes_when_nobody_wrote_it_for_long(root: Path) -> None:
+    """It is a copy of what the results say; a running search keeps its own."""
+    LocalStore(root).close()
+    (root / "search").mkdir()
+    for name, days in (("old", 31), ("young", 2), ("open", 0)):
+        (root / "search" / f"{name}.journal").touch()
+        age(root / "search" / f"{name}.journal", days)
+    collect(root)
+    assert sorted(os.listdir(root / "search")) == ["open.journal", "young.journal"]
+    collect(root, keep_days=0, is_alone=False)
+    assert os.listdir(root / "search") == ["open.journal"]
+
+
 def test_notes_and_quarantine_last_as_long_as_results_do(root: Path, tmp_path: Path) -> None:
     """A note of a day that no longer counts is removed, the path of the run folder stays."""
     record = make(root, "train", {"out": b"1"})
