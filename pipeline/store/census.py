@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import errno
 import json
 import math
 import mmap
 import os
 import re
+import stat
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -191,6 +193,8 @@ def _listed(folder: Path) -> list[str]:
 
 def _digests_in(path: Path) -> set[str]:
     """Return every digest that a file names, whatever it is the digest of."""
+    if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would be waited for
+        raise OSError(errno.EINVAL, "it is not a regular file")
     with open(path, "rb") as file:
         if not os.fstat(file.fileno()).st_size:
             return set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -120,10 +121,12 @@ def test_what_a_run_found_lately_stays(root: Path, tmp_path: Path) -> None:
     assert names(root) == {"train"}
 
 
-def test_a_run_folder_that_cannot_be_read_stops_everything(root: Path) -> None:
+@pytest.mark.parametrize("put", [os.mkdir, os.mkfifo], ids=["folder", "pipe"])
+def test_a_run_folder_that_cannot_be_read_stops_everything(root: Path, put: Callable[[Path], None]) -> None:
     """What it needs is not known."""
     make(root, "train", {"out": b"1"}, days_ago=60)
-    (root.parent / "runs" / "x" / "run.json").mkdir(parents=True)
+    (root.parent / "runs" / "x").mkdir(parents=True)
+    put(root.parent / "runs" / "x" / "run.json")
     with pytest.raises(EnvironmentProblem, match="what it needs is not known"):
         collect(root)
     assert names(root) == {"train"}
