@@ -49,7 +49,7 @@ class LiveView:
         self._rests = rests
         self._interval_s = interval_s
         self._console = _Console(file=stream, force_terminal=True, highlight=False, markup=False, emoji=False)
-        self._live = Live(console=self._console, auto_refresh=False, transient=True, get_renderable=self._render)
+        self._live = Live(self, console=self._console, auto_refresh=False, transient=True)
         self._changed = threading.Condition()
         self._is_closed = self._is_resting = False
         self._held: list[str] = []
@@ -67,7 +67,7 @@ class LiveView:
             self._is_closed = True
             self._changed.notify()
         self._ticker.join()
-        self._release()
+        self._draw()
         self._live.stop()
 
     def receive(self, event: Event, line: str | None) -> None:
@@ -94,14 +94,12 @@ class LiveView:
         return self._rests and any(one.measures for one in self.board.running.values())
 
     def _draw(self) -> None:
-        self._release()
-        self._live.refresh()
-        self._drawn_at = time.monotonic()
-
-    def _release(self) -> None:
         if self._held:
-            self._console.print(Text("\n".join(self._held)))
+            self._console.print(Text("\n".join(self._held)))  # which draws the view below it, too
             self._held = []
+        else:
+            self._live.refresh()
+        self._drawn_at = time.monotonic()
 
     def _tick(self) -> None:
         with self._changed:
@@ -113,7 +111,8 @@ class LiveView:
                     except OSError:  # nobody reads any more
                         self._is_closed = True
 
-    def _render(self) -> Group:
+    def __rich__(self) -> Group:
+        """Return what is to be seen now; rich asks whenever it draws, lines above included."""
         running = list(self.board.running.values())
         rows = Table.grid(padding=(0, 2))
         for column in range(3):
