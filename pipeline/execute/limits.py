@@ -15,10 +15,10 @@ class Limits:
     """The settings of one execution.
 
     `executor` is a name of the EXECUTORS table, `workers` how many nodes may run at once, `scheduler` the address of a
-    cluster. `retries` is how often a node that failed is tried again; `timeout_s` counts from a node's start, waiting
-    for other runs included, and `memory_limit_bytes` is what the process of one node may allocate. With `fail_fast`
-    nothing new starts after a failure. Nodes of the stages in `force` are computed even if their result is stored;
-    `wanted` holds the ids of the nodes to bring up to date, with all that feeds them (None: the whole plan).
+    cluster. `retries` is how often a node that failed is tried again; `timeout_s` is how long a node may work, waiting
+    for another run not included, and `memory_limit_bytes` is what the process of one node may allocate. With
+    `fail_fast` nothing new starts after a failure. Nodes of the stages in `force` are computed even if their result is
+    stored; `wanted` holds the ids of the nodes to bring up to date, with all that feeds them (None: the whole plan).
     """
 
     executor: str = "inline"

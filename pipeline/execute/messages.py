@@ -10,7 +10,7 @@ from pipeline.core.stage import StageInfo
 from pipeline.store.local import LocalStore
 from pipeline.store.record import Record
 
-__all__ = ["Failed", "Finished", "Ready", "Said", "Setup"]
+__all__ = ["Began", "Failed", "Finished", "Ready", "Said", "Setup"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,11 @@ class Setup:
 @dataclass(frozen=True)
 class Ready:
     """The worker waits for a task."""
+
+
+@dataclass(frozen=True)
+class Began:
+    """The stage begins to work: nobody else has to be waited for any more."""
 
 
 @dataclass(frozen=True)

@@ -26,14 +26,21 @@ from pipeline.store.record import Artifact, Record
 __all__ = ["perform"]
 
 
-def perform(task: Task, oracle: Oracle, say: Callable[[str], None]) -> tuple[Record, Outcome]:
+def _nothing() -> None:
+    """Take no notice of when the work begins."""
+
+
+def perform(
+    task: Task, oracle: Oracle, say: Callable[[str], None], began: Callable[[], None] = _nothing
+) -> tuple[Record, Outcome]:
     """Compute a node and commit its record; a second process that wants the same key waits, then takes the result.
 
     Code is imported, and then compared with what the key says, before the work begins: what is edited later concerns
     the next run. A node that measures waits until no other run of this store works on this machine, and they wait for
     it. BLAS uses one thread, so that a result does not depend on how many cores a machine has. The stage tells `say`
-    what a person who waits should know. When a measuring node is computed again, the former outputs move to `earlier`.
-    Whatever the stage raises passes through; nothing is committed then.
+    what a person who waits should know; `began` is called when waiting for others is over. When a measuring node is
+    computed again, the former outputs move to `earlier`. Whatever the stage raises passes through; nothing is committed
+    then.
     """
     node, store = task.node, oracle.store
     stage = _import(node, oracle)
@@ -43,6 +50,7 @@ def perform(task: Task, oracle: Oracle, say: Callable[[str], None]) -> tuple[Rec
         if former and not task.again and not store.missing(former):
             return former, Outcome.CACHED
         with at_work(store.root / "locks", say, alone=measures):
+            began()
             with one_blas_thread():
                 started = time.perf_counter()
                 values = stage.execute({**node.spec, **node.local}, _load(store, task.inputs, say))

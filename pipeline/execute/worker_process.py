@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pipeline.core.errors import InternalError, OverMemory, TimedOut, WorkerLost
 from pipeline.core.event import Outcome
 from pipeline.execute.channel import Receiver, send
-from pipeline.execute.messages import Failed, Finished, Ready, Said
+from pipeline.execute.messages import Began, Failed, Finished, Ready, Said
 from pipeline.execute.task import Task
 from pipeline.measure.ending import ending
 from pipeline.store.record import Record
@@ -69,16 +69,19 @@ class WorkerProcess:
     def compute(self, task: Task, say: Callable[[str], None], timeout_s: float | None = None) -> tuple[Record, Outcome]:
         """Have a task computed; what it raises is raised here, with its traceback as the cause.
 
-        Raises WorkerLost if the process ends meanwhile, and TimedOut if it takes longer than `timeout_s`; then the
-        process is killed.
+        Raises WorkerLost if the process ends meanwhile, and TimedOut if the task works for more than `timeout_s`: the
+        process is killed then. Waiting for other runs, for a result of theirs or the end of a measurement, is no work.
         """
         try:
             if self._setup is not None:
                 self._begin(self._setup)
             send(self._requests, task)
-            deadline = None if timeout_s is None else time.monotonic() + timeout_s
-            while isinstance(answer := self._answers.receive(deadline), Said):
-                say(answer.text)
+            deadline = None
+            while isinstance(answer := self._answers.receive(deadline), Began | Said):
+                if isinstance(answer, Said):
+                    say(answer.text)
+                elif timeout_s is not None:
+                    deadline = time.monotonic() + timeout_s
         except (BrokenPipeError, EOFError) as error:
             self.is_usable = False
             raise WorkerLost(f"its process {ending(self._process.wait())}") from error

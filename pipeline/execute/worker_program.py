@@ -18,7 +18,7 @@ from typing import Any
 from pipeline.core.errors import EnvironmentProblem, OverMemory, StageFailed
 from pipeline.execute.channel import Receiver, send
 from pipeline.execute.decide import Oracle
-from pipeline.execute.messages import Failed, Finished, Ready, Said, Setup
+from pipeline.execute.messages import Began, Failed, Finished, Ready, Said, Setup
 from pipeline.execute.perform import perform
 from pipeline.execute.task import Task
 
@@ -91,7 +91,8 @@ def _limit_memory(size: int | None) -> None:
 def _answer(task: Task, oracle: Oracle, setup: Setup, replies: int) -> Finished | Failed:
     try:
         _check_same(task, oracle)
-        return Finished(*perform(task, oracle, lambda text: send(replies, Said(text))))
+        say, began = (lambda text: send(replies, Said(text))), (lambda: send(replies, Began()))
+        return Finished(*perform(task, oracle, say, began))
     except MemoryError as error:
         if setup.memory_limit_bytes is None:
             return _failed(error)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
+from pipeline.core.event import Event, Outcome
 from pipeline.execute.alone import at_work
-from pipeline.execute.limits import UNLIMITED
+from pipeline.execute.limits import UNLIMITED, Limits
 from tests.pipeline.execute.stage_project import StageProject, make_stage_project
 
 
@@ -55,3 +58,20 @@ def test_nodes_obey(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     projects[1].run(work, limits=UNLIMITED, emit=lambda event: (tmp_path / "waits").touch() if event.said else None)
     thread.join()
     assert projects[0].log() == ["start m", "end m", "start w", "end w"]
+
+
+def test_waiting_for_another_run_is_not_what_a_timeout_is_about(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node that may work for half a second is given it after the other's measurement."""
+    project = make_stage_project(tmp_path, monkeypatch)
+
+    def emit(event: Event) -> None:
+        if event.said:
+            time.sleep(1)
+            measurement.close()
+
+    measurement = contextlib.ExitStack()
+    measurement.enter_context(at_work(project.store.root / "locks", print, alone=True))
+    limits = Limits("processes", timeout_s=0.5)
+    assert project.run(project.node("w"), limits=limits, emit=emit)["w"].outcome is Outcome.RAN
