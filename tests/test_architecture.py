@@ -254,6 +254,7 @@ def test_every_command_is_in_its_table() -> None:
         "progress",
         "runs",
         "subset",
+        "space",
         "tables",
     }
     assert {f"pipeline.cli.{name}" for name in COMMANDS} == _folder_modules("pipeline.cli", shared)

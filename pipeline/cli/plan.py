@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pipeline.cli.answer import Answer
@@ -12,6 +13,7 @@ from pipeline.cli.board import duration
 from pipeline.cli.console import safe
 from pipeline.cli.experiment import add_experiment_arguments, open_experiment, open_store
 from pipeline.cli.graph import FORMS, draw, graph
+from pipeline.cli.space import search_document, search_text
 from pipeline.cli.subset import add_subset_arguments, asked_of
 from pipeline.cli.tables import ranges, table
 from pipeline.config.template import make_template
@@ -49,6 +51,7 @@ def answer(
 ) -> Answer:
     """Forecast what is asked for, with `slots` nodes at a time; draw it where a form of graph is named."""
     plan, oracle = prepare(experiment, store, fresh=asked.fresh)
+    experiment = replace(experiment, runs=tuple(nodes.run for nodes in plan.runs))  # of a search those that are known
     check_stages(plan, asked.force)
     wanted = choose(plan, asked.until, asked.only)
     forecasts = forecast(plan, oracle, wanted=wanted, force=asked.force)
@@ -67,6 +70,7 @@ def answer(
         "points": [run.label for run in experiment.runs],
         "asked": asked.to_json(),
         "repetitions": repeated,
+        "search": search_document(experiment, plan),
         "nodes": [_node_json(f, points, estimate) for f in forecasts],
         "seconds": estimate.to_json(),
         "layers": layers,
@@ -74,7 +78,8 @@ def answer(
         "timing": timing,
     }
     head = _head(experiment, len(meant), forecasts, points, repeated)
-    parts = ["\n".join(filter(None, [head, estimate.line()])), _point_list(meant, len(experiment.runs))]
+    parts = ["\n".join(filter(None, [head, estimate.line()])), search_text(experiment, plan)]
+    parts += [_point_list(meant, len(experiment.runs))]
     parts += [_nodes(experiment, forecasts, points, estimate)]
     parts += [_settings(layers, left_out), "\n".join(map(_timing_line, timing))]
     return Answer("\n\n".join(part for part in parts if part), document)
