@@ -213,7 +213,7 @@ def _failure(result: RunResult, folder: Path) -> PipelineError:
     if (more := len(errors) - len(lines)) > 0:
         lines.append(f"{more} more")
     skipped = result.count(Outcome.SKIPPED)
-    not_run = f"{_number(skipped, 'node')} that depend on this did not run; " if skipped else ""
+    not_run = f"{_number(skipped, 'node')} did not run because of this; " if skipped else ""
     hint = f"{not_run}everything finished is kept. Details: {folder / 'run.json'}"
     message, first = "\n".join(lines), errors[0]
     if isinstance(first, PipelineError):
