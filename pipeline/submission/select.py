@@ -93,7 +93,7 @@ def judge(members: Sequence[Candidate], goals: Goals) -> dict[str, Any]:
 def _excess(record: Mapping[str, Any]) -> float:
     """Return how far a figure is beyond its limit; never above 0 where that is met, never below where it is not."""
     limit, measured = record["limit"] or 0.0, record["measured"]
-    beyond = (limit - measured if record["limit_kind"] == "at_least" else measured - limit) / _SCALES.get(
+    beyond: float = (limit - measured if record["limit_kind"] == "at_least" else measured - limit) / _SCALES.get(
         record["limit_kind"], abs(limit) or 1.0
     )
     if record["status"] == "met":
