@@ -40,12 +40,13 @@ Change = Callable[[Project, pytest.MonkeyPatch], None]
 class Mutation:
     """A change of one component: how often which stage runs then.
 
-    `why` has part of the name of the first node that is concerned, the component, and how that is put in words.
+    `why` has part of the name of the first node that is concerned, the component, and how that is put in words before
+    and after the run.
     """
 
     change: Change
     reruns: Counter[str]
-    why: tuple[str, str, str]
+    why: tuple[str, str, str, str]
 
 
 def edit(path: str, old: str, new: str) -> Change:
@@ -106,59 +107,84 @@ MUTATIONS = {
     "a pass, to the same effect": Mutation(
         edit(QUANTIZE, "OUTLIER = 8", "OUTLIER = 4 + 4"),
         Counter(optimize=1),
-        ("quantize", "code", "code of tinytorch.passes.quantize changed"),
+        (
+            "quantize",
+            "code",
+            "code of tinytorch.passes.quantize changed",
+            "source file tinytorch/passes/quantize.py changed",
+        ),
     ),
     "a pass": Mutation(
         edit(PRUNE, "argsort(importance, ", "argsort(-importance, "),
         Counter(optimize=2) + AFTER_QUANTIZE,
-        ("prune", "code", "code of tinytorch.passes.structured_prune changed"),
+        (
+            "prune",
+            "code",
+            "code of tinytorch.passes.structured_prune changed",
+            "source file tinytorch/passes/structured_prune.py changed",
+        ),
     ),
     "a helper of one pass, to the same effect": Mutation(
         edit("tinytorch/passes/groups.py", "(MaxPool2d, AvgPool2d)", "(AvgPool2d, MaxPool2d)"),
         Counter(optimize=1),
-        ("prune", "code", "code of tinytorch.passes.groups changed"),
+        ("prune", "code", "code of tinytorch.passes.groups changed", "source file tinytorch/passes/groups.py changed"),
     ),
     "a helper of all that runs models": Mutation(
         edit("tinytorch/kernels/quantized.py", "8: 127", "8: 63"),
         MODELS_RUN,
-        ("prune", "code", "code of tinytorch.kernels.quantized changed"),
+        (
+            "prune",
+            "code",
+            "code of tinytorch.kernels.quantized changed",
+            "source file tinytorch/kernels/quantized.py changed",
+        ),
     ),
     "a parameter": Mutation(
         edit("tiny.yaml", "bits: 8", "bits: 4"),
         Counter(optimize=1) + AFTER_QUANTIZE,
-        ("quantize", "params", "bits 8 → 4"),
+        ("quantize", "params", "bits 8 → 4", "bits 8 → 4"),
     ),
     "a byte of the training data": Mutation(
         one_pixel("train-images-idx3-ubyte"),
         EVERYTHING,
-        ("data", "params", "data file train-images-idx3-ubyte changed"),
+        ("data", "params", "data file train-images-idx3-ubyte changed", "data file train-images-idx3-ubyte changed"),
     ),
     "a byte of the test data": Mutation(
         one_pixel("t10k-images-idx3-ubyte"),
         EVERYTHING - Counter(train=1, optimize=2),
-        ("data", "params", "data file t10k-images-idx3-ubyte changed"),
+        ("data", "params", "data file t10k-images-idx3-ubyte changed", "data file t10k-images-idx3-ubyte changed"),
     ),
     "the seed": Mutation(
-        edit("tiny.yaml", "name: tiny", "name: tiny\nseeds: [1]"), AFTER_DATA, ("train", "params", "seed 0 → 1")
+        edit("tiny.yaml", "name: tiny", "name: tiny\nseeds: [1]"),
+        AFTER_DATA,
+        ("train", "params", "seed 0 → 1", "seed 0 → 1"),
     ),
     "a library that only the report needs": Mutation(
-        other_version("jinja2"), Counter(report=1), ("report", "environment", "jinja2 3.")
+        other_version("jinja2"), Counter(report=1), ("report", "environment", "jinja2 3.", "jinja2 3.")
     ),
-    "a library that all stages need": Mutation(other_version("numpy"), EVERYTHING, ("data", "environment", "numpy ")),
-    "a default of the schema": Mutation(other_default, AFTER_DATA, ("train", "params", "lr 0.001 → 0.5")),
+    "a library that all stages need": Mutation(
+        other_version("numpy"), EVERYTHING, ("data", "environment", "numpy ", "numpy ")
+    ),
+    "a default of the schema": Mutation(
+        other_default, AFTER_DATA, ("train", "params", "lr 0.001 → 0.5", "lr 0.001 → 0.5")
+    ),
     "the version of a stage, to the same effect": Mutation(
         edit("pipeline/stages/__init__.py", STAGE.format(1), STAGE.format(2)),
         Counter(train=1),
-        ("train", "version", "stage version 1 → 2"),
+        ("train", "version", "stage version 1 → 2", "version of the stage 1 → 2"),
     ),
     "a switch of BLAS": Mutation(
         variable("MKL_CBWR", "COMPATIBLE"),
         EVERYTHING,
-        ("data", "environment", "MKL_CBWR absent → COMPATIBLE"),
+        ("data", "environment", "MKL_CBWR absent → COMPATIBLE", "MKL_CBWR absent → COMPATIBLE"),
     ),
-    "Python's switches": Mutation(variable("PYTHONOPTIMIZE", "1"), EVERYTHING, ("data", "environment", "python 3.")),
+    "Python's switches": Mutation(
+        variable("PYTHONOPTIMIZE", "1"), EVERYTHING, ("data", "environment", "python 3.", "Python 3.")
+    ),
     "the machine": Mutation(
-        one_core, Counter(profile=1, benchmark=1) + PUBLISHED, ("profile", "environment", "this is another machine")
+        one_core,
+        Counter(profile=1, benchmark=1) + PUBLISHED,
+        ("profile", "environment", "this is another machine", "another machine"),
     ),
 }
 
@@ -205,7 +231,7 @@ def is_measured(mutation: Mutation) -> bool:
 def test_a_changed_component_is_named(changed: tuple[Project, Mutation]) -> None:
     """`why` says it of the first node whose key it is in."""
     project, mutation = changed
-    node, component, words = mutation.why
+    node, component, words, _ = mutation.why
     why = project.json("why", "tiny.yaml", node)["nodes"][0]
     assert words in why["reason"]
     assert {change["component"] for change in why["changes"]} == {component}
@@ -219,10 +245,15 @@ RUNS = [
 
 @pytest.mark.parametrize("changed", RUNS, indirect=True)
 def test_a_changed_component_reruns_just_what_depends_on_it(changed: tuple[Project, Mutation]) -> None:
-    """`plan` says no less; what comes out the same stops the rerun; the next run has nothing to do."""
+    """`plan` says no less; what comes out the same stops the rerun; then nothing is to do, and `why` still knows."""
     project, mutation = changed
     nodes = project.json("plan", "tiny.yaml")["nodes"]
     assert mutation.reruns <= Counter(each["node"].partition(" ")[0] for each in nodes if each["status"] != "cached")
     for expected in (mutation.reruns, Counter()):
         project.run("run", "tiny.yaml", expect=(0, 5))
         assert Counter(node["stage"] for node in nodes_of(project) if node["outcome"] == "ran") == expected
+    node, _, _, words = mutation.why
+    of_run = project.json("why", "tiny", node)["nodes"][0]
+    (of_key,) = project.json("why", of_run["key"])["nodes"]
+    assert words in of_run["differences"][0]
+    assert of_key["differences"] == of_run["differences"]
