@@ -16,9 +16,9 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from pipeline.core.keys import digest_bytes, digest_value
+from pipeline.core.keys import digest_bytes
 
-__all__ = ["ImportGraph", "ModuleFacts", "Source", "closure_digest", "module_facts"]
+__all__ = ["ImportGraph", "ModuleFacts", "Source", "module_facts"]
 
 
 class Source(NamedTuple):
@@ -82,11 +82,6 @@ class ImportGraph:
         facts = self._facts_of(package) if package else None
         if facts is not None and (attribute == "*" or (facts.bound is not None and attribute not in facts.bound)):
             yield from (module for module in facts.offers if self._facts_of(module) is not None)
-
-
-def closure_digest(modules: dict[str, str]) -> str:
-    """Return one digest for a closure."""
-    return digest_value(modules)
 
 
 def module_facts(source: Source) -> ModuleFacts:

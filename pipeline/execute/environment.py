@@ -53,7 +53,6 @@ class Environment:
     def __init__(self, store: LocalStore) -> None:
         self.code = CodeDigests(store)
         self.data = DataFiles(store, self.code.module_digest)
-        self._machine = {"machine": machine.fingerprint()}
         self._known: dict[tuple[frozenset[str], bool], dict[str, str]] = {}
         for package in FIRST_PARTY:
             _check_home(package)
@@ -64,7 +63,8 @@ class Environment:
         name = libraries, info.measures
         if name not in self._known:
             versions = {library: library_version(library) for library in sorted(libraries)}
-            self._known[name] = {**numeric_environment(), **versions, **(self._machine if info.measures else {})}
+            alone = {"machine": machine.fingerprint()} if info.measures else {}
+            self._known[name] = {**numeric_environment(), **versions, **alone}
         return self._known[name]
 
 
@@ -87,7 +87,7 @@ def numeric_environment() -> dict[str, str]:
         "blas": _bundled_libraries("numpy"),
         "arch": platform.machine(),
         # Instruction sets by which OpenBLAS and NumPy choose other kernels, whose rounding can differ.
-        "simd": ",".join(machine.facts()["flags"] or ["unknown"]),
+        "simd": ",".join(machine.flags() or ["unknown"]),
         **{name: os.environ[name] for name in _VARIABLES if os.environ.get(name)},
     }
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import functools
 import heapq
+import importlib
 import threading
-import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from queue import SimpleQueue
@@ -295,7 +295,7 @@ class _Walk:
                 note=str(error) if error else "",
                 measures=self._measures(node),
                 attempt=attempt,
-                error="".join(traceback.format_exception(error)) if error else "",
+                error=_trace(error) if error else "",
                 key=record.key if record else "",
             )
         )
@@ -308,6 +308,11 @@ class _Walk:
     def _tell(self, node: Node, *, reason: str = "", said: str = "", attempt: int = 1, key: str = "") -> None:
         measures = self._measures(node)
         self._emit(Event(node.id, node.label, None, reason, said=said, measures=measures, attempt=attempt, key=key))
+
+
+def _trace(error: BaseException) -> str:
+    lines: list[str] = importlib.import_module("traceback").format_exception(error)  # brings the tokenizer with it
+    return "".join(lines)
 
 
 def _again(error: Exception) -> str:

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-__all__ = ["cpu_groups", "facts", "fingerprint"]
+__all__ = ["cpu_groups", "facts", "fingerprint", "flags"]
 
 # Instruction sets that decide which BLAS or integer kernel runs: the vector widths, fused multiply-add, and the
 # low-precision dot products of x86 (VNNI, AMX, BF16) and Arm (dotprod, i8mm, SVE).
@@ -66,6 +66,14 @@ def fingerprint(root: Path = Path("/")) -> str:
     memory = known["memory_bytes"]
     stable = {**known, "missing": None, "memory_bytes": None if memory is None else round(memory / 2**30)}
     return hashlib.sha256(json.dumps(stable, sort_keys=True).encode()).hexdigest()
+
+
+def flags(root: Path = Path("/")) -> list[str]:
+    """Return the instruction sets of the facts alone, sorted; none where they cannot be read."""
+    try:
+        return _flags(root)
+    except (OSError, LookupError, ValueError):
+        return []
 
 
 def cpu_groups(root: Path = Path("/")) -> list[Path]:

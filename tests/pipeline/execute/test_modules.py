@@ -14,8 +14,9 @@ from pipeline.config.load import load
 from pipeline.core.code import Source, module_facts
 from pipeline.core.errors import UserError
 from pipeline.core.plan import Node, Plan
-from pipeline.execute import modules
+from pipeline.execute import modules, source_code, stamps
 from pipeline.execute.modules import CodeDigests
+from pipeline.execute.source_code import SourceCode
 from pipeline.run import prepare
 from pipeline.store.local import LocalStore
 from pipeline.submission.validate import SCHEMAS
@@ -102,7 +103,7 @@ def test_what_nodes_run_reaches_nothing_that_cannot_be_followed(store: LocalStor
     """Only the tables import by a computed name (their entries are code roots), only these read a file beside them."""
     code = CodeDigests(store)
     behind = {name for each in plan.nodes for name in code.modules(each) if not name.startswith("schemas/")}
-    trees = {name: ast.parse(Path(code._stamps[name][0]).read_bytes()) for name in behind}
+    trees = {name: ast.parse(Path(code._files[name][0]).read_bytes()) for name in behind}
     tables = {
         "pipeline.store.codecs",
         "tinytorch",
@@ -184,7 +185,9 @@ def test_what_is_remembered_depends_on_how_it_was_found(
     again = CodeDigests(store)
     monkeypatch.setattr(again, "_reader", "newer")
     parsed = []
-    monkeypatch.setattr(modules, "module_facts", lambda source: parsed.append(source.module) or module_facts(source))
+    monkeypatch.setattr(
+        source_code, "module_facts", lambda source: parsed.append(source.module) or module_facts(source)
+    )
     again.digest(extra_node())
     assert parsed == ["extra.part"]
 
@@ -192,10 +195,10 @@ def test_what_is_remembered_depends_on_how_it_was_found(
 @pytest.fixture
 def settled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take files for settled that were written a moment ago."""
-    monkeypatch.setattr(modules, "_SETTLED_NS", -(10**18))
+    monkeypatch.setattr(stamps, "_SETTLED_NS", -(10**18))
 
 
-def unread(self: CodeDigests, module: str) -> None:
+def unread(self: SourceCode, module: str) -> None:
     raise AssertionError(f"{module} was read")
 
 
@@ -211,7 +214,7 @@ def test_unchanged_files_are_not_read_again(
     """Digest, modules and libraries are those that were found before."""
     package("import numpy\nx = 1\n")
     before, libraries = read_again(store), CodeDigests(store).libraries(extra_node())
-    monkeypatch.setattr(CodeDigests, "_read", unread)
+    monkeypatch.setattr(SourceCode, "_read", unread)
     assert read_again(store) == before
     assert CodeDigests(store).libraries(extra_node()) == libraries == {"numpy"}
 
@@ -238,7 +241,7 @@ def test_files_that_were_just_written_are_read_again(
     """An edit within the clock's granularity leaves no trace but the content."""
     package("x = 3\n")
     read_again(store)
-    monkeypatch.setattr(CodeDigests, "_read", unread)
+    monkeypatch.setattr(SourceCode, "_read", unread)
     with pytest.raises(AssertionError, match=r"extra\.part was read"):
         read_again(store)
 
