@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -222,6 +223,8 @@ def test_two_interrupts_end_at_once_with_130_and_keep_what_is_done(project: Proj
     for line in running.stderr:
         if "evaluate optimized" in line:
             break
+    while '"label": "benchmark optimized"' not in (project.folder / "runs/smoke/events.jsonl").read_text():
+        time.sleep(0.01)
     os.kill(running.pid, signal.SIGINT)
     for line in running.stderr:
         if "again to stop at once" in line:
