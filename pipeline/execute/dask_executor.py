@@ -53,6 +53,21 @@ class _Worker:
     cores: int
 
 
+class _Call:
+    """A call that is made where this is unpickled.
+
+    Dask is given no function of ours to send: where a worker lacks this package, or has another version, reading the
+    function breaks its connection to the scheduler for good. A call of `pickle.loads` fails there like any other.
+    """
+
+    def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
+        self._reduced = function, arguments
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        """Become the call."""
+        return self._reduced
+
+
 class DaskExecutor:
     """A client of the scheduler at `limits.scheduler`, or of a cluster of its own with `limits.workers` cores.
 
@@ -103,9 +118,8 @@ class DaskExecutor:
         try:
             with self._speaking():
                 place = self._place(task)
-                there = self._client.submit(
-                    dask_node.compute, self._site, pickle.dumps(task), key=name, pure=False, retries=0, **place
-                )
+                call = _Call(dask_node.compute, self._site, pickle.dumps(task))
+                there = self._client.submit(pickle.loads, pickle.dumps(call), key=name, pure=False, retries=0, **place)
         except (EnvironmentProblem, WorkerLost) as error:
             future.set_exception(error)
             return future
@@ -117,7 +131,7 @@ class DaskExecutor:
         self._is_closed.set()
         if client := self.__dict__.get("_client"):
             with contextlib.suppress(Exception):  # a cluster that is gone has nothing left of this run
-                client.run(dask_node.end_run, self._run, on_error="ignore")
+                client.run(pickle.loads, pickle.dumps(_Call(dask_node.end_run, self._run)), on_error="ignore")
             with contextlib.suppress(Exception):
                 client.close(timeout=2)
         if self._cluster:
@@ -155,7 +169,8 @@ class DaskExecutor:
 
     def _fingerprint(self, worker: _Worker) -> str:
         if worker.address not in self._fingerprints:
-            self._fingerprints |= self._client.run(dask_node.describe, on_error="ignore")
+            call = pickle.dumps(_Call(dask_node.describe))
+            self._fingerprints |= self._client.run(pickle.loads, call, on_error="ignore")
         return self._fingerprints.get(worker.address, "")
 
     def _workers(self) -> tuple[_Worker, ...]:
@@ -200,13 +215,21 @@ class DaskExecutor:
                         say(f"no worker is left that could compute this; {_START_HINT.format(address=self._address)}")
 
     def _finish(self, key: str, there: Any, future: Future[tuple[Record, Outcome]]) -> None:
-        """Settle our future by Dask's, on the client's thread for that."""
+        """Settle our future by Dask's, on the client's thread for that.
+
+        A worker may be lost between computing and answering: then this waits until another one has answered.
+        """
+        result, problem = None, None
+        try:
+            result = self._result(there)
+        except Exception as error:  # the node's, the cluster's, or one that our own side cannot read
+            problem = error
         self._listeners.pop(key, None)
         self._waiting_for.pop(key, None)
-        try:
-            future.set_result(self._result(there))
-        except Exception as error:  # the node's, the cluster's, or one that our own side cannot read
-            future.set_exception(error)
+        if result:
+            future.set_result(result)
+        else:
+            future.set_exception(problem)
         with contextlib.suppress(Exception):  # the cluster may be gone
             there.release()
 
@@ -214,7 +237,7 @@ class DaskExecutor:
         from distributed import KilledWorker
 
         try:
-            answer: Finished | Failed = pickle.loads(there.result(timeout=_ANSWER_S))
+            answer: Finished | Failed = pickle.loads(there.result())
         except KilledWorker as error:
             times = error.allowed_failures + 1
             problem = f"it killed its worker {_times(times)}; the last one was {error.last_worker.address}"

@@ -16,6 +16,8 @@ from pipeline.core.stage import StageInfo
 
 ROOT = Path(__file__).parents[3]
 
+_BARE = os.environ.get("PYTHONPATH", "")
+
 STAGE = """
 import os, pathlib, signal, sys, time
 def execute(spec, inputs):
@@ -77,7 +79,8 @@ def scheduler(folder: Path) -> Iterator[str]:
     """Run a Dask scheduler; yield its address."""
     place = folder / "scheduler.json"
     command = ["dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(place), "--no-dashboard"]
-    with process(folder, *command, "--dashboard-address", "127.0.0.1:0") as running:
+    # A scheduler needs no package of ours.
+    with process(folder, *command, "--dashboard-address", "127.0.0.1:0", PYTHONPATH=_BARE) as running:
         while not place.exists() or not place.read_text().endswith("}"):
             assert running.poll() is None
             time.sleep(0.02)
@@ -86,13 +89,18 @@ def scheduler(folder: Path) -> Iterator[str]:
 
 @contextlib.contextmanager
 def worker(
-    folder: Path, address: str, host: str = "127.0.0.1", resources: str = "core=1", before: tuple[str, ...] = ()
+    folder: Path,
+    address: str,
+    host: str = "127.0.0.1",
+    resources: str = "core=1",
+    before: tuple[str, ...] = (),
+    **variables: str,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a Dask worker without a nanny; it is lost when it is killed."""
     command = ["dask_worker", address, "--host", host, "--no-nanny", "--nthreads", "2", "--memory-limit", "0"]
     options = ["--local-directory", str(folder), "--no-dashboard", "--dashboard-address", f"{host}:0"]
     wanted = ["--resources", resources] if resources else []
-    with process(folder, *command, *options, *wanted, before=before, HOST_OF_THIS_TEST=host) as running:
+    with process(folder, *command, *options, *wanted, before=before, HOST_OF_THIS_TEST=host, **variables) as running:
         yield running
 
 
@@ -103,6 +111,7 @@ def process(
     with open(folder / "output", "ab") as output:
         running = subprocess.Popen(
             [*before, sys.executable, "-m", f"distributed.cli.{program}", *arguments],
+            cwd=folder,
             env=environment(folder) | variables,
             stdin=subprocess.DEVNULL,
             stdout=output,

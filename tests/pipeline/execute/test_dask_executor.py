@@ -154,6 +154,16 @@ def test_workers_without_the_resource_are_refused(tmp_path: Path) -> None:
     assert "--resources core=" in caught.value.hint
 
 
+def test_workers_without_this_package_are_said(tmp_path: Path) -> None:
+    """They fail the node, and are not broken by it."""
+    what = plan(node("a", tmp_path), node("b", tmp_path))
+    with scheduler(tmp_path) as address, worker(tmp_path, address, PYTHONPATH=os.environ.get("PYTHONPATH", "")):
+        results = run(tmp_path, what, Limits("dask", scheduler=address))
+    for end in results.values():
+        assert isinstance(end.error, EnvironmentProblem)
+        assert "No module named 'pipeline'" in str(end.error)
+
+
 def test_no_scheduler_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing listens on port 1."""
     monkeypatch.setattr(dask_executor, "_ANSWER_S", 1)
