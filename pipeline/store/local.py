@@ -31,14 +31,18 @@ from pipeline.core.keys import Preimage
 from pipeline.store.in_use import InUse
 from pipeline.store.index import Index
 from pipeline.store.locks import locked
-from pipeline.store.objects import Objects, write_atomically
+from pipeline.store.objects import Objects, make_folder, write_atomically
 from pipeline.store.record import Artifact, Record
 
 __all__ = ["LocalStore"]
 
-_CACHEDIR_TAG = (
-    b"Signature: 8a477f597d28d172789f06886806bc55\n# This folder can be deleted; its content is computed again.\n"
-)
+# What tells backups and git to leave the folder alone.
+_MARKS = {
+    ".gitignore": b"*\n",
+    "CACHEDIR.TAG": (
+        b"Signature: 8a477f597d28d172789f06886806bc55\n# This folder can be deleted; its content is computed again.\n"
+    ),
+}
 
 
 # To flush a file takes a millisecond on a good disk and twenty on a slow one, and each node writes two or more. A power
@@ -51,8 +55,9 @@ class LocalStore:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        with self.writing():
-            self._prepare()
+        if not (root / "CACHEDIR.TAG").exists():  # a copy that nobody can write may lack the other mark
+            with self.writing():
+                self._prepare()
         self._in_use = InUse(root)
         self._index = Index(root)
         self._objects = Objects(root)
@@ -168,12 +173,12 @@ class LocalStore:
 
     def _prepare(self) -> bool:
         """Make the folder; return whether it was not there, or not wholly."""
-        if os.path.exists(os.path.join(self.root, "CACHEDIR.TAG")):
+        if all(os.path.exists(os.path.join(self.root, mark)) for mark in _MARKS):
             return False
         for folder in ("objects", "actions", "locks", "tmp"):
-            os.makedirs(self.root / folder, exist_ok=True)
-        write_atomically(self.root / ".gitignore", b"*\n")
-        write_atomically(self.root / "CACHEDIR.TAG", _CACHEDIR_TAG)
+            make_folder(os.path.join(self.root, folder))
+        for mark, content in _MARKS.items():
+            write_atomically(self.root / mark, content)
         return True
 
 

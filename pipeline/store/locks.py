@@ -12,10 +12,12 @@ import struct
 from collections.abc import Iterator
 
 from pipeline.core.keys import digest_bytes
+from pipeline.store.objects import make_folder
 
 __all__ = ["locked"]
 
 _FILE = "keys"
+_ATTEMPTS = 2  # at a folder that somebody may be deleting
 # A lock of this kind belongs to the opened file, not to the process: two threads exclude each other, too. Linux has it.
 _WAIT = getattr(fcntl, "F_OFD_SETLKW", None)
 _DIGITS = 15  # hex digits of a name's digest: a place in a file is a signed 64-bit number
@@ -51,8 +53,8 @@ def _acquired(folder: str | os.PathLike[str], name: str) -> int:
 
 def _opened(folder: str | os.PathLike[str], file: str) -> int:
     path = os.path.join(folder, file)
-    try:
-        return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    except FileNotFoundError:
-        os.makedirs(folder, exist_ok=True)
-        return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    for _ in range(_ATTEMPTS):
+        with contextlib.suppress(FileNotFoundError):
+            return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        make_folder(os.fspath(folder))
+    return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pipeline.core.keys import digest_bytes
 
-__all__ = ["CorruptObject", "Objects", "set_aside", "stored_files", "write_atomically"]
+__all__ = ["CorruptObject", "Objects", "make_folder", "set_aside", "stored_files", "write_atomically"]
 
 _ATTEMPTS = 3  # at a write whose folder is deleted between making and using it
 
@@ -144,13 +144,30 @@ def write_atomically(
         except FileNotFoundError:
             if attempt == _ATTEMPTS:
                 raise
-            os.makedirs(folder, exist_ok=True)
+            make_folder(folder)
+        else:
+            return
+
+
+def make_folder(folder: str) -> None:
+    """Make a folder that mostly is there, even if somebody deletes those above it meanwhile."""
+    # For a quick node, `pathlib` would take as long as all the rest.
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            os.mkdir(folder)
+        except FileExistsError:
+            return
+        except FileNotFoundError:
+            above = os.path.dirname(folder)
+            if attempt == _ATTEMPTS or not above:
+                raise
+            make_folder(above)
         else:
             return
 
 
 def _write_once(path: str, data: bytes, tmp: str, mode: int, durable: bool) -> None:
-    _make(os.path.dirname(path) or os.curdir)
+    make_folder(os.path.dirname(path) or os.curdir)
     # Random, not counted: a process that was killed may have left a file, and its id comes again.
     name = os.path.join(tmp, f".writing-{os.urandom(8).hex()}")
     try:
@@ -165,13 +182,3 @@ def _write_once(path: str, data: bytes, tmp: str, mode: int, durable: bool) -> N
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
         raise
-
-
-def _make(folder: str) -> None:
-    """Make a folder that mostly is there: for a quick node, `pathlib` would take as long as all the rest."""
-    try:
-        os.mkdir(folder)
-    except FileExistsError:
-        return
-    except FileNotFoundError:
-        os.makedirs(folder, exist_ok=True)

@@ -64,7 +64,8 @@ class UseNotes:
 
     def _register(self) -> None:
         if not (self._home / "folder").exists():
-            self._home.mkdir(parents=True, exist_ok=True)
+            self._home.parent.mkdir(exist_ok=True)  # but not the store: somebody may just be deleting it
+            self._home.mkdir(exist_ok=True)
             (self._home / "folder").write_bytes(os.fsencode(self._path))
 
 

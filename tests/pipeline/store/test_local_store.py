@@ -11,7 +11,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,7 @@ from pipeline.core.keys import Preimage, action_key, digest_bytes, family_key
 from pipeline.store import index
 from pipeline.store.in_use import alone
 from pipeline.store.local import LocalStore
-from pipeline.store.objects import CorruptObject, write_atomically
+from pipeline.store.objects import CorruptObject, make_folder, write_atomically
 from pipeline.store.record import Artifact, Record
 
 
@@ -376,6 +376,45 @@ def test_two_processes_with_a_deleted_store_meet_in_the_new_one(store: LocalStor
     assert {record.finished_at for record in records} == {1.5, 2.5}
     with alone(store.root) as is_alone:
         assert not is_alone
+
+
+def test_a_store_that_is_deleted_while_it_is_made_is_made_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At each of its steps."""
+    mkdir = os.mkdir
+    for at in range(8):
+        steps = iter(range(100))
+
+        def delete_once(path: str, *arguments: int, at: int = at, steps: Iterator[int] = steps) -> None:
+            if next(steps) == at:
+                shutil.rmtree(tmp_path / str(at), ignore_errors=True)
+            mkdir(path, *arguments)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "mkdir", delete_once)
+            commit(LocalStore(tmp_path / str(at)))
+        assert next(steps) > at
+        assert LocalStore(tmp_path / str(at)).get(KEY)
+
+
+def test_a_folder_below_one_that_is_gone_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The working directory itself is not made again."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    (tmp_path / "here").rmdir()
+    with pytest.raises(FileNotFoundError):
+        make_folder(".pipeline/objects")
+
+
+def test_a_copy_of_a_store_without_its_marks_can_be_read(store: LocalStore) -> None:
+    """Some tools leave out what begins with a dot; where nobody can write, that cannot be repaired."""
+    record = commit(store)
+    (store.root / ".gitignore").unlink()
+    assert LocalStore(store.root).get(KEY) == record
+    assert not (store.root / ".gitignore").exists()
+    commit(store)
+    assert (store.root / ".gitignore").exists()
 
 
 def test_a_folder_that_is_deleted_at_any_step_of_a_write_is_made_again(
