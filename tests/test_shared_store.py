@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -56,3 +57,20 @@ def test_a_store_out_of_reach_is_said_in_two_lines(tmp_path: Path) -> None:
         assert "ftp://127.0.0.1:1/store cannot be read" in done.stdout + done.stderr
         assert "Traceback" not in done.stderr
         assert "secret" not in done.stdout + done.stderr
+
+
+def test_two_machines_at_once_come_to_the_same(tmp_path: Path) -> None:
+    """Nothing is locked between machines: both may compute, nothing gets damaged, and a third one finds it all."""
+    url = f"file://{tmp_path}/far"
+    projects = [copy_project(tmp_path / name) for name in ("one", "two", "three")]
+    for project in projects:
+        (project.folder / "tiny.yaml").write_text(TINY)
+    arguments = ("run", "tiny.yaml", "--store", url, "--until", "evaluate")
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda project: project.run(*arguments), projects[:2]))
+    projects[2].run(*arguments)
+    nodes = [json.loads((p.folder / "runs/tiny/run.json").read_text())["nodes"] for p in projects]
+    assert {node["outcome"] for node in nodes[2]} == {"cached"}
+    outputs = [{node["id"]: node["outputs"] for node in each} for each in nodes]
+    assert outputs[0] == outputs[1] == outputs[2]
+    assert not list(tmp_path.rglob("quarantine"))
