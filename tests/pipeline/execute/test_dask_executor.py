@@ -164,6 +164,14 @@ def test_workers_without_this_package_are_said(tmp_path: Path) -> None:
         assert "No module named 'pipeline'" in str(end.error)
 
 
+def test_dask_that_is_not_installed_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the command that installs it."""
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(EnvironmentProblem, match="not installed") as caught:
+        run(tmp_path, plan(node("a", tmp_path)), Limits("dask"))
+    assert caught.value.hint == 'pip install "tinytorch-pipeline[dask]"'
+
+
 def test_no_scheduler_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing listens on port 1."""
     monkeypatch.setattr(dask_executor, "_ANSWER_S", 1)

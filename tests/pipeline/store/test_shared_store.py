@@ -262,6 +262,14 @@ def test_an_unknown_or_lacking_protocol_is_said(url: str, tmp_path: Path) -> Non
         SharedStore(tmp_path, Remote(url)).get(KEY)
 
 
+def test_fsspec_that_is_not_installed_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the command that installs it."""
+    monkeypatch.setitem(sys.modules, "fsspec", None)
+    with pytest.raises(EnvironmentProblem, match="not installed") as caught:
+        SharedStore(tmp_path, Remote("memory://far")).get(KEY)
+    assert caught.value.hint == 'pip install "tinytorch-pipeline[remote]"'
+
+
 def test_a_store_opens_again_in_another_process(tmp_path: Path) -> None:
     """Pickled, it is its two addresses."""
     one = SharedStore(tmp_path / "one", Remote(f"file://{tmp_path}/far"))
