@@ -10,7 +10,7 @@ import importlib
 import json
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType, ModuleType
@@ -116,6 +116,10 @@ def run_experiment(
     head = {"experiment": experiment.name, "command": command, "asked": asked.to_json(), "nodes": len(nodes)}
     with Journal(folder / EVENTS_FILE, head) as journal:
 
+        def begin(more: Sequence[Node]) -> None:
+            journal.add_nodes(len(more))
+            watch.begin(more, Estimator(store, oracle.stages), slots=limits.workers, rests=limits.scheduler is None)
+
         def emit(event: Event) -> None:
             journal(event)
             uses(event)
@@ -123,7 +127,7 @@ def run_experiment(
 
         with Session(oracle, emit, limits, stop) as session:
             if is_search(experiment) and limits.wanted is None:
-                plan = _searched(experiment, plan, session, watch)
+                plan = _searched(experiment, plan, session, begin)
             else:
                 plan = _executed(experiment, plan, session)
             submission, contents = _gathered(experiment, plan, session, command)
@@ -135,21 +139,23 @@ def run_experiment(
     return RunResult(plan, session.results, submission, files, store.quarantined() - set_aside)
 
 
-def _searched(experiment: Experiment, known: Plan, session: Session, watch: Watcher) -> Plan:
-    """Search for points and execute the plan of all of them; return the plan of the submission."""
-    oracle, limits = session.oracle, session.limits
+def _searched(experiment: Experiment, known: Plan, session: Session, begin: Callable[[Sequence[Node]], None]) -> Plan:
+    """Search for points and execute the plan of all of them; return the plan of the submission.
+
+    `begin` is told of nodes that the known plan does not have.
+    """
     begun = {node.id for node in known.nodes}
 
-    def begin(nodes: Sequence[Node]) -> None:
+    def begin_new(nodes: Sequence[Node]) -> None:
         new = [node for node in nodes if node.id not in begun]
         begun.update(node.id for node in new)
-        watch.begin(new, Estimator(oracle.store, oracle.stages), slots=limits.workers, rests=limits.scheduler is None)
+        begin(new)
 
-    whole, account, is_complete = _search().searched(experiment, session, begin)
-    plan = make_plan(whole, make_catalog(oracle.environment), account)
+    whole, account, is_complete = _search().searched(experiment, session, begin_new)
+    plan = make_plan(whole, make_catalog(session.oracle.environment), account)
     if not is_complete:
         return plan
-    begin(plan.nodes)
+    begin_new(plan.nodes)
     return _executed(whole, plan, session, account)
 
 

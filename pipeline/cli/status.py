@@ -31,6 +31,7 @@ from pipeline.store.local import LocalStore
 __all__ = ["LastRun", "configure", "last_run", "run"]
 
 _TITLE = len("last run")
+_END_OF_TIME = 2.0**36  # the year 4147: a calendar ends somewhere
 _MOST = 10  # failures and running nodes that the text lists
 
 
@@ -78,7 +79,7 @@ def last_run(path: Path) -> LastRun | None:
     is_alive = is_running(path)  # before it is read: what ends in between is seen to have ended
     events = list(read_events(path))
     name = next((event.get("run") for event in reversed(events) if event["event"] == "run_started"), None)
-    events = [event for event in events if event.get("run") == name and isinstance(event.get("time"), int | float)]
+    events = [event for event in events if event.get("run") == name and _is_time(event.get("time"))]
     if not events:
         return None
     head, last = events[0], events[-1]
@@ -94,6 +95,7 @@ def last_run(path: Path) -> LastRun | None:
             ended.add(node)
             if event.get("outcome") == Outcome.FAILED.value:
                 failed[node] = label, (str(event.get("error") or "").strip().splitlines() or [""])[-1]
+    added = [event.get("nodes") for event in events if event["event"] in ("run_started", "nodes_added")]
     is_over = last["event"] == "run_finished"
     outcomes = last.get("outcomes") if is_over else None
     counted = sum(n for n in outcomes.values() if isinstance(n, int)) if isinstance(outcomes, dict) else len(ended)
@@ -102,11 +104,16 @@ def last_run(path: Path) -> LastRun | None:
         head["time"],
         last["time"] if is_over else None,
         str(head.get("command") or ""),
-        head["nodes"] if isinstance(head.get("nodes"), int) else counted,
+        max(sum(count for count in added if isinstance(count, int)), counted),
         counted,
         () if is_over else tuple(running.values()),
         tuple(failed.values()),
     )
+
+
+def _is_time(value: Any) -> bool:
+    """Tell whether a value can be a time in seconds since the epoch."""
+    return isinstance(value, int | float) and 0 <= value < _END_OF_TIME
 
 
 def _state(last: Mapping[str, Any], failed: Collection[object], *, is_alive: bool) -> str:

@@ -219,7 +219,10 @@ def _story(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _at(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+    try:
+        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+    except (OSError, OverflowError, ValueError):  # no time that a calendar has: somebody has edited the record
+        return "an unknown time"
 
 
 def _facts(document: dict[str, Any]) -> Iterator[tuple[str, str]]:

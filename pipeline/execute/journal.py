@@ -3,7 +3,9 @@
 One JSON object a line, each written at once. All have `event`, `time` (seconds since the epoch) and `run` (the same for
 all lines of one run); events of nodes have `node` (its id in the plan) and `label`.
 
-    run_started    version, experiment, command, process (its id), nodes (how many are asked for), asked (--until …)
+    run_started    version, experiment, command, process (its id), asked (--until …), nodes (how many are asked for;
+                   null in a search, which finds that out)
+    nodes_added    nodes (how many more there are: a search has asked for points)
     node_started   reason, attempt (from 1), measures (it runs alone), key
     node_said      text: why it takes longer than expected
     node_finished  outcome (ran, failed, skipped), seconds (its own work), key, reason, error (the traceback, or null)
@@ -82,6 +84,11 @@ class Journal:
                 f"{self._path} cannot be written: {self._problem.strerror or self._problem}",
                 hint="choose another folder with --out, or make room; everything computed is kept",
             ) from self._problem
+
+    def add_nodes(self, count: int) -> None:
+        """Write that the run has more nodes before it than were known when it started."""
+        if count:
+            self._write("nodes_added", nodes=count)
 
     def __call__(self, event: Event) -> None:
         """Write what the event says."""

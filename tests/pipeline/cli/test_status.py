@@ -93,13 +93,14 @@ def test_a_stopped_run_is_said_to_be_one(tmp_path: Path) -> None:
     """By Ctrl-C, which is no failure."""
     path = tmp_path / "events.jsonl"
     with Journal(path, {"nodes": 3}) as journal:
+        journal.add_nodes(4)  # of a search
         journal(Event("1", "data", Outcome.CACHED))
         journal(Event("2", "train", None))
         journal(Event("2", "train", Outcome.RAN))
         journal.is_stopped = True
     last = last_run(path)
     assert last is not None
-    assert (last.state, last.ended, last.nodes, last.running) == ("stopped", 2, 3, ())
+    assert (last.state, last.ended, last.nodes, last.running) == ("stopped", 2, 7, ())
 
 
 @pytest.mark.parametrize(
@@ -109,6 +110,7 @@ def test_a_stopped_run_is_said_to_be_one(tmp_path: Path) -> None:
         {"event": "run_started", "time": 1, "run": [1], "nodes": "x", "command": ["rm"]},
         {"event": "run_started", "time": 1, "run": 1, "command": "python -m pipeline run /etc/passwd --out x"},
         {"event": "run_started", "time": 1, "run": 1, "command": "'"},
+        {"event": "run_started", "time": 1e300, "run": 1},
     ],
 )
 def test_foreign_events_do_no_harm(line: dict[str, object], project: Project) -> None:
