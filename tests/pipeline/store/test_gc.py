@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -191,6 +192,21 @@ def test_one_is_alone_only_if_nobody_has_the_store_open(root: Path) -> None:
     store.close()
     with alone(root) as is_alone:
         assert is_alone
+
+
+def test_whoever_opens_a_store_waits_for_one_who_tidies_up_alone(root: Path) -> None:
+    """What is found then is there to stay."""
+    make(root, "train", {"out": b"1"}, days_ago=60)
+    opened: list[bool] = []
+    opener = threading.Thread(target=lambda: opened.append(names(root) == set()))
+    with alone(root) as is_alone:
+        opener.start()
+        opener.join(0.1)
+        assert is_alone
+        assert opener.is_alive()
+        collect(root)
+    opener.join()
+    assert opened == [True]
 
 
 def test_results_unused_for_long_are_pruned_even_if_a_run_names_them(root: Path) -> None:
