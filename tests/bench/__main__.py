@@ -11,6 +11,7 @@ from tests.bench.target import Target, render
 
 BENCHES = {
     "aa": "identical models, on an idle and on a busy machine: the rate of false claims",
+    "chains": "chains of four trivial stages, against doit, joblib, Snakemake, redun and DVC",
     "power": "a model that is 5 % slower: how often that is found, and how fast",
     "runners": "a run with nothing to do, against doit, Snakemake and DVC",
     "startup": "start-up of --help, validate and a fully cached run, against importing five modules",
