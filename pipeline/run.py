@@ -11,7 +11,7 @@ import json
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any, Protocol
@@ -110,8 +110,12 @@ def run_experiment(
     uses, set_aside = UseNotes(store.root, folder), store.quarantined()
     plan, oracle = prepare(experiment, store, fresh=asked.fresh)
     check_stages(plan, asked.force)
-    limits = replace(limits, force=asked.force, wanted=choose(plan, asked.until, asked.only))
-    nodes = [node for node in plan.nodes if limits.wanted is None or node.id in limits.wanted]
+    limits = limits._replace(force=asked.force, wanted=choose(plan, asked.until, asked.only))
+    is_searched = is_search(experiment) and limits.wanted is None
+    later = {plan.submit, plan.report} if is_searched else set()  # they follow when all points are known
+    nodes = [
+        node for node in plan.nodes if (limits.wanted is None or node.id in limits.wanted) and node.id not in later
+    ]
     watch.begin(nodes, Estimator(store, oracle.stages), slots=limits.workers, rests=limits.scheduler is None)
     head = {"experiment": experiment.name, "command": command, "asked": asked.to_json(), "nodes": len(nodes)}
     with Journal(folder / EVENTS_FILE, head) as journal:
@@ -126,10 +130,7 @@ def run_experiment(
             watch(event)
 
         with Session(oracle, emit, limits, stop) as session:
-            if is_search(experiment) and limits.wanted is None:
-                plan = _searched(experiment, plan, session, begin)
-            else:
-                plan = _executed(experiment, plan, session)
+            plan = _searched(experiment, plan, session, begin) if is_searched else _executed(experiment, plan, session)
             submission, contents = _gathered(experiment, plan, session, command)
         files = _publish(contents, folder)
         record = _record(experiment, asked, session.results, started)
@@ -144,7 +145,7 @@ def _searched(experiment: Experiment, known: Plan, session: Session, begin: Call
 
     `begin` is told of nodes that the known plan does not have.
     """
-    begun = {node.id for node in known.nodes}
+    begun = {node.id for node in known.nodes} - {known.submit, known.report}
 
     def begin_new(nodes: Sequence[Node]) -> None:
         new = [node for node in nodes if node.id not in begun]
@@ -177,7 +178,7 @@ def _executed(
             return plan
         drop()
     lost = {point["index"] for point in failed}
-    rest = replace(experiment, runs=tuple(run for run in experiment.runs if run.index not in lost))
+    rest = experiment._replace(runs=tuple(run for run in experiment.runs if run.index not in lost))
     smaller = make_plan(rest, make_catalog(session.oracle.environment), {**account, "failed": list(failed)})
     session.execute(smaller)
     return smaller
