@@ -22,10 +22,22 @@ from pipeline.store.in_use import alone
 from tests import killing
 from tests.killing import Undisturbed
 from tests.project import Project, copy_project
-from tests.test_kill import RUN, TINY
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="processes are found by /proc")
 
+TINY = """
+name: tiny
+data: {name: synthetic, args: {size: 4, classes: 3, train: 60, validation: 20, test: 20}}
+model: {arch: mlp, args: {hidden: [8]}, train: {epochs: 1}}
+vars: {sparsity: 0.25}
+optimize:
+  - prune: {sparsity: "${sparsity}"}
+  - quantize: {bits: 8}
+sweep: {grid: {sparsity: [0.25, 0.26]}}  # two nodes of one key
+benchmark: {processes: 2, target_ci: 0.9, budget_s: 0.1, wait_s: 0}
+outputs: {report: [md]}
+"""
+RUN = ("run", "tiny.yaml")
 MANY = 30
 FEW = (0,)
 
