@@ -59,6 +59,7 @@ def test_a_store_out_of_reach_is_said_in_two_lines(tmp_path: Path) -> None:
         assert "secret" not in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_two_machines_at_once_come_to_the_same(tmp_path: Path) -> None:
     """Nothing is locked between machines: both may compute, nothing gets damaged, and a third one finds it all."""
     url = f"file://{tmp_path}/far"

@@ -132,6 +132,7 @@ def test_a_measurement_on_workers_of_one_machine_runs_alone(tmp_path: Path) -> N
     assert [name for name, *_ in log(tmp_path)][-2:] == ["m", "m"]
 
 
+@pytest.mark.slow
 def test_no_machine_like_this_one_is_said(tmp_path: Path) -> None:
     """A timing belongs to a kind of machine; on another one it would not be the result that was asked for."""
     if not shutil.which("taskset") or len(os.sched_getaffinity(0)) < 2:
@@ -179,16 +180,8 @@ def test_no_scheduler_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         run(tmp_path, plan(node("a", tmp_path)), Limits("dask", scheduler="tcp://127.0.0.1:1"))
 
 
-def test_a_worker_that_is_lost_costs_nothing_but_time(tmp_path: Path) -> None:
-    """What it was computing is computed by another one."""
-    with scheduler(tmp_path) as address, worker(tmp_path, address), worker(tmp_path, address):
-        what = diamond(tmp_path, kills="worker once")
-        there = run(tmp_path, what, Limits("dask", scheduler=address))
-    assert digests(there) == digests(run(tmp_path, diamond(tmp_path), store="other"))
-
-
 def test_a_cluster_without_workers_is_said_and_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody may start another worker; the node then goes on there."""
+    """What the lost worker was computing goes on where somebody starts another one."""
     monkeypatch.setattr(dask_executor, "_WATCH_S", 0.2)
     monkeypatch.setattr(dask_executor, "_FRESH_S", 0.1)
     with scheduler(tmp_path) as address, worker(tmp_path, address), contextlib.ExitStack() as later:
@@ -205,6 +198,7 @@ def test_a_cluster_without_workers_is_said_and_waited_for(tmp_path: Path, monkey
     assert results["a"].outcome is Outcome.RAN
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_is_lost_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was finished is kept, and nobody waits for ever."""
     monkeypatch.setattr(dask_executor, "_ANSWER_S", 2)
