@@ -3,8 +3,7 @@
 One JSON object a line, each written at once. All have `event`, `time` (seconds since the epoch) and `run` (the same for
 all lines of one run); events of nodes have `node` (its id in the plan) and `label`.
 
-    run_started    version, experiment, command, process (its id), asked (--until …), nodes (how many are asked for;
-                   null in a search, which finds that out)
+    run_started    version, experiment, command, process (its id), nodes (how many are asked for), asked (--until …)
     nodes_added    nodes (how many more there are: a search has asked for points)
     node_started   reason, attempt (from 1), measures (it runs alone), key
     node_said      text: why it takes longer than expected
