@@ -10,6 +10,8 @@ Layout of the folder (default `.pipeline/` in the working directory):
     locks/in-use          shared by all who have the store open
     tmp/                  files that are being written; they are renamed to where they belong
     quarantine/           damaged files, by digest; they count as missing and are computed again
+    search/*.journal      what searches asked for and were told, for optuna's tools; a copy of what the results say
+    remote/<id>/          a store like this one in front of each URL (`pipeline.store.shared`), with an outbox/
     CACHEDIR.TAG  .gitignore
 
 Of these only `objects/` and `actions/` are results, and both check themselves: an object by its name, a record by the
