@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from pipeline.cli.answer import Answer
@@ -51,7 +50,7 @@ def answer(
 ) -> Answer:
     """Forecast what is asked for, with `slots` nodes at a time; draw it where a form of graph is named."""
     plan, oracle = prepare(experiment, store, fresh=asked.fresh)
-    experiment = replace(experiment, runs=tuple(nodes.run for nodes in plan.runs))  # of a search those that are known
+    experiment = experiment._replace(runs=tuple(nodes.run for nodes in plan.runs))  # of a search those that are known
     check_stages(plan, asked.force)
     wanted = choose(plan, asked.until, asked.only)
     forecasts = forecast(plan, oracle, wanted=wanted, force=asked.force)

@@ -12,7 +12,6 @@ import os
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +131,7 @@ def _without(experiment: Experiment, formats: list[str]) -> Experiment:
     if not formats:
         return experiment
     wanted = tuple(kind for kind in experiment.outputs.report if kind not in formats)
-    return replace(experiment, outputs=replace(experiment.outputs, report=wanted))
+    return experiment._replace(outputs=experiment.outputs._replace(report=wanted))
 
 
 def _command(args: argparse.Namespace) -> str:

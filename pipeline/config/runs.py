@@ -8,7 +8,6 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 
 from pipeline.config.conditions import presence
 from pipeline.config.schema import step_names
@@ -45,7 +44,7 @@ def with_points(experiment: Experiment, points: Iterable[Point]) -> Experiment:
     template = make_template(experiment.document)
     complete = tuple({**template.base, **point} for point in points)
     seeds = experiment.document["seeds"]
-    return replace(experiment, runs=_runs(template, complete, seeds, [axis.name for axis in template.axes]))
+    return experiment._replace(runs=_runs(template, complete, seeds, [axis.name for axis in template.axes]))
 
 
 def _runs(template: Template, points: Sequence[Point], seeds: Sequence[int], shown: Sequence[str]) -> tuple[Run, ...]:
@@ -103,7 +102,7 @@ def _with_ids(steps: Sequence[Step]) -> tuple[Step, ...]:
         candidates = (step.use if number == 1 else f"{step.use}_{number}" for number in itertools.count(1))
         identifier = step.id or next(name for name in candidates if name not in taken)
         taken.add(identifier)
-        named.append(replace(step, id=identifier))
+        named.append(step._replace(id=identifier))
     return tuple(named)
 
 

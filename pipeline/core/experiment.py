@@ -1,14 +1,14 @@
 """What an experiment is, as frozen values: the checked file, its defaults filled, expanded into runs.
 
 Leaves out how it is read (pipeline.config) and what is executed for it (pipeline.core.plan). Mappings are plain dicts
-of JSON values and are treated as read-only, so that specs can be shared between runs, hashed and embedded.
+of JSON values and are treated as read-only, so that specs can be shared between runs, hashed and embedded. Named tuples
+rather than dataclasses: to define those takes a good part of the time of a run with nothing to do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 __all__ = [
     "BenchmarkSpec",
@@ -28,18 +28,18 @@ __all__ = [
 
 JSON = Any  # None, bool, int, float, str, list of JSON, dict of str to JSON
 
+_NOTHING: Mapping[str, JSON] = {}
 
-@dataclass(frozen=True)
-class DataSpec:
+
+class DataSpec(NamedTuple):
     """Name a dataset: `root` is the folder its files are in (None for datasets that need none)."""
 
     name: str
     root: str | None = None
-    args: Mapping[str, JSON] = field(default_factory=dict)
+    args: Mapping[str, JSON] = _NOTHING
 
 
-@dataclass(frozen=True)
-class TrainSpec:
+class TrainSpec(NamedTuple):
     """Say how a model is fitted; the fields are those of tinytorch.core.training.FitSettings."""
 
     epochs: int = 20
@@ -53,26 +53,23 @@ class TrainSpec:
     grad_clip: float | None = None
 
 
-@dataclass(frozen=True)
-class ModelSpec:
+class ModelSpec(NamedTuple):
     """Name an architecture, its arguments, and how the baseline is trained."""
 
     arch: str
-    args: Mapping[str, JSON] = field(default_factory=dict)
-    train: TrainSpec = field(default_factory=TrainSpec)
+    args: Mapping[str, JSON] = _NOTHING
+    train: TrainSpec = TrainSpec()
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """One optimization step: `use` is the step's name in the file, `params` its settings with defaults filled."""
 
     id: str
     use: str
-    params: Mapping[str, JSON] = field(default_factory=dict)
+    params: Mapping[str, JSON] = _NOTHING
 
 
-@dataclass(frozen=True)
-class BenchmarkSpec:
+class BenchmarkSpec(NamedTuple):
     """Say what is timed and how precisely; the first batch size and thread count are the primary comparison.
 
     `wait_s` is how long a busy machine is waited for: it says nothing about the result and is in no key. `harness` is
@@ -94,8 +91,7 @@ class BenchmarkSpec:
     peers: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Goal:
+class Goal(NamedTuple):
     """One wish: a bound on a metric (`metric` with at_least, at_most or max_drop), or a metric to optimize."""
 
     metric: str | None = None
@@ -106,19 +102,17 @@ class Goal:
     maximize: str | None = None
 
 
-@dataclass(frozen=True)
-class Outputs:
+class Outputs(NamedTuple):
     """Say what is written: report formats, and whether the best point becomes a submission ("best" or "none")."""
 
     report: tuple[str, ...] = ("html", "md")
     submission: str = "best"
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(NamedTuple):
     """One point of the sweep under one seed, fully resolved; `label` is "" when there is only one run."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # a tuple has a method of this name
     label: str
     seed: int
     point: Mapping[str, JSON]
@@ -128,16 +122,14 @@ class Run:
     benchmark: BenchmarkSpec
 
 
-@dataclass(frozen=True)
-class SourceInfo:
+class SourceInfo(NamedTuple):
     """Where an experiment came from: the file's path as given, and the sha256 of its resolved content."""
 
     path: str
     digest: str
 
 
-@dataclass(frozen=True)
-class Experiment:
+class Experiment(NamedTuple):
     """A validated experiment: what is asked for (goals, outputs) and the runs that answer it.
 
     `document` is the file as JSON with overrides applied and defaults filled; building it again gives equal runs.
@@ -182,14 +174,14 @@ def _run_from_json(run: Mapping[str, JSON]) -> Run:
 
 
 def as_json(value: Any) -> JSON:
-    """Return a spec as new plain JSON values: dataclasses and mappings become dicts, tuples become lists.
+    """Return a spec as new plain JSON values: specs and mappings become dicts, tuples become lists.
 
     Raises TypeError for anything that JSON cannot hold.
     """
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    if is_dataclass(value) and not isinstance(value, type):
-        return {item.name: as_json(getattr(value, item.name)) for item in fields(value)}
+    if isinstance(value, tuple) and (names := getattr(value, "_fields", None)):
+        return {name: as_json(item) for name, item in zip(names, value, strict=True)}
     if isinstance(value, Mapping):
         return {str(key): as_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -8,7 +8,6 @@ sweep points that share a prefix share its nodes. Whether a node has to run is d
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -70,18 +69,19 @@ class RunNodes(NamedTuple):
     peers: str | None = None
 
 
-@dataclass(frozen=True)
-class Plan:
-    """All nodes of an experiment in an order in which every node comes after what feeds it.
-
-    `judges` has for each point of a search, in order, the node that reads its goals on the validation split.
-    """
-
+class _PlanFields(NamedTuple):
     nodes: tuple[Node, ...]
     runs: tuple[RunNodes, ...]
     submit: str
     report: str
     judges: tuple[str, ...] = ()
+
+
+class Plan(_PlanFields):
+    """All nodes of an experiment in an order in which every node comes after what feeds it.
+
+    `judges` has for each point of a search, in order, the node that reads its goals on the validation split.
+    """
 
     def node(self, node_id: str) -> Node:
         """Return the node with this plan id; raises KeyError."""

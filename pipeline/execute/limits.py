@@ -5,13 +5,12 @@ None of this is part of any key: a result does not depend on it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["Limits", "UNLIMITED"]
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(NamedTuple):
     """The settings of one execution.
 
     `executor` is a name of the EXECUTORS table, `workers` how many nodes may run at once, `scheduler` the address of a

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -62,7 +61,7 @@ class Session:
         lost = self._lost(plan)
         if lost:
             wanted = frozenset(node.id for node in plan.nodes if wanted is None or node.id in wanted) - lost.keys()
-        limits = replace(self.limits, wanted=wanted)
+        limits = self.limits._replace(wanted=wanted)
         ends = execute_plan(plan, self.oracle, self._tell, limits, stop=self.stop, make=self._lend)
         for node, end in (ends | lost).items():
             if not (end.outcome is Outcome.CACHED and node in self.results and self.results[node].record):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -86,7 +85,7 @@ def test_specs_have_the_schemas_keys_and_defaults(path: tuple[str | int, ...], s
         for name, inner in node["properties"].items()
         if not (name == "preset" and PRESETS in node)  # it chooses defaults, and is none of what is asked for
     }
-    assert dataclasses.asdict(spec()) == expected
+    assert spec()._asdict() == expected
 
 
 @pytest.mark.parametrize("step", sorted(STEPS))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 
 import pytest
@@ -44,5 +43,5 @@ def test_what_json_cannot_hold_is_refused(value: object) -> None:
 
 def test_specs_cannot_be_changed() -> None:
     """They are shared between runs."""
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(AttributeError):
         TrainSpec().epochs = 3  # type: ignore[misc]

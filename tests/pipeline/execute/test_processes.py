@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sqlite3
 import subprocess
 import sys
@@ -83,7 +82,7 @@ def test_a_real_sweep_gives_the_digests_of_inline(tmp_path: Path) -> None:
     for limits in (Limits(), TWO):
         plan, oracle = prepare(build(loads(EXPERIMENT, "digests.yaml")), LocalStore(tmp_path / limits.executor))
         wanted = frozenset(n.id for n in plan.nodes if n.stage in ("data", "train", "optimize", "evaluate"))
-        results = execute_plan(plan, oracle, lambda event: None, dataclasses.replace(limits, wanted=wanted))
+        results = execute_plan(plan, oracle, lambda event: None, limits._replace(wanted=wanted))
         assert {result.outcome for result in results.values()} == {Outcome.RAN}
         found.append({name: result.record and result.record.outputs for name, result in results.items()})
     assert found[0] == found[1]
