@@ -31,10 +31,16 @@ _BAR = 30  # cells
 
 
 class _Console(Console):
-    """A console that reports a reader that has gone; rich's own ends the process."""
+    """A console that reports a reader that has gone (rich's own ends the process) and lets the cursor be seen.
+
+    A hidden one would stay hidden after the process was killed or suspended.
+    """
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError
+
+    def show_cursor(self, show: bool = True) -> bool:
+        return False
 
 
 class LiveView:

@@ -208,7 +208,7 @@ def test_a_terminal_gets_the_view_when_the_first_node_runs(estimator: Estimator)
         assert "1/4 nodes" in stream.getvalue()
         progress(ended("2"))
     assert "1.0 s  ran      node 2" in stream.getvalue()
-    assert "\x1b[?25h" in stream.getvalue()  # the cursor is back
+    assert "\x1b[?25l" not in stream.getvalue()  # a cursor that is hidden stays so when the process is killed
 
 
 @pytest.mark.parametrize("term", ["dumb", "xterm"])
