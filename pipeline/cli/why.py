@@ -7,6 +7,7 @@ what made it differ from the nearest result before it, and where that came from.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import json
 import re
@@ -116,12 +117,16 @@ def _of_key(beginning: str, store: LocalStore) -> dict[str, Any]:
     record = store.peek(keys[0]) if keys else None
     if record is None:
         raise UserError(f"no result here has a key that begins with {beginning}", hint="`plan FILE --json` has keys")
-    runs = (read_record(find_run(name) / "run.json")["nodes"] for name in run_names())
-    nodes: list[Mapping[str, Any]] = next(
-        (nodes for nodes in runs if any(node.get("key") == record.key for node in nodes)), []
-    )
+    nodes = next((nodes for nodes in _runs() if any(node.get("key") == record.key for node in nodes)), [])
     stored = {"node": record.label, "status": "stored", "reason": ""}
     return stored | _of_record(record, store, _producers(nodes))
+
+
+def _runs() -> Iterator[list[Mapping[str, Any]]]:
+    """Yield the nodes of every run here whose record can be read: a damaged one tells nothing of this key."""
+    for name in run_names():
+        with contextlib.suppress(UserError):
+            yield read_record(find_run(name) / "run.json")["nodes"]
 
 
 def _producers(nodes: list[Mapping[str, Any]]) -> dict[str, str]:

@@ -60,6 +60,8 @@ def test_a_result_is_found_by_the_beginning_of_its_key(project: Project) -> None
     assert node["key"] == key
     assert node["node"] == "evaluate baseline"
     assert node["because"][-1]["difference"] == "parameter fit.lr 0.001 → 0.01"
+    (project.folder / "runs" / "damaged").mkdir()
+    (project.folder / "runs" / "damaged" / "run.json").write_text("{")
     assert why(project, key) == node
 
 
