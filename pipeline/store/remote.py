@@ -61,10 +61,10 @@ class Remote:
                 data = self._fs.cat_file(self._record_path(key), end=_MOST_RECORD_BYTES + 1)
             except FileNotFoundError:
                 return None
-            except OSError:  # S3 has no first bytes of an empty object
+            except OSError:
                 if self._fs.info(self._record_path(key))["size"] > 0:
                     raise
-                return None
+                return None  # an empty object of S3 has no first bytes
         return _checked(data, key)
 
     def has(self, digest: str, size: int) -> bool:
@@ -75,13 +75,20 @@ class Remote:
             except FileNotFoundError:
                 return False
 
-    def fetch(self, digest: str) -> bytes | None:
-        """Return the bytes that lie under an object's name, None if there are none; the caller checks the digest."""
+    def fetch(self, digest: str, size: int | None = None) -> bytes | None:
+        """Return the bytes that lie under an object's name, None if there are none; the caller checks the digest.
+
+        Of an object that should have `size` bytes, one more is read at most.
+        """
         with self._reaching("read"):
             try:
-                data: bytes = self._fs.cat_file(self._object_path(digest))
+                data: bytes = self._fs.cat_file(self._object_path(digest), end=size + 1 if size and size > 0 else None)
             except FileNotFoundError:
                 return None
+            except OSError:
+                if self._fs.info(self._object_path(digest))["size"] > 0:
+                    raise
+                return b""  # an empty object of S3 has no first bytes
         return data
 
     def quarantine(self, digest: str) -> bool:

@@ -63,6 +63,7 @@ class SharedStore(LocalStore):
         record = super().peek(key, preimage)
         if record is None and (record := self.remote.find(key)):
             super().commit(record)
+            self._believe(record)
         return record
 
     def missing(self, record: Record) -> tuple[str, ...]:
@@ -102,6 +103,15 @@ class SharedStore(LocalStore):
                 warn(f"{len(keys)} results of this machine are not in the shared store yet: {error}")
                 return
 
+    def _believe(self, record: Record) -> None:
+        """Take what a record names that was found there as there, too: it was sent before.
+
+        To ask for every object would be several requests for each node; one that was lost since is missed when it is
+        read.
+        """
+        artifacts = record.outputs.values()
+        self.remember(_THERE, {a.digest: a.size for a in artifacts if self.recall(_THERE, a.digest) is None})
+
     def _is_there(self, artifact: Artifact) -> bool:
         known = self.recall(_THERE, artifact.digest)
         if known is None and self.remote.has(artifact.digest, artifact.size):
@@ -111,9 +121,10 @@ class SharedStore(LocalStore):
 
     def _fetch(self, digest: str) -> bytes:
         """Read an object there; a second time before it is called damaged: a broken connection looks the same."""
-        data = self.remote.fetch(digest)
+        size = self.recall(_THERE, digest)
+        data = self.remote.fetch(digest, size)
         if data is not None and digest_bytes(data) != digest:
-            data = self.remote.fetch(digest)
+            data = self.remote.fetch(digest, size)
         if data is None:
             self.remember(_THERE, {digest: None})
             raise CorruptObject(digest, "it is missing, here and in the shared store")

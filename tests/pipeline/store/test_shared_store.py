@@ -148,13 +148,46 @@ def test_a_damaged_artifact_that_cannot_be_moved_is_replaced(machine: Machine, m
     assert fs.cat_file(path) == b"result"
 
 
-def test_a_truncated_artifact_there_is_a_miss(machine: Machine) -> None:
+@pytest.mark.parametrize("content", [b"res", b"", b"result, and more"])
+def test_an_artifact_of_another_size_there_is_never_returned(machine: Machine, content: bytes) -> None:
     """An upload that broke off, where uploads are not atomic, is not taken for a result."""
     fs, path = far(one := machine("one"))
     commit(one)
     fs.rm(path)
-    fs.pipe_file(path, b"res")
-    assert machine("two").get(KEY) is None
+    fs.pipe_file(path, content)
+    two = machine("two")
+    assert two.get(KEY) is not None
+    with pytest.raises(CorruptObject):
+        two.read(digest_bytes(b"result"))
+    assert two.get(KEY) is None
+
+
+def test_what_is_found_there_costs_one_request_and_one_more_when_it_is_read(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network takes its time for each; the second look takes none."""
+    fs, _ = far(one := machine("one"))
+    commit(one)
+    asked: list[str] = []
+    for name in ("cat_file", "info", "exists", "ls", "pipe_file"):
+        call = getattr(type(fs), name)
+        monkeypatch.setattr(type(fs), name, _counted(asked, name, call))
+    two = machine("two")
+    assert two.get(KEY)
+    assert asked == ["cat_file"]
+    assert two.read(digest_bytes(b"result"))
+    assert asked == ["cat_file"] * 2
+    assert two.get(KEY)
+    assert two.read(digest_bytes(b"result"))
+    assert len(asked) == 2
+
+
+def _counted(asked: list[str], name: str, call: Callable[..., object]) -> Callable[..., object]:
+    def counted(*arguments: object, **named: object) -> object:
+        asked.append(name)
+        return call(*arguments, **named)
+
+    return counted
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"key": 1}', b"[" * 100_000])
