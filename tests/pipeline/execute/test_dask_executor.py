@@ -23,6 +23,7 @@ from pipeline.execute.decide import Oracle
 from pipeline.execute.limits import Limits
 from pipeline.execute.scheduler import NodeResult, execute_plan
 from pipeline.store.local import LocalStore
+from pipeline.store.remote import Remote
 from pipeline.store.shared import SharedStore, cache_folder
 from tests.pipeline.execute.clusters import ROOT, STAGES, environment, node, plan, scheduler, worker
 
@@ -278,6 +279,21 @@ def test_a_worker_elsewhere_reaches_the_store_by_its_url_or_says_so(
     store = dask_node._store(replace(elsewhere, url=url))
     assert isinstance(store, SharedStore)
     assert store.root == cache_folder(url, tmp_path / "home/.cache/tinytorch-pipeline")
+
+
+def test_a_worker_elsewhere_works_through_the_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it computes in its own cache is found there by the next node, here, and by the next run."""
+    monkeypatch.setattr(dask_node, "_mark", lambda root: 1)  # here only: the worker sees another folder
+    store = SharedStore(tmp_path / "store", Remote(f"file://{tmp_path}/far"))
+    environment(tmp_path)
+    chain = plan(node("a", tmp_path), node("b", tmp_path, "a"))
+    with scheduler(tmp_path) as address, worker(tmp_path, address, HOME=str(tmp_path / "home")):
+        limits = Limits("dask", scheduler=address)
+        results = execute_plan(chain, Oracle(store, STAGES), lambda event: None, limits)
+    assert store.read(digests(results)["b"]) == b"b|a"
+    assert list((tmp_path / "home/.cache/tinytorch-pipeline/remote").glob("*/objects/*/*")) != []
+    again = execute_plan(chain, Oracle(store, STAGES), lambda event: None, Limits())
+    assert {end.outcome for end in again.values()} == {Outcome.CACHED}
 
 
 def sweep(folder: Path, points: int) -> Plan:
