@@ -24,7 +24,7 @@ from typing import Any
 
 from tests.bench.chain_peers import PEERS
 from tests.bench.chain_run import CHAIN
-from tests.bench.startup import ROOT, ratio, seconds
+from tests.bench.startup import ROOT, environment, ratio, seconds
 from tests.bench.target import Target
 
 _LIMITS_S = {1: 0.05, 25: 0.055, 250: 0.09, 25_000: 8.0}  # chains -> of a run with nothing to do
@@ -80,7 +80,7 @@ def run(*, quick: bool = False) -> list[Target]:
 def _ours(folder: Path, chains: int, *more: str) -> _Runner:
     code = "import sys; from tests.bench.chain_run import main; main(sys.argv[1:])"
     command = [sys.executable, "-c", code, str(folder / "store"), str(chains), *more]
-    return _Runner("ours", command, ROOT, dict(os.environ))
+    return _Runner("ours", command, ROOT, environment())
 
 
 def _finished(folder: Path, chains: int, cold: dict[str, float]) -> list[_Runner]:
@@ -95,7 +95,7 @@ def _finished(folder: Path, chains: int, cold: dict[str, float]) -> list[_Runner
             continue
         (folder / name).mkdir(parents=True)
         peer.make(folder / name, chains)
-        runners.append(_Runner(name, list(peer.command), folder / name, peer.environment(os.environ)))
+        runners.append(_Runner(name, list(peer.command), folder / name, peer.environment(environment())))
     for runner in runners:
         runner.folder.mkdir(parents=True, exist_ok=True)
         elapsed = runner.run()
