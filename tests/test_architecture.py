@@ -251,6 +251,7 @@ def test_every_command_is_in_its_table() -> None:
         "limits",
         "live",
         "main",
+        "points",
         "progress",
         "runs",
         "subset",

@@ -30,6 +30,7 @@ from pipeline.execute.failures import in_words
 from pipeline.execute.interrupt import stoppable
 from pipeline.run import RunResult, run_experiment
 from pipeline.store.local import LocalStore
+from pipeline.store.objects import CorruptObject
 from tinytorch.errors import DataFileError
 
 __all__ = ["configure", "run", "verdicts"]
@@ -146,10 +147,13 @@ def _command(args: argparse.Namespace) -> str:
 def _answer(result: RunResult, store: LocalStore, lacking: list[str]) -> Answer:
     submission = result.submission
     lines = [_count_line(result)]
+    points: list[dict[str, Any]] = []
     if submission is not None:
         lines += ["", _rendered(submission, store)]
     elif result.is_partial:
         lines.append("a part was asked for: there is no submission of it")
+        points, table = _points(result, store)
+        lines += ["", table] if points else []
     if result.files:
         lines += ["", *(f"{name:<11} {safe(str(path))}" for name, path in result.files.items())]
     found = list(verdicts(submission, lacking))
@@ -157,12 +161,24 @@ def _answer(result: RunResult, store: LocalStore, lacking: list[str]) -> Answer:
     messages = [*(message for _, message in found), *_damage(result, store)]
     document = {
         "nodes": {outcome.value: result.count(outcome) for outcome in Outcome},
+        "points": points,
         "submission": submission,
         "files": {name: str(path) for name, path in result.files.items()},
         "messages": messages,
         "exit_code": exit_code,
     }
     return Answer("\n".join(lines), document, exit_code, "\n".join(messages))
+
+
+def _points(result: RunResult, store: LocalStore) -> tuple[list[dict[str, Any]], str]:
+    """Return what is known of the points, where there is no submission that says it, and the same as a table."""
+    from pipeline.cli.points import point_figures, points_table
+
+    try:
+        points = point_figures(result.plan, result.nodes, store)
+    except CorruptObject as error:
+        raise EnvironmentProblem(f"a stored result is damaged: {error}", hint="run again: it is made again") from error
+    return points, points_table(points, columns(), colour=has_colour())
 
 
 def _damage(result: RunResult, store: LocalStore) -> Iterator[str]:

@@ -39,6 +39,20 @@ def test_a_part_runs_alone_and_keeps_the_earlier_submission(project: Project) ->
     assert "the last run was of a part only (--until evaluate --only 'bits=4')" in project.run("show", "smoke").stdout
 
 
+def test_a_point_alone_shows_its_figures(project: Project) -> None:
+    """On the validation split, and its timing where it was measured."""
+    document = project.json("run", SMOKE, "--only", "1")
+    (point,) = document["points"]
+    submission = json.loads((project.folder / "runs/smoke/submission.json").read_text())
+    assert point["size_bytes"] == submission["size"]["optimized"]["stored_bytes"]
+    assert point["speedup"] == submission["comparisons"]["speed"]["speedup"]["estimate"]
+    assert point["verdict"] == submission["comparisons"]["speed"]["verdict"]
+    assert project.json("run", SMOKE, "--until", "evaluate")["points"] == [
+        {**point, "speedup": None, "speedup_interval": None, "verdict": None}
+    ]
+    assert "speed-up" in project.run("run", SMOKE, "--only", "1").stdout
+
+
 def test_until_submit_makes_a_submission_but_no_report(project: Project) -> None:
     """Everything that feeds it is there."""
     document = project.json("run", SMOKE, "--until", "submit")
