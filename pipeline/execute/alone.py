@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pipeline.core.keys import digest_bytes
+from pipeline.store.locks import lock_file
 
 __all__ = ["at_work"]
 
@@ -25,8 +26,7 @@ def at_work(locks: Path, say: Callable[[str], None], *, alone: bool) -> Iterator
     """
     # A store may be shared by machines, and then its locks may be, too.
     name = digest_bytes(os.uname().nodename.encode())[:12]
-    locks.mkdir(parents=True, exist_ok=True)  # somebody may delete a store at any time
-    descriptor = os.open(locks / f"machine-{name}", os.O_RDWR | os.O_CREAT, 0o644)
+    descriptor = lock_file(locks, f"machine-{name}")
     kind = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
     try:
         try:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pipeline.core.keys import digest_bytes
 from pipeline.store.objects import make_folder
 
-__all__ = ["locked"]
+__all__ = ["lock_file", "locked"]
 
 _FILE = "keys"
 _ATTEMPTS = 2  # at a folder that somebody may be deleting
@@ -37,7 +37,7 @@ def locked(folder: str | os.PathLike[str], name: str) -> Iterator[None]:
 
 
 def _acquired(folder: str | os.PathLike[str], name: str) -> int:
-    descriptor = _opened(folder, _FILE if _WAIT is not None else f"{name}.lock")
+    descriptor = lock_file(folder, _FILE if _WAIT is not None else f"{name}.lock")
     try:
         if _WAIT is None:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -51,7 +51,8 @@ def _acquired(folder: str | os.PathLike[str], name: str) -> int:
     return descriptor
 
 
-def _opened(folder: str | os.PathLike[str], file: str) -> int:
+def lock_file(folder: str | os.PathLike[str], file: str) -> int:
+    """Open a file to lock, made where it is missing, with its folder; return the descriptor. Raises OSError."""
     path = os.path.join(folder, file)
     for _ in range(_ATTEMPTS):
         with contextlib.suppress(FileNotFoundError):

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipeline.store import locks
-from pipeline.store.locks import locked
+from pipeline.store.locks import lock_file, locked
 
 ROOT = Path(__file__).parents[3]
 HOLD = """
@@ -85,3 +87,19 @@ def test_names_leave_no_files_behind(tmp_path: Path) -> None:
         with locked(tmp_path / "locks", name):
             pass
     assert len(os.listdir(tmp_path / "locks")) == (1 if locks._WAIT is not None else 3)
+
+
+def test_a_folder_that_is_deleted_before_the_file_is_opened_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twice in a row, too."""
+    opened, deletions = os.open, iter(range(2))
+
+    def delete_and_open(*arguments: Any) -> int:
+        if next(deletions, None) is not None:
+            shutil.rmtree(tmp_path / "locks", ignore_errors=True)
+        return opened(*arguments)
+
+    monkeypatch.setattr(os, "open", delete_and_open)
+    os.close(lock_file(tmp_path / "locks", "keys"))
+    assert (tmp_path / "locks" / "keys").exists()
