@@ -13,8 +13,8 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType, ModuleType
-from typing import Any, Protocol
+from types import ModuleType
+from typing import Any, NamedTuple, Protocol
 
 from pipeline.core.errors import EnvironmentProblem
 from pipeline.core.event import Event, Outcome
@@ -83,11 +83,24 @@ class RunResult:
 def prepare(experiment: Experiment, store: LocalStore, *, fresh: bool = False) -> tuple[Plan, Oracle]:
     """Lay out the plan and bind it to the store; nothing is executed. A search has the points that are known."""
     oracle = Oracle(store, STAGES, fresh=fresh)
+    return _lay_out(experiment, oracle).plan, oracle
+
+
+class _Layout(NamedTuple):
+    """An experiment with its points, their plan, what the submission says of a search, and whether that is over."""
+
+    experiment: Experiment
+    plan: Plan
+    account: Mapping[str, Any]
+    is_complete: bool
+
+
+def _lay_out(experiment: Experiment, oracle: Oracle) -> _Layout:
     catalog = make_catalog(oracle.environment)
     if not is_search(experiment):
-        return make_plan(experiment, catalog), oracle
-    known, account, _ = _search().known_points(experiment, oracle)
-    return make_plan(known, catalog, account), oracle
+        return _Layout(experiment, make_plan(experiment, catalog), {}, True)
+    known, account, is_complete = _search().known_points(experiment, oracle)
+    return _Layout(known, make_plan(known, catalog, account), account, is_complete)
 
 
 def run_experiment(
@@ -108,11 +121,14 @@ def run_experiment(
     """
     started, stop = time.time(), stop or Stop()
     uses, set_aside = UseNotes(store.root, folder), store.quarantined()
-    plan, oracle = prepare(experiment, store, fresh=asked.fresh)
-    check_stages(plan, asked.force)
+    oracle = Oracle(store, STAGES, fresh=asked.fresh)
+    layout = _lay_out(experiment, oracle)
+    plan = layout.plan
+    if plan.runs:
+        check_stages(plan, asked.force)
     limits = limits._replace(force=asked.force, wanted=choose(plan, asked.until, asked.only))
-    is_searched = is_search(experiment) and limits.wanted is None
-    later = {plan.submit, plan.report} if is_searched else set()  # they follow when all points are known
+    is_searching = limits.wanted is None and not layout.is_complete
+    later = {plan.submit, plan.report} if is_searching else set()  # they follow when all points are known
     nodes = [
         node for node in plan.nodes if (limits.wanted is None or node.id in limits.wanted) and node.id not in later
     ]
@@ -130,7 +146,9 @@ def run_experiment(
             watch(event)
 
         with Session(oracle, emit, limits, stop) as session:
-            plan = _searched(experiment, plan, session, begin) if is_searched else _executed(experiment, plan, session)
+            if is_searching:
+                layout = _searched(experiment, plan, session, begin)
+            plan = _executed(layout, session)
             submission, contents = _gathered(experiment, plan, session, command)
         files = _publish(contents, folder)
         record = _record(experiment, asked, session.results, started)
@@ -140,11 +158,10 @@ def run_experiment(
     return RunResult(plan, session.results, submission, files, store.quarantined() - set_aside)
 
 
-def _searched(experiment: Experiment, known: Plan, session: Session, begin: Callable[[Sequence[Node]], None]) -> Plan:
-    """Search for points and execute the plan of all of them; return the plan of the submission.
-
-    `begin` is told of nodes that the known plan does not have.
-    """
+def _searched(
+    experiment: Experiment, known: Plan, session: Session, begin: Callable[[Sequence[Node]], None]
+) -> _Layout:
+    """Search for points; `begin` is told of nodes that the known plan does not have."""
     begun = {node.id for node in known.nodes} - {known.submit, known.report}
 
     def begin_new(nodes: Sequence[Node]) -> None:
@@ -154,10 +171,9 @@ def _searched(experiment: Experiment, known: Plan, session: Session, begin: Call
 
     whole, account, is_complete = _search().searched(experiment, session, begin_new)
     plan = make_plan(whole, make_catalog(session.oracle.environment), account)
-    if not is_complete:
-        return plan
-    begin_new(plan.nodes)
-    return _executed(whole, plan, session, account)
+    if is_complete:
+        begin_new(plan.nodes)
+    return _Layout(whole, plan, account, is_complete)
 
 
 def _search() -> ModuleType:
@@ -165,10 +181,14 @@ def _search() -> ModuleType:
     return importlib.import_module("pipeline.search.points")
 
 
-def _executed(
-    experiment: Experiment, plan: Plan, session: Session, account: Mapping[str, Any] = MappingProxyType({})
-) -> Plan:
-    """Execute the plan, and if some points fail the plan without them; return the plan of the submission."""
+def _executed(layout: _Layout, session: Session) -> Plan:
+    """Execute the plan, and if some points fail the plan without them; return the plan of the submission.
+
+    Nothing is executed after a search that was stopped.
+    """
+    experiment, plan, account, is_complete = layout
+    if session.limits.wanted is None and not is_complete:
+        return plan
     with session.replaceable((plan.submit, plan.report)) as drop:
         session.execute(plan, session.limits.wanted)
         if session.limits.wanted is not None or session.limits.fail_fast or session.stop.requested:
