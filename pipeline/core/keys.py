@@ -123,12 +123,17 @@ def _items(value: Sequence[Any]) -> bytes:
 
 
 def _mapping(value: Mapping[str, Any]) -> bytes:
+    parts = []
     try:
-        body = _pairs((name, value[name]) for name in sorted(value))
+        for name in sorted(value):
+            item = value[name]
+            encode = _ENCODERS.get(type(item))  # as `canonical` does, which would be called for every parameter
+            parts += (_name(name), encode(item) if encode else _general(item))
     except (AttributeError, TypeError):
         if all(isinstance(name, str) for name in value):
             raise
         raise TypeError("a mapping that enters a key has string keys only") from None
+    body = b"".join(parts)
     return b"m%d:%b" % (len(body), body)
 
 
