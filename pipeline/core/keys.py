@@ -123,7 +123,7 @@ def _items(value: Sequence[Any]) -> bytes:
 
 
 def _mapping(value: Mapping[str, Any]) -> bytes:
-    parts = []
+    parts: list[bytes] = []
     try:
         for name in sorted(value):
             item = value[name]
