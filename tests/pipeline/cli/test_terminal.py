@@ -40,11 +40,11 @@ def _read(terminal: int) -> bytes:
 
 def test_the_view_is_drawn_once_for_a_measurement(project: Project) -> None:
     """And once more for what its stage says while it waits; nothing is written in between."""
-    written = on_terminal(project, "run", SMOKE, "--fresh")
+    written = on_terminal(project, "run", SMOKE, "--force", "profile", "--until", "profile")
     lines = (project.folder / "runs/smoke/events.jsonl").read_text().splitlines()
     said = sum(json.loads(line)["event"] == "node_said" for line in lines)
-    assert written.count("this view rests until it is measured") == 2 + said
-    assert "ran      benchmark optimized" in written
+    assert written.count("this view rests until it is measured") == 1 + said
+    assert "ran      profile baseline" in written
     assert written.endswith("\x1b[2K")  # the view is gone
 
 
