@@ -18,6 +18,7 @@ from pipeline.store.local import LocalStore
 
 __all__ = ["Estimator", "Expectation"]
 
+_PROPORTIONAL = ("fit.epochs", "params.epochs")  # what training takes goes with them; early stopping takes less
 _NEIGHBOURS = 5  # of equally near records, the newest: an older one may tell of another machine or another program
 
 
@@ -86,9 +87,21 @@ def _nearest(records: list[tuple[dict[str, Any], float]], leaves: dict[str, Any]
     if not records:
         return None
     distances = [_distance(known, leaves) for known, _ in records]
-    nearest = [seconds for (_, seconds), d in zip(records, distances, strict=True) if d == min(distances)]
+    least = min(distances)
+    near = (record for record, distance in zip(records, distances, strict=True) if distance == least)
+    nearest = [seconds * _times_the_work(known, leaves) for known, seconds in near]
     newest = sorted(nearest[:_NEIGHBOURS])
     return newest[len(newest) // 2]
+
+
+def _times_the_work(known: dict[str, Any], leaves: dict[str, Any]) -> float:
+    """Return how many times the work of a known computation another one is."""
+    factor = 1.0
+    for name in _PROPORTIONAL:
+        before, after = known.get(name), leaves.get(name)
+        if isinstance(before, int) and isinstance(after, int) and before > 0 < after:
+            factor *= after / before
+    return factor
 
 
 def _distance(one: dict[str, Any], other: dict[str, Any]) -> int:

@@ -47,6 +47,15 @@ def test_the_nearest_parameters_count(store: LocalStore) -> None:
     assert estimator.seconds(node("train", fit={"epochs": 10, "lr": 2}, arch="mlp")) == 10
 
 
+def test_training_takes_as_long_as_it_has_epochs(store: LocalStore) -> None:
+    """So that a tenfold one is no surprise."""
+    took(store, 10, "train", fit={"epochs": 10, "lr": 1})
+    took(store, 4, "optimize", **{"pass": "finetune", "params": {"epochs": 2}})
+    estimator = Estimator(store, STAGES)
+    assert estimator.seconds(node("train", fit={"epochs": 100, "lr": 1})) == 100
+    assert estimator.seconds(node("optimize", **{"pass": "finetune", "params": {"epochs": 5}})) == 10
+
+
 def test_of_equally_near_ones_the_newest_five_count(store: LocalStore) -> None:
     """Their median: one disturbed run says little, and an old one may be of another machine."""
     for at, seconds in enumerate([90, 90, 90, 5, 6, 7, 8, 70]):
