@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import importlib.util
 import os
-import platform
 import re
 import sys
 from collections.abc import Sequence
@@ -83,9 +82,9 @@ def numeric_environment() -> dict[str, str]:
     """Return what else than code, libraries and inputs can change the bytes of a numeric result."""
     optimized = f" -{'O' * sys.flags.optimize}" if sys.flags.optimize else ""  # no assertions
     return {
-        "python": platform.python_version() + optimized,
+        "python": sys.version.split()[0] + optimized,
         "blas": _bundled_libraries("numpy"),
-        "arch": platform.machine(),
+        "arch": machine.architecture(),
         # Instruction sets by which OpenBLAS and NumPy choose other kernels, whose rounding can differ.
         "simd": ",".join(machine.flags() or ["unknown"]),
         **{name: os.environ[name] for name in _VARIABLES if os.environ.get(name)},
