@@ -30,9 +30,12 @@ DETERMINISTIC = ("data", "train", "optimize", "evaluate")  # what does not hang 
 _PATIENCE_S = 60.0  # only ends what hangs
 _VICTIMS = ("group", "command", "child")
 
-# Read by every interpreter that finds it on PYTHONPATH. An audit event comes before the call that it announces. The
-# processes of a run count together, by the length of a file; the first of them is the command.
+# Read by every interpreter that finds it on PYTHONPATH. An audit event comes before the call that it announces; where
+# that opens a file, the kill comes after it, when the file is there and empty. The processes of a run count together,
+# by the length of a file; the first of them is the command.
 _TRIPWIRE = '''
+import builtins
+import io
 import os
 import signal
 import sys
@@ -55,6 +58,7 @@ def changes(event, arguments):
 
 
 def watch(event, arguments):
+    global is_opening
     if not changes(event, arguments):
         return
     file = os.open(counter, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -62,12 +66,28 @@ def watch(event, arguments):
     seen = os.lseek(file, 0, os.SEEK_CUR)
     os.close(file)
     if seen == int(at or 0):
-        if os.environ["TRIPWIRE_WHOM"] == "group":
-            os.killpg(command, signal.SIGKILL)
-        os.kill(os.getpid(), signal.SIGKILL)
+        if event == "open" and arguments[1] is not None:
+            is_opening = True
+        else:
+            kill()
 
 
+def open_and_kill(*arguments, **named):
+    file = really_open(*arguments, **named)
+    if is_opening:
+        kill()
+    return file
+
+
+def kill():
+    if os.environ["TRIPWIRE_WHOM"] == "group":
+        os.killpg(command, signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+is_opening, really_open = False, open
 if below:
+    io.open = builtins.open = open_and_kill
     sys.addaudithook(watch)
 '''
 

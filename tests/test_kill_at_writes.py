@@ -13,7 +13,7 @@ from tests import killing
 from tests.chain import Chain, Ran, copy_with_chain
 from tests.project import Project
 
-FEW = 13  # writes from one kill of the quick test to the next
+FEW = 7  # writes from one kill of the quick test to the next
 
 
 @pytest.fixture(scope="module")
