@@ -120,7 +120,8 @@ class DaskExecutor:
                 place = self._place(task)
                 call = _Call(dask_node.compute, self._site, pickle.dumps(task))
                 there = self._client.submit(pickle.loads, pickle.dumps(call), key=name, pure=False, retries=0, **place)
-        except (EnvironmentProblem, WorkerLost) as error:
+        except EnvironmentProblem as error:
+            self._listeners.pop(task.key, None)
             future.set_exception(error)
             return future
         there.add_done_callback(lambda done: self._finish(task.key, done, future))
