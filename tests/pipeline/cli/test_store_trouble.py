@@ -20,6 +20,7 @@ from pipeline.store.census import take_census
 from pipeline.store.gc import remove, surplus
 from pipeline.store.in_use import alone
 from tests import killing
+from tests.chain import Chain, copy_with_chain
 from tests.killing import Undisturbed
 from tests.project import Project, copy_project
 
@@ -38,8 +39,8 @@ benchmark: {processes: 2, target_ci: 0.9, budget_s: 0.1, wait_s: 0}
 outputs: {report: [md]}
 """
 RUN = ("run", "tiny.yaml")
-MANY = 30
-FEW = (0,)
+MANY = 20
+FEW = 13  # writes from one deletion of the quick test to the next
 
 # Read by every interpreter of the command; the one that comes first to its n-th change of the store deletes it.
 _DELETER = """
@@ -83,6 +84,20 @@ def arena(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Undisturbe
     return project, killing.undisturbed(project, *RUN)
 
 
+@pytest.fixture(scope="module")
+def copied(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project with the stages of a chain."""
+    return copy_with_chain(tmp_path_factory.mktemp("deleted"))
+
+
+def deletion(project: Project, write: int) -> dict[str, str]:
+    """Return the variables that have the store deleted before its n-th change."""
+    done = project.folder / "deleted"
+    done.unlink(missing_ok=True)
+    store = project.folder / killing.STORE
+    return {"DELETE_BELOW": str(store), "DELETE_AT": str(write), "DELETE_DONE": str(done)}
+
+
 def delete_and_recover(arena: tuple[Project, Undisturbed], number: int, *workers: str) -> None:
     """Delete the store at the moment with this number; the run completes all the same, and the next ones find all."""
     project, expected = arena
@@ -90,10 +105,7 @@ def delete_and_recover(arena: tuple[Project, Undisturbed], number: int, *workers
     moment = next(itertools.islice((draw.randint(1, expected.writes) for _ in itertools.count()), number, None))
     killing.forget(project)
     (project.folder / "sitecustomize.py").write_text(_DELETER)
-    done = project.folder / "deleted"
-    done.unlink(missing_ok=True)
-    variables = {"DELETE_BELOW": str(project.folder / killing.STORE), "DELETE_AT": str(moment)}
-    process = killing.start(project, *RUN, *workers, **variables, DELETE_DONE=str(done))
+    process = killing.start(project, *RUN, *workers, **deletion(project, moment))
     assert process.wait(60) in (0, 5), f"write {moment}: {killing.said(project)}"
     assert killing.outputs_of(project) == expected.outputs
     assert killing.start(project, *RUN, *workers).wait(60) in (0, 5), killing.said(project)
@@ -106,10 +118,35 @@ def delete_and_recover(arena: tuple[Project, Undisturbed], number: int, *workers
     assert not (store / "quarantine").exists()
 
 
-@pytest.mark.parametrize("number", FEW)
-def test_a_store_that_is_deleted_under_a_run_is_made_again(arena: tuple[Project, Undisturbed], number: int) -> None:
+def delete_at_writes(project: Project, executor: str, step: int) -> None:
+    """Delete the store before every write of a chain of four stages, or every `step`th; its results stay the same."""
+    chain = Chain(project, executor)
+    killing.forget(project)
+    chain.start("answer", **killing.tripwire(project)).wait(60)
+    expected, writes = chain.answer("answer"), killing.writes_of(project)
+    (project.folder / "sitecustomize.py").write_text(_DELETER)
+    for write in range(1, writes + 1, step):
+        killing.forget(project)
+        code = chain.start("answer", **deletion(project, write)).wait(60)
+        assert code == 0, f"deleted before write {write}: {(project.folder / 'answer').read_text()}"
+        during = chain.answer("answer")
+        assert (during.keys, during.digests) == (expected.keys, expected.digests), f"deleted before write {write}"
+        chain.run()
+        after = chain.run()
+        assert (after.ran, after.digests) == ([], expected.digests), f"deleted before write {write}"
+        killing.check_sound(project)
+
+
+def test_a_store_that_is_deleted_under_a_run_is_made_again(copied: Project) -> None:
     """What was lost is computed again as far as the run needs it; the results are the same."""
-    delete_and_recover(arena, number)
+    delete_at_writes(copied, "inline", FEW)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("executor", ["inline", "processes"])
+def test_a_store_may_be_deleted_before_any_write(copied: Project, executor: str) -> None:
+    """The same before every write, in the command's process or in a worker."""
+    delete_at_writes(copied, executor, 1)
 
 
 @pytest.mark.slow
@@ -118,7 +155,7 @@ def test_a_store_that_is_deleted_under_a_run_is_made_again(arena: tuple[Project,
 def test_a_store_may_be_deleted_at_any_moment(
     arena: tuple[Project, Undisturbed], number: int, workers: tuple[str, ...]
 ) -> None:
-    """The same at many moments, without and with workers."""
+    """The same at moments of the real command, which also measures, without and with workers."""
     delete_and_recover(arena, number, *workers)
 
 
