@@ -44,6 +44,7 @@ _PACKAGES = {
     "onnxruntime": "peers",
     "openvino": "peers",
     "torch": "peers",
+    "optuna": "search",
     "fsspec": "remote",
     "dask": "dask",
     "distributed": "dask",
