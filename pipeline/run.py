@@ -9,14 +9,12 @@ from __future__ import annotations
 import importlib
 import json
 import time
-import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple, Protocol
 
-from pipeline.core.errors import EnvironmentProblem
+from pipeline.core.errors import EnvironmentProblem, trace
 from pipeline.core.event import Event, Outcome
 from pipeline.core.experiment import Experiment
 from pipeline.core.keys import digest_value
@@ -52,8 +50,7 @@ class Watcher(Protocol):
         """Take note of an event."""
 
 
-@dataclass(frozen=True)
-class RunResult:
+class RunResult(NamedTuple):
     """What a run came to: node results in plan order, the submission if there is one, and the files written.
 
     `damaged` names the files of the store that were set aside meanwhile: what they held was computed again.
@@ -301,5 +298,5 @@ def _node_json(result: NodeResult) -> dict[str, Any]:
         "key": record.key if record else None,
         "seconds": record.seconds if record else None,
         "outputs": {role: artifact.digest for role, artifact in record.outputs.items()} if record else {},
-        "error": "".join(traceback.format_exception(result.error)) if result.error else None,
+        "error": trace(result.error) if result.error else None,
     }

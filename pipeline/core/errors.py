@@ -21,6 +21,7 @@ only turns a problem into text.
 
 from __future__ import annotations
 
+import importlib
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -44,6 +45,7 @@ __all__ = [
     "WorkerLost",
     "render_problem",
     "render_problems",
+    "trace",
 ]
 
 _WIDTH = 120  # where a source line is cut; a minified file must not fill the screen
@@ -236,6 +238,12 @@ def render_problem(problem: Problem, width: int = _WIDTH) -> str:
     if problem.hint:
         lines.append(f"      = {_printable(problem.hint)}")
     return "\n".join(line.rstrip() for line in lines)
+
+
+def trace(error: BaseException) -> str:
+    """Return an error with its traceback, as Python prints it."""
+    lines: list[str] = importlib.import_module("traceback").format_exception(error)  # brings the tokenizer with it
+    return "".join(lines)
 
 
 def render_problems(problems: Sequence[Problem], width: int = _WIDTH) -> str:

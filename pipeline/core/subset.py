@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline.core.errors import UserError
 from pipeline.core.plan import Plan, RunNodes
@@ -13,8 +12,7 @@ from pipeline.core.plan import Plan, RunNodes
 __all__ = ["Asked", "EVERYTHING", "ancestors", "check_stages", "choose", "nodes_of"]
 
 
-@dataclass(frozen=True)
-class Asked:
+class Asked(NamedTuple):
     """What a run is asked to do: up to a stage, some points only, stages computed again, measurements made again."""
 
     until: str | None = None

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline.core.keys import Preimage
 from pipeline.core.plan import Node
@@ -22,8 +21,7 @@ _PROPORTIONAL = ("fit.epochs", "params.epochs")  # what training takes goes with
 _NEIGHBOURS = 5  # of equally near records, the newest: an older one may tell of another machine or another program
 
 
-@dataclass(frozen=True)
-class Expectation:
+class Expectation(NamedTuple):
     """The time that nodes are expected to take, in seconds, and how many of them have no estimate and are left out."""
 
     seconds: float

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import functools
 import heapq
-import importlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple
 
-from pipeline.core.errors import InternalError, StoreUnwritable, UserError, WorkerLost
+from pipeline.core.errors import InternalError, StoreUnwritable, UserError, WorkerLost, trace
 from pipeline.core.event import Event, Outcome
 from pipeline.core.plan import Node, Plan
 from pipeline.execute.decide import FORCED, Decision, Oracle
@@ -295,7 +294,7 @@ class _Walk:
                 note=str(error) if error else "",
                 measures=self._measures(node),
                 attempt=attempt,
-                error=_trace(error) if error else "",
+                error=trace(error) if error else "",
                 key=record.key if record else "",
             )
         )
@@ -308,11 +307,6 @@ class _Walk:
     def _tell(self, node: Node, *, reason: str = "", said: str = "", attempt: int = 1, key: str = "") -> None:
         measures = self._measures(node)
         self._emit(Event(node.id, node.label, None, reason, said=said, measures=measures, attempt=attempt, key=key))
-
-
-def _trace(error: BaseException) -> str:
-    lines: list[str] = importlib.import_module("traceback").format_exception(error)  # brings the tokenizer with it
-    return "".join(lines)
 
 
 def _again(error: Exception) -> str:

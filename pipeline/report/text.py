@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 __all__ = ["Cell", "Table", "cells_of", "paint", "printable", "wrap"]
 
@@ -15,16 +15,14 @@ _COLOURS = {"good": "32", "bad": "31", "warn": "33", "dim": "2", "strong": "1"}
 _GAP = 2
 
 
-@dataclass(frozen=True)
-class Cell:
+class Cell(NamedTuple):
     """A text and its tone (good, bad, warn, dim, strong or "")."""
 
     text: str
     tone: str = ""
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(NamedTuple):
     """Rows under a header. `optional` columns go first (in the given order) where the width is too small for all.
 
     Numbers stand right in the columns of `right`. If the rest still does not fit, each row becomes a block: its first
@@ -34,7 +32,7 @@ class Table:
     header: Sequence[str]
     rows: Sequence[Sequence[Cell]]
     optional: Sequence[int] = ()
-    right: Sequence[int] = field(default=())
+    right: Sequence[int] = ()
     flows: bool = False
 
     def lines(self, width: int, colour: bool) -> list[str]:
