@@ -15,6 +15,7 @@ BENCHES = {
     "power": "a model that is 5 % slower: how often that is found, and how fast",
     "runners": "a run with nothing to do, against doit, Snakemake and DVC",
     "startup": "start-up of --help, validate and a fully cached run, against importing five modules",
+    "workers": "a sweep that only trains, with two workers against one",
 }
 
 
