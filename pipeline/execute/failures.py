@@ -26,6 +26,8 @@ def failed_points(plan: Plan, results: Mapping[str, NodeResult]) -> tuple[dict[s
     answer where a node was not reached for another reason: the run was stopped, or only a part of it was asked for.
     """
     failed = [end for end in results.values() if end.outcome is Outcome.FAILED]
+    if not failed:
+        return ()
     causes: dict[str, tuple[Run, NodeResult]] = {}  # point -> the first of its runs that failed, and where
     for nodes in plan.runs:
         if cause := _cause(nodes, failed):
@@ -48,7 +50,7 @@ def _point(nodes: RunNodes) -> str:
 
 def _cause(nodes: RunNodes, failed: Sequence[NodeResult]) -> NodeResult | None:
     """Return the first node of a run that failed, in plan order."""
-    ids = nodes_of(nodes) if failed else ()
+    ids = nodes_of(nodes)
     return next((end for end in failed if end.node.id in ids), None)
 
 

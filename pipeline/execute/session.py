@@ -53,11 +53,8 @@ class Session:
         if self._executor:
             self._executor.close(now=error is not None)
 
-    def execute(self, plan: Plan, wanted: frozenset[str] | None = None) -> dict[str, NodeResult]:
-        """Bring a plan, or its nodes in `wanted`, up to date; return how its nodes ended in this run.
-
-        What failed before in this run is not tried again.
-        """
+    def execute(self, plan: Plan, wanted: frozenset[str] | None = None) -> None:
+        """Bring a plan, or its nodes in `wanted`, up to date. What failed before in this run is not tried again."""
         lost = self._lost(plan)
         if lost:
             wanted = frozenset(node.id for node in plan.nodes if wanted is None or node.id in wanted) - lost.keys()
@@ -66,7 +63,6 @@ class Session:
         for node, end in (ends | lost).items():
             if not (end.outcome is Outcome.CACHED and node in self.results and self.results[node].record):
                 self.results[node] = end
-        return {node: self.results[node] for node in ends | lost}
 
     def _lost(self, plan: Plan) -> dict[str, NodeResult]:
         """Return the nodes that cannot run any more: they failed in this run, or need one that did."""
