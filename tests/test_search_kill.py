@@ -1,14 +1,16 @@
-"""A search that is killed again and again asks for the same points as one that is left alone."""
+"""A search that is killed again and again, or made twice at once, asks for the same points as one left alone."""
 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -68,6 +70,16 @@ def start_and_kill(folder: Path, lines: int, pause_s: float) -> int:
 
 def _lines(folder: Path) -> int:
     return sum(path.read_bytes().count(b"\n") for path in (folder / "store/search").glob("*.journal"))
+
+
+def test_two_searches_at_once_are_one(tmp_path: Path) -> None:
+    """They ask for the same points, and neither disturbs the other's journal."""
+    experiment = build(loads(FILE.replace("trials: 60", "trials: 24"), "x.yaml"))
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+        runs = [pool.submit(finish, experiment, tmp_path / "store") for _ in range(2)]
+        first, second = (run.result(timeout=120) for run in runs)
+    assert first == second == finish(experiment, tmp_path / "undisturbed")
+    assert not list((tmp_path / "store/search").glob("*.damaged"))
 
 
 @pytest.mark.slow

@@ -2,8 +2,8 @@
 
 Every trial has a sampler of its own, seeded by the search's seed and the trial's number, so that a trial depends on
 what was told before it and on nothing else. The journal (optuna's own format, one JSON object a line) holds trials that
-were asked for and told; `optuna-dashboard` reads it. It is a copy: what the store holds decides, and a journal that is
-damaged, or disagrees, is set aside and written again by asking again.
+were asked for and told (of halving, which learns nothing, those that were drawn). It is a copy: what the store holds
+decides, and a journal that is damaged, or disagrees, is set aside and written again by asking again.
 """
 
 from __future__ import annotations
