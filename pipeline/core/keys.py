@@ -190,7 +190,16 @@ def family_key(preimage: Preimage) -> str:
 
 
 def _frame(preimage: Preimage) -> KeyFrame:
-    return KeyFrame(preimage.stage, preimage.version, preimage.code, preimage.environment)
+    made_of = preimage.stage, preimage.version, preimage.code
+    try:
+        return _shared_frame(*made_of, tuple(preimage.environment.items()))
+    except (AttributeError, TypeError):  # a damaged record may have anything in their place
+        return KeyFrame(*made_of, preimage.environment)
+
+
+@functools.lru_cache(maxsize=64)
+def _shared_frame(stage: str, version: int, code: str, environment: tuple[tuple[str, str], ...]) -> KeyFrame:
+    return KeyFrame(stage, version, code, dict(environment))
 
 
 def _pairs(pairs: Iterable[tuple[str, Any]]) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,8 +26,7 @@ def at_work(locks: Path, say: Callable[[str], None], *, alone: bool) -> Iterator
     `locks` is the store's folder for locks. Raises OSError when it cannot be used.
     """
     # A store may be shared by machines, and then its locks may be, too.
-    name = digest_bytes(os.uname().nodename.encode())[:12]
-    descriptor = lock_file(locks, f"machine-{name}")
+    descriptor = lock_file(locks, f"machine-{_this_machine()}")
     kind = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
     try:
         try:
@@ -37,3 +37,8 @@ def at_work(locks: Path, say: Callable[[str], None], *, alone: bool) -> Iterator
         yield
     finally:
         os.close(descriptor)
+
+
+@functools.cache
+def _this_machine() -> str:
+    return digest_bytes(os.uname().nodename.encode())[:12]

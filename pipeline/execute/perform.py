@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import sys
 import time
 from collections.abc import Callable, Mapping
 from types import ModuleType
@@ -65,7 +66,8 @@ def perform(
 
 def _import(node: Node, oracle: Oracle) -> ModuleType:
     for module in (*node.code_roots, *node.writers):
-        importlib.import_module(module)
+        if module not in sys.modules:
+            importlib.import_module(module)
     oracle.environment.code.note_imported()
     return importlib.import_module(oracle.stages[node.stage].module)
 

@@ -220,8 +220,11 @@ class Index:
 
     def _from_file(self, key: str) -> Record | None:
         """Return a record as its file has it; one that is damaged or that another version wrote counts for nothing."""
+        path = os.path.join(self._records, key[:2], f"{key[2:]}.json")
+        if not os.path.exists(path):  # as mostly, and to find that out takes less than to fail
+            return None
         try:
-            with open(os.path.join(self._records, key[:2], f"{key[2:]}.json"), "rb") as file:
+            with open(path, "rb") as file:
                 data = file.read()
         except OSError:
             return None

@@ -122,3 +122,9 @@ def test_a_frame_gives_the_keys_of_whole_preimages(inputs: dict[str, str]) -> No
     expected = digest_value({"format": FORMAT, **preimage.to_json()})
     assert action_key(preimage) == expected
     assert frame.keys(BASE.params, inputs) == (expected, family_key(preimage))
+
+
+@pytest.mark.parametrize("change", [{"environment": ["numpy"]}, {"environment": {"numpy": [2]}}, {"code": ["x"]}])
+def test_a_damaged_preimage_has_a_key_of_its_own(change: dict[str, Any]) -> None:
+    """Whatever stands in its file: it is not what its name says."""
+    assert action_key(BASE._replace(**change)) != action_key(BASE)
