@@ -14,6 +14,7 @@ BENCHES = {
     "chains": "chains of four trivial stages, against doit, joblib, Snakemake, redun and DVC",
     "power": "a model that is 5 % slower: how often that is found, and how fast",
     "runners": "a run with nothing to do, against doit, Snakemake and DVC",
+    "sweeps": "`plan` of a file with 100, 1,000 and 10,000 points",
     "startup": "start-up of --help, validate and a fully cached run, against importing five modules",
     "workers": "a sweep that only trains, with two workers against one",
 }

@@ -78,7 +78,9 @@ def run(*, quick: bool = False) -> list[Target]:
 
 
 def _ours(folder: Path, chains: int, *more: str) -> _Runner:
-    code = "import sys; from tests.bench.chain_run import main; main(sys.argv[1:])"
+    code = (
+        f"import sys; sys.path.append({str(Path(__file__).parent)!r}); from chain_run import main; main(sys.argv[1:])"
+    )
     command = [sys.executable, "-c", code, str(folder / "store"), str(chains), *more]
     return _Runner("ours", command, ROOT, environment())
 
