@@ -151,7 +151,9 @@ def write_atomically(
 
 def make_folder(folder: str) -> None:
     """Make a folder that mostly is there, even if somebody deletes those above it meanwhile."""
-    # For a quick node, `pathlib` would take as long as all the rest.
+    # For a quick node, `pathlib` would take as long as all the rest, and `mkdir` waits for whoever writes to a disk.
+    if os.path.isdir(folder):
+        return
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             os.mkdir(folder)
