@@ -383,7 +383,7 @@ def test_a_store_that_is_deleted_while_it_is_made_is_made_all_the_same(
 ) -> None:
     """At each of its steps."""
     mkdir = os.mkdir
-    for at in range(8):
+    for at in range(7):
         steps = iter(range(100))
 
         def delete_once(path: str, *arguments: int, at: int = at, steps: Iterator[int] = steps) -> None:
