@@ -50,7 +50,7 @@ def perform(
         former = store.peek(task.key, task.preimage)
         if former and not task.again and not store.missing(former):
             return former, Outcome.CACHED
-        with at_work(store.root / "locks", say, alone=measures):
+        with at_work(store.locks, say, alone=measures):
             began()
             with one_blas_thread():
                 started = time.perf_counter()

@@ -57,6 +57,8 @@ class LocalStore:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.locks = root / "locks"  # the folder of files to lock
+        self._tmp = root / "tmp"
         if not (root / "CACHEDIR.TAG").exists():  # a copy that nobody can write may lack the other mark
             with self.writing():
                 self._prepare()
@@ -99,7 +101,7 @@ class LocalStore:
         path = os.path.join(self.root, "actions", record.key[:2], f"{record.key[2:]}.json")
         data = json.dumps(record.to_json(), sort_keys=True).encode()
         with self.writing():
-            write_atomically(path, data, tmp=self.root / "tmp", durable=_is_worth_it(record.seconds))
+            write_atomically(path, data, tmp=self._tmp, durable=_is_worth_it(record.seconds))
             if self._prepare() or self._index.is_replaced:  # somebody has deleted the folder meanwhile
                 self._index.close()
                 self._in_use.close()
@@ -139,7 +141,7 @@ class LocalStore:
         """Compute this key inside the block: nobody else on this machine does meanwhile; whoever wants to, waits."""
         with contextlib.ExitStack() as held:
             with self.writing():
-                held.enter_context(locked(self.root / "locks", key))
+                held.enter_context(locked(self.locks, key))
             yield
 
     def recent(self, topic: str, before: float) -> Iterator[Record]:
