@@ -18,6 +18,11 @@ from pipeline.store.locks import lock_file
 
 __all__ = ["at_work"]
 
+_WAITING = {
+    alone: f"another run on this machine {verb}: waiting until it has finished that"
+    for alone, verb in ((True, "works"), (False, "measures"))
+}
+
 
 @contextlib.contextmanager
 def at_work(locks: Path, say: Callable[[str], None], *, alone: bool) -> Iterator[None]:
@@ -25,18 +30,30 @@ def at_work(locks: Path, say: Callable[[str], None], *, alone: bool) -> Iterator
 
     `locks` is the store's folder for locks. Raises OSError when it cannot be used.
     """
-    # A store may be shared by machines, and then its locks may be, too.
-    descriptor = lock_file(locks, f"machine-{_this_machine()}")
     kind = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
+    told = functools.cache(lambda: say(_WAITING[alone]))
+    # A store may be shared by machines, and then its locks may be, too.
+    machine = lock_file(locks, f"machine-{_this_machine()}")
     try:
+        # Everyone passes here first, and whoever waits for the machine waits in here: so a measurement gets its turn
+        # although others keep coming.
+        turnstile = lock_file(locks, f"turn-{_this_machine()}")
         try:
-            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say(f"another run on this machine {'works' if alone else 'measures'}: waiting until it has finished that")
-            fcntl.flock(descriptor, kind)
+            _take(turnstile, kind, told)
+            _take(machine, kind, told)
+        finally:
+            os.close(turnstile)
         yield
     finally:
-        os.close(descriptor)
+        os.close(machine)
+
+
+def _take(descriptor: int, kind: int, told: Callable[[], None]) -> None:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        told()
+        fcntl.flock(descriptor, kind)
 
 
 @functools.cache

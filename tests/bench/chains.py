@@ -29,6 +29,7 @@ from tests.bench.target import Target
 
 _LIMITS_S = {1: 0.05, 25: 0.055, 250: 0.09, 25_000: 8.0}  # chains -> of a run with nothing to do
 _RSS_MB = {250: 30, 25_000: 400}
+_ROUNDS = {1: 20, 25: 20, 250: 8, 25_000: 4}  # fewer where each takes long
 _PATIENCE_S = 900  # for the first run of a peer at one size
 _SLOW_S = 20  # a command that takes longer is measured less often
 
@@ -69,7 +70,7 @@ def run(*, quick: bool = False) -> list[Target]:
         cold: dict[str, float] = {}
         for chains in (1, 25, 250) if quick else _LIMITS_S:
             runners = _finished(Path(scratch, str(chains)), chains, cold)
-            _take_turns(runners, 5 if quick else 20)
+            _take_turns(runners, min(_ROUNDS[chains], 5) if quick else _ROUNDS[chains])
             nothing[chains] = runners[0].samples
             figures += _nothing_to_do(chains, runners)
         figures += _overheads(Path(scratch), 3 if quick else 10)

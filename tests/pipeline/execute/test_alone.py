@@ -38,6 +38,27 @@ def test_one_waits_for_the_other_and_says_so(tmp_path: Path, first: bool, second
     assert order == [f"another run on this machine {word}: waiting until it has finished that", "first", "second"]
 
 
+def test_who_comes_later_does_not_pass_a_waiting_measurement(tmp_path: Path) -> None:
+    """Work that keeps coming must not keep a measurement waiting for ever."""
+    order: list[str] = []
+
+    def work_as(name: str, alone: bool, waits: threading.Event) -> None:
+        with at_work(tmp_path, lambda text: waits.set(), alone=alone):
+            order.append(name)
+
+    threads = []
+    with at_work(tmp_path, print, alone=False):
+        for name, alone in (("measurement", True), ("later work", False)):
+            waits = threading.Event()
+            threads.append(threading.Thread(target=work_as, args=(name, alone, waits)))
+            threads[-1].start()
+            assert waits.wait(60)
+        order.append("first work")
+    for thread in threads:
+        thread.join()
+    assert order == ["first work", "measurement", "later work"]
+
+
 def test_what_does_not_measure_works_side_by_side(tmp_path: Path) -> None:
     """Nobody waits."""
     said: list[str] = []
