@@ -159,11 +159,14 @@ def test_workers_without_the_resource_are_refused(tmp_path: Path) -> None:
 def test_workers_without_this_package_are_said(tmp_path: Path) -> None:
     """They fail the node, and are not broken by it."""
     what = plan(node("a", tmp_path), node("b", tmp_path))
-    with scheduler(tmp_path) as address, worker(tmp_path, address, PYTHONPATH=os.environ.get("PYTHONPATH", "")):
+    hidden = f"import sys\nsys.path = [path for path in sys.path if path != {str(ROOT)!r}]"  # it may be installed here
+    (tmp_path / "hide").mkdir()
+    (tmp_path / "hide" / "sitecustomize.py").write_text(hidden)
+    with scheduler(tmp_path) as address, worker(tmp_path, address, PYTHONPATH=str(tmp_path / "hide")):
         results = run(tmp_path, what, Limits("dask", scheduler=address))
     for end in results.values():
         assert isinstance(end.error, EnvironmentProblem)
-        assert "No module named 'pipeline'" in str(end.error)
+        assert "No module named 'pipeline" in str(end.error)
 
 
 def test_dask_that_is_not_installed_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

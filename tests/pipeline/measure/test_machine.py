@@ -157,7 +157,7 @@ def test_the_fingerprint_depends_on_each_fact(tmp_path, file, text):
     assert machine.fingerprint(tmp_path) != first
 
 
-@pytest.mark.parametrize(("place", "name"), enumerate(("system", "kernel", "architecture")))
+@pytest.mark.parametrize(("place", "name"), list(enumerate(("system", "kernel", "architecture"))))
 def test_the_fingerprint_depends_on_the_system(tmp_path, monkeypatch, place, name):
     """Another kernel, architecture or system is another machine."""
     told = ["a", "b", "c"]
