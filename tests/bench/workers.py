@@ -1,7 +1,7 @@
 """Two workers against one on a sweep that only trains: how much of the second core arrives.
 
-The same eight trainings into an empty store, in turns. What two cores can give at most is measured beside it: one and
-two copies of the same single-threaded training, started together without the runner.
+The same eight trainings, some seconds each, into a store that knows the code but no result, in turns. What the cores
+can give at most is measured beside it: one command of one worker alone, and two of them at once with a store each.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ seeds: [0, 1, 2, 3, 4, 5, 6, 7]
 
 def run(*, quick: bool = False) -> list[Target]:
     """Measure; each round runs every command once, the order turning with the rounds."""
-    rounds, epochs = (2, 2) if quick else (6, 8)
+    rounds, epochs = (2, 20) if quick else (4, 80)
     samples: dict[str, list[float]] = {"one worker": [], "two workers": [], "a copy alone": [], "two copies": []}
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch, "workers.yaml")
@@ -57,8 +57,10 @@ def _copies(file: Path, scratch: Path, count: int) -> float:
 
 
 def _command(file: Path, scratch: Path, *words: str) -> list[str]:
-    places = ["--store", str(scratch / "store"), "--out", str(scratch / "out")]
-    return [sys.executable, "-m", "pipeline", "run", str(file), "--until", "evaluate", "--quiet", *places, *words]
+    pipeline, store = [sys.executable, "-m", "pipeline"], ["--store", str(scratch / "store")]
+    subprocess.run([*pipeline, "plan", str(file), *store], cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
+    places = [*store, "--out", str(scratch / "out")]
+    return [*pipeline, "run", str(file), "--until", "evaluate", "--quiet", *places, *words]
 
 
 def _timed(commands: Sequence[Sequence[str]]) -> float:
