@@ -31,12 +31,15 @@ pytest.importorskip("distributed")
 
 Results = dict[str, NodeResult]
 
+# Whether a worker can be made to see another machine: one with fewer processors than this one.
+_CAN_DIFFER = shutil.which("taskset") is not None and len(os.sched_getaffinity(0)) > 1
+
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A cluster of two machines with two cores each; the second one may use one processor only, so it is another."""
     folder = tmp_path_factory.mktemp("cluster")
-    other = ("taskset", "-c", str(min(os.sched_getaffinity(0)))) if shutil.which("taskset") else ()
+    other = ("taskset", "-c", str(min(os.sched_getaffinity(0)))) if _CAN_DIFFER else ()
     with (
         scheduler(folder) as address,
         worker(folder, address, "127.0.0.1", "core=2"),
@@ -120,7 +123,7 @@ def test_a_measurement_has_its_machine_to_itself_and_is_made_on_one_like_this(ad
             (running.add if what == "start" else running.discard)(name)
             assert len(running) == 1 or not any(one.startswith("m") for one in running)
         else:
-            assert not name.startswith("m") or not shutil.which("taskset")
+            assert not name.startswith("m") or not _CAN_DIFFER
 
 
 def test_a_measurement_on_workers_of_one_machine_runs_alone(tmp_path: Path) -> None:
@@ -136,7 +139,7 @@ def test_a_measurement_on_workers_of_one_machine_runs_alone(tmp_path: Path) -> N
 @pytest.mark.slow
 def test_no_machine_like_this_one_is_said(tmp_path: Path) -> None:
     """A timing belongs to a kind of machine; on another one it would not be the result that was asked for."""
-    if not shutil.which("taskset") or len(os.sched_getaffinity(0)) < 2:
+    if not _CAN_DIFFER:
         pytest.skip("another machine is one with fewer processors here")
     other = ("taskset", "-c", str(min(os.sched_getaffinity(0))))
     with scheduler(tmp_path) as address, worker(tmp_path, address, before=other):
