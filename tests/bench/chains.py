@@ -30,7 +30,7 @@ from tests.bench.target import Target
 _LIMITS_S = {1: 0.05, 25: 0.055, 250: 0.09, 25_000: 8.0}  # chains -> of a run with nothing to do
 _RSS_MB = {250: 30, 25_000: 400}
 _ROUNDS = {1: 20, 25: 20, 250: 8, 25_000: 4}  # fewer where each takes long
-_PATIENCE_S = 900  # for the first run of a peer at one size
+_PATIENCE_S = 240  # for the first run of a peer at one size, as the size before lets expect
 _SLOW_S = 20  # a command that takes longer is measured less often
 
 
