@@ -45,11 +45,17 @@ class _Runner:
     samples: list[float] = field(default_factory=list)
     said: list[dict[str, Any]] = field(default_factory=list)
 
-    def run(self, *more: str) -> float:
-        """Run once; return the seconds. What ours prints is kept."""
+    def run(self, *more: str, timeout_s: float | None = None) -> float:
+        """Run once; return the seconds. What ours prints is kept. Raises TimeoutExpired."""
         started = time.perf_counter()
         done = subprocess.run(
-            [*self.command, *more], cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
+            [*self.command, *more],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout_s,
         )
         elapsed = time.perf_counter() - started
         if done.returncode:
@@ -69,7 +75,7 @@ def run(*, quick: bool = False) -> list[Target]:
         nothing: dict[int, list[float]] = {}
         cold: dict[str, float] = {}
         for chains in (1, 25, 250) if quick else _LIMITS_S:
-            runners = _finished(Path(scratch, str(chains)), chains, cold)
+            runners = _finished(Path(scratch, str(chains)), chains, cold, 60 if quick else _PATIENCE_S)
             _take_turns(runners, min(_ROUNDS[chains], 5) if quick else _ROUNDS[chains])
             nothing[chains] = runners[0].samples
             figures += _nothing_to_do(chains, runners)
@@ -86,22 +92,30 @@ def _ours(folder: Path, chains: int, *more: str) -> _Runner:
     return _Runner("ours", command, ROOT, environment())
 
 
-def _finished(folder: Path, chains: int, cold: dict[str, float]) -> list[_Runner]:
+def _finished(folder: Path, chains: int, cold: dict[str, float], patience_s: float = _PATIENCE_S) -> list[_Runner]:
     """Run everything that is there once; `cold` has what a chain took at the size before, and gets what it takes."""
     runners = [_ours(folder / "ours", chains)]
     for name, peer in PEERS.items():
         expected = cold.get(name, 0.0) * chains
         if not peer.is_there():
             continue
-        if expected > _PATIENCE_S:
-            print(f"{name}: left out at {_nodes(chains)}: its first run would take {expected:.0f} s", file=sys.stderr)
+        if expected > patience_s:
+            print(
+                f"{name}: left out at {_nodes(chains)}: its first run would take over {patience_s} s", file=sys.stderr
+            )
             continue
         (folder / name).mkdir(parents=True)
         peer.make(folder / name, chains)
         runners.append(_Runner(name, list(peer.command), folder / name, peer.environment(environment())))
-    for runner in runners:
+    for runner in list(runners):
         runner.folder.mkdir(parents=True, exist_ok=True)
-        elapsed = runner.run()
+        try:
+            elapsed = runner.run(timeout_s=None if runner.name == "ours" else patience_s)
+        except subprocess.TimeoutExpired:
+            print(f"{runner.name}: left out at {_nodes(chains)}: over {patience_s} s in its first run", file=sys.stderr)
+            cold[runner.name] = math.inf
+            runners.remove(runner)
+            continue
         print(f"{runner.name}: the first run of {_nodes(chains)} took {elapsed:.2f} s", file=sys.stderr)
         cold[runner.name] = elapsed / chains
         for _ in range(2):  # what is remembered settles
