@@ -1,9 +1,11 @@
-"""Compact encodings of a matrix with many zeros, for storage. Nothing here multiplies: NumPy has no sparse product.
+"""Compact encodings of which positions of a matrix are kept, for storage. Nothing here multiplies.
 
-`bitmask`: one bit a position in row-major order (most significant bit first) and the kept values in that order.
+`bitmask`: one bit a position in row-major order (most significant bit first).
 `csr`: compressed sparse rows, smaller below a density of about 1/16 (2 bytes an index against 1/8 a position).
-The kept positions are given as a mask, so that a kept value may be zero. A decoder checks what it reads before it
-allocates the matrix, and raises ValueError.
+`holes`: how far it is from one position that is not kept to the next, a byte each: smaller while fewer than 1/8 are
+missing, and with 4 bytes a value smaller than leaving zeros in from the first per cent.
+The kept values lie beside it in row-major order. What is encoded is a mask, so that a kept value may be zero. A decoder
+checks what it reads before it allocates the mask, and raises ValueError.
 """
 
 from __future__ import annotations
@@ -13,21 +15,31 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MAX_EXPANSION", "decode_bitmask", "decode_csr", "encode_bitmask", "encode_csr", "index_type"]
+__all__ = [
+    "MAX_EXPANSION",
+    "decode_bitmask",
+    "decode_csr",
+    "decode_holes",
+    "encode_bitmask",
+    "encode_csr",
+    "encode_holes",
+    "index_type",
+]
 
 Array: TypeAlias = NDArray[Any]
 Mask: TypeAlias = NDArray[np.bool_]
 
-MAX_EXPANSION = 1024  # a decoded matrix has at most this many positions for each byte read: a small file stays small
+MAX_EXPANSION = 1024  # a decoded matrix has at most this many values for each byte read: a small file stays small
+_FAR = 255  # in `holes`: as many kept positions, and no hole after them yet
 
 
-def encode_bitmask(values: Array, mask: Mask) -> tuple[NDArray[np.uint8], Array]:
-    """Encode values (R, C) where mask (R, C) is true: bits (ceil(R·C / 8),) and the kept values (n,)."""
-    return np.packbits(mask.reshape(-1)), values[mask]
+def encode_bitmask(mask: Mask) -> tuple[NDArray[np.uint8]]:
+    """Encode a mask (R, C) as bits (ceil(R·C / 8),)."""
+    return (np.packbits(mask.reshape(-1)),)
 
 
-def decode_bitmask(bits: NDArray[np.uint8], kept: Array, shape: tuple[int, int]) -> tuple[Array, Mask]:
-    """Undo `encode_bitmask`: the matrix, zero where nothing was kept, and the mask."""
+def decode_bitmask(bits: NDArray[np.uint8], kept: int, shape: tuple[int, int], unit: int = 1) -> Mask:
+    """Undo `encode_bitmask` for a mask that keeps `kept` positions; `unit` values lie at each."""
     positions = shape[0] * shape[1]
     if bits.shape != ((positions + 7) // 8,):
         raise ValueError(
@@ -36,13 +48,9 @@ def decode_bitmask(bits: NDArray[np.uint8], kept: Array, shape: tuple[int, int])
     flat = np.unpackbits(bits)
     if flat[positions:].any():
         raise ValueError("a mask has bits set beyond its last position")
-    mask = flat[:positions].astype(np.bool_).reshape(shape)
-    found = int(np.count_nonzero(mask))
-    if kept.shape != (found,):
-        raise ValueError(f"a mask keeps {found} values, but {kept.size} are stored")
-    matrix = np.zeros(shape, kept.dtype)
-    matrix[mask] = kept
-    return matrix, mask
+    if (found := int(np.count_nonzero(flat))) != kept:
+        raise ValueError(f"a mask keeps {found} positions, but values for {kept} are stored")
+    return flat[:positions].astype(np.bool_).reshape(shape)
 
 
 def index_type(columns: int) -> type[np.unsignedinteger[Any]]:
@@ -50,29 +58,51 @@ def index_type(columns: int) -> type[np.unsignedinteger[Any]]:
     return np.uint16 if columns <= 2**16 else np.uint32
 
 
-def encode_csr(values: Array, mask: Mask) -> tuple[NDArray[np.uint32], Array, Array]:
-    """Encode values (R, C) where mask is true: row ends (R,), column indices (n,) and the kept values (n,)."""
+def encode_csr(mask: Mask) -> tuple[NDArray[np.uint32], Array]:
+    """Encode a mask (R, C) as row ends (R,) and column indices (n,)."""
     rows, columns = np.nonzero(mask)
     ends = np.cumsum(np.bincount(rows, minlength=len(mask))).astype(np.uint32)
-    return ends, columns.astype(index_type(mask.shape[1])), values[mask]
+    return ends, columns.astype(index_type(mask.shape[1]))
 
 
-def decode_csr(ends: NDArray[np.uint32], columns: Array, kept: Array, shape: tuple[int, int]) -> tuple[Array, Mask]:
-    """Undo `encode_csr`: the matrix, zero where nothing was kept, and the mask."""
-    stored = ends.nbytes + columns.nbytes + kept.nbytes
-    if shape[0] * shape[1] > MAX_EXPANSION * stored:
+def decode_csr(ends: NDArray[np.uint32], columns: Array, kept: int, shape: tuple[int, int], unit: int = 1) -> Mask:
+    """Undo `encode_csr` for a mask that keeps `kept` positions; `unit` values lie at each."""
+    stored = ends.nbytes + columns.nbytes + kept * unit
+    if shape[0] * shape[1] * unit > MAX_EXPANSION * stored:
         raise ValueError(f"{shape[0]} x {shape[1]} positions from {stored} bytes: more than {MAX_EXPANSION} a byte")
-    if ends.shape != (shape[0],) or columns.dtype != index_type(shape[1]) or columns.shape != kept.shape:
-        raise ValueError(f"row ends {ends.shape}, columns {columns.shape} and values {kept.shape} do not fit {shape}")
+    if ends.shape != (shape[0],) or columns.dtype != index_type(shape[1]) or columns.shape != (kept,):
+        raise ValueError(f"row ends {ends.shape}, columns {columns.shape} and {kept} values do not fit {shape}")
     counts: Array = np.diff(ends.astype(np.int64), prepend=0)
-    if (counts < 0).any() or counts.sum() != len(kept) or (len(kept) and int(columns.max()) >= shape[1]):
+    if (counts < 0).any() or counts.sum() != kept or (kept and int(columns.max()) >= shape[1]):
         raise ValueError(f"row ends or column indices reach outside {shape[0]} x {shape[1]}")
     rows = np.repeat(np.arange(shape[0]), counts)
     position = rows * shape[1] + columns.astype(np.int64)
     if (np.diff(position) <= 0).any():
         raise ValueError("column indices are not in increasing order")
-    matrix = np.zeros(shape, kept.dtype)
-    matrix[rows, columns] = kept
     mask = np.zeros(shape, np.bool_)
     mask[rows, columns] = True
-    return matrix, mask
+    return mask
+
+
+def encode_holes(mask: Mask) -> tuple[NDArray[np.uint8]]:
+    """Encode a mask (R, C) as bytes: below 255, so many kept positions and then a hole; 255, so many and no hole."""
+    gaps = np.diff(np.flatnonzero(~mask.reshape(-1)), prepend=-1) - 1
+    encoded = np.full(int((gaps // _FAR + 1).sum()), _FAR, np.uint8)
+    encoded[np.cumsum(gaps // _FAR + 1) - 1] = gaps % _FAR
+    return (encoded,)
+
+
+def decode_holes(encoded: NDArray[np.uint8], kept: int, shape: tuple[int, int], unit: int = 1) -> Mask:
+    """Undo `encode_holes` for a mask that keeps `kept` positions; `unit` values lie at each."""
+    positions, is_hole = shape[0] * shape[1], encoded != _FAR
+    holes = int(np.count_nonzero(is_hole))
+    if holes + kept != positions:
+        raise ValueError(f"{shape[0]} x {shape[1]} positions are not {holes} holes and values for {kept}")
+    if len(encoded) and not is_hole[-1]:
+        raise ValueError("a distance to a hole ends without one")
+    ends = np.cumsum(encoded.astype(np.int64) + is_hole)
+    if len(ends) and ends[-1] > positions:
+        raise ValueError(f"a hole lies outside {shape[0]} x {shape[1]}")
+    mask = np.ones(positions, np.bool_)
+    mask[ends[is_hole] - 1] = False
+    return mask.reshape(shape)

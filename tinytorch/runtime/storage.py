@@ -1,11 +1,12 @@
 """How a weight matrix of a compressed layer lies in a file: dense or with its zeros left out, 32, 8 or 4 bits a value.
 
-Only the arrays; which bytes surround them in a file is the business of tinytorch.serialization.
+What is left out are single values, or whole blocks of them (tinytorch.runtime.block_sparse), then one position of the
+index is a block. Only the arrays; which bytes surround them in a file is the business of tinytorch.serialization.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,9 +14,17 @@ from numpy.typing import NDArray
 
 from tinytorch.errors import ModelFileError
 from tinytorch.kernels.quantized import pack_int4, unpack_int4
-from tinytorch.kernels.sparse import MAX_EXPANSION, decode_bitmask, decode_csr, encode_bitmask, encode_csr
+from tinytorch.kernels.sparse import (
+    MAX_EXPANSION,
+    decode_bitmask,
+    decode_csr,
+    decode_holes,
+    encode_bitmask,
+    encode_csr,
+    encode_holes,
+)
 
-__all__ = ["ARRAYS", "restore", "smallest", "store"]
+__all__ = ["ARRAYS", "arrays_of", "decode_index", "encode_index", "restore", "smallest", "store"]
 
 Array: TypeAlias = NDArray[Any]
 Mask: TypeAlias = NDArray[np.bool_]
@@ -25,8 +34,20 @@ ARRAYS: dict[str, tuple[str, ...]] = {
     "dense": ("weight",),
     "bitmask": ("weight_mask", "weight_values"),
     "csr": ("weight_ends", "weight_columns", "weight_values"),
+    "holes": ("weight_holes", "weight_values"),
 }
-_INDEX_TYPES = {"weight_mask": ("uint8",), "weight_ends": ("uint32",), "weight_columns": ("uint16", "uint32")}
+_ENCODE: dict[str, Callable[[Mask], tuple[Array, ...]]] = {
+    "bitmask": encode_bitmask,
+    "csr": encode_csr,
+    "holes": encode_holes,
+}
+_DECODE: dict[str, Callable[..., Mask]] = {"bitmask": decode_bitmask, "csr": decode_csr, "holes": decode_holes}
+_INDEX_TYPES = {
+    "weight_mask": ("uint8",),
+    "weight_ends": ("uint32",),
+    "weight_columns": ("uint16", "uint32"),
+    "weight_holes": ("uint8",),
+}
 _TYPES = {32: np.dtype(np.float32), 8: np.dtype(np.int8), 4: np.dtype(np.uint8)}  # 4: two values a byte
 _ENTRY_BYTES = 96  # about what one more array costs in a safetensors header: name, type, shape, offsets
 
@@ -35,8 +56,18 @@ def store(values: Array, mask: Mask, storage: str, bits: int) -> dict[str, Array
     """Encode a matrix (R, C), float32 for 32 bits and int8 for 8 or 4; `dense` keeps no mask."""
     if storage == "dense":
         return {"weight": pack_int4(values) if bits == 4 else values}
-    *index, kept = encode_bitmask(values, mask) if storage == "bitmask" else encode_csr(values, mask)
-    return dict(zip(ARRAYS[storage], (*index, pack_int4(kept) if bits == 4 else kept), strict=True))
+    kept = values[mask]
+    return {**encode_index(mask, storage), "weight_values": pack_int4(kept) if bits == 4 else kept}
+
+
+def encode_index(mask: Mask, storage: str) -> dict[str, Array]:
+    """Return the arrays that say which positions of a mask (R, C) are kept, in a storage other than `dense`."""
+    return dict(zip(ARRAYS[storage], _ENCODE[storage](mask), strict=False))
+
+
+def decode_index(index: Sequence[Array], storage: str, kept: int, shape: tuple[int, int], unit: int = 1) -> Mask:
+    """Undo `encode_index` for a mask that keeps `kept` positions, with `unit` values at each; raises ValueError."""
+    return _DECODE[storage](*index, kept, shape, unit)
 
 
 def restore(state: Mapping[str, Array], storage: str, bits: int, shape: tuple[int, int]) -> tuple[Array, Mask]:
@@ -44,6 +75,18 @@ def restore(state: Mapping[str, Array], storage: str, bits: int, shape: tuple[in
 
     Raises ModelFileError for missing arrays, other types or shapes, and contents that contradict each other.
     """
+    *index, values = arrays_of(state, storage, bits)
+    try:
+        matrix, mask = _decode(index, values, storage, bits, shape)
+    except ValueError as error:
+        raise ModelFileError(f"a {storage} weight of {bits} bits is not what it declares: {error}.") from error
+    if bits < 32 and matrix.size and int(matrix.min()) < -(2 ** (bits - 1)) + 1:
+        raise ModelFileError(f"a weight of {bits} bits holds {matrix.min()}, outside the symmetric range.")
+    return matrix, mask
+
+
+def arrays_of(state: Mapping[str, Array], storage: str, bits: int) -> list[Array]:
+    """Return the arrays of a storage, the values last; raises ModelFileError for missing ones and other types."""
     if storage not in ARRAYS or bits not in _TYPES:
         raise ModelFileError(f"storage {storage!r} of {bits!r} bits is unknown (valid: {', '.join(ARRAYS)}; 32, 8, 4).")
     missing = [name for name in ARRAYS[storage] if name not in state]
@@ -59,13 +102,7 @@ def restore(state: Mapping[str, Array], storage: str, bits: int, shape: tuple[in
         raise ModelFileError(
             f"a {storage} weight of {bits} bits holds {_TYPES[bits]} values, but the file has {found}."
         )
-    try:
-        matrix, mask = _decode(index, values, storage, bits, shape)
-    except ValueError as error:
-        raise ModelFileError(f"a {storage} weight of {bits} bits is not what it declares: {error}.") from error
-    if bits < 32 and matrix.size and int(matrix.min()) < -(2 ** (bits - 1)) + 1:
-        raise ModelFileError(f"a weight of {bits} bits holds {matrix.min()}, outside the symmetric range.")
-    return matrix, mask
+    return [*index, values]
 
 
 def _decode(index: list[Array], values: Array, storage: str, bits: int, shape: tuple[int, int]) -> tuple[Array, Mask]:
@@ -75,25 +112,37 @@ def _decode(index: list[Array], values: Array, storage: str, bits: int, shape: t
             raise ValueError(f"its shape is {values.shape}, expected {packed}")
         matrix = unpack_int4(values, shape[1]) if bits == 4 else values
         return matrix, matrix != 0
+    kept = _count(index, storage, shape) if bits == 4 else values.size
+    if values.ndim != 1 or (bits == 4 and values.size != (kept + 1) // 2):
+        raise ValueError(f"values of shape {values.shape} are not those of {kept} positions")
+    mask = decode_index(index, storage, kept, shape)
+    matrix = np.zeros(shape, np.int8 if bits == 4 else values.dtype)
+    matrix[mask] = unpack_int4(values, kept) if bits == 4 else values
+    return matrix, mask
+
+
+def _count(index: list[Array], storage: str, shape: tuple[int, int]) -> int:
+    """Return how many positions an index keeps: of two values in a byte, the last may be no value."""
     if storage == "bitmask":
-        if bits == 4:
-            values = unpack_int4(values, int(np.unpackbits(index[0]).sum(dtype=np.int64)))
-        return decode_bitmask(index[0], values, shape)
-    if bits == 4:
-        values = unpack_int4(values, len(index[1]))
-    return decode_csr(index[0], index[1], values, shape)
+        return int(np.unpackbits(index[0]).sum(dtype=np.int64))
+    return len(index[1]) if storage == "csr" else shape[0] * shape[1] - int(np.count_nonzero(index[0] != 255))
 
 
-def smallest(mask: Mask, bits: int) -> str:
-    """Return the storage that takes the fewest bytes for a matrix of `bits` wide values kept where `mask` is true."""
+def smallest(mask: Mask, bits: int, unit: float = 1) -> str:
+    """Return the storage that takes the fewest bytes for a matrix of `bits` wide values kept where `mask` is true.
+
+    `unit` values lie at each position of the mask.
+    """
     rows, columns = mask.shape
     kept = int(np.count_nonzero(mask))
-    values = kept * bits / 8
+    values = kept * unit * bits / 8
+    (holes,) = encode_holes(mask)
     sizes = {
-        "dense": rows * columns * bits / 8,
+        "dense": rows * columns * unit * bits / 8,
         "bitmask": rows * columns / 8 + values + _ENTRY_BYTES,
         "csr": 4 * rows + kept * (2 if columns <= 2**16 else 4) + values + 2 * _ENTRY_BYTES,
+        "holes": len(holes) + values + _ENTRY_BYTES,
     }
-    if rows * columns > MAX_EXPANSION * sizes["csr"]:
+    if rows * columns * unit > MAX_EXPANSION * sizes["csr"]:
         del sizes["csr"]  # a loader would refuse so large an expansion
     return min(sizes, key=lambda storage: sizes[storage])
