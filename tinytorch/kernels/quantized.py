@@ -20,13 +20,16 @@ __all__ = [
     "EXACT_LIMIT",
     "QMAX",
     "activation_scale",
+    "by_weight",
     "conv2d_int32",
     "dequantize_sums",
     "exact_blocks",
     "linear_exact",
+    "group_slices",
     "linear_int32",
     "pack_int4",
     "quantize_activations",
+    "quantize_groups",
     "quantize_weights",
     "quantized_conv2d_int32",
     "quantized_linear_int32",
@@ -57,6 +60,34 @@ def quantize_weights(weights: Array, bits: int, per_channel: bool) -> tuple[Arra
         largest = largest.max(keepdims=True, initial=_LEAST)
     scale = largest / np.float32(QMAX[bits])
     return to_integers(rows, scale[:, None], bits).reshape(weights.shape), scale
+
+
+def quantize_groups(weights: Array, bits: int, group: int) -> tuple[Array, Array]:
+    """Round weights (O, I, ...) with a scale for each output and each `group` inputs.
+
+    Return int8 with the scales (O, ceil(I / group)); the last group may be shorter.
+    Raises ValueError for a NaN or an infinite weight.
+    """
+    outputs, inputs = weights.shape[:2]
+    count = -(-inputs // group)
+    padded = np.zeros((outputs, count * group, *weights.shape[2:]), weights.dtype)
+    padded[:, :inputs] = weights
+    values, scale = quantize_weights(padded.reshape(outputs * count, group, *weights.shape[2:]), bits, True)
+    return np.ascontiguousarray(values.reshape(padded.shape)[:, :inputs]), scale.reshape(outputs, count)
+
+
+def group_slices(inputs: int, group: int | None) -> tuple[slice, ...]:
+    """Return the inputs that share a scale, one slice a group; all of them without a group size."""
+    step = group or max(inputs, 1)
+    return tuple(slice(start, min(start + step, inputs)) for start in range(0, max(inputs, 1), step))
+
+
+def by_weight(scale: Array, shape: tuple[int, ...], group: int | None) -> Array:
+    """Return scales (1,), (O,) or, with a group size, (O, G), such that they broadcast over weights of `shape`"""
+    if group is None:
+        return scale.reshape(-1, *[1] * (len(shape) - 1))
+    wide: Array = np.repeat(scale, group, axis=1)[:, : shape[1]]
+    return wide.reshape(*shape[:2], *[1] * (len(shape) - 2))
 
 
 def to_integers(values: Array, scale: Array | float, bits: int) -> Array:
@@ -118,15 +149,28 @@ def conv2d_int32(x: Array, weights: Array, stride: tuple[int, int], padding: tup
 
 
 def quantized_linear_int32(
-    x: Array, weights: Array, w_scale: Array, bias: Array | None, x_scale: Array | None = None
+    x: Array,
+    weights: Array,
+    w_scale: Array,
+    bias: Array | None,
+    x_scale: Array | None = None,
+    group: int | None = None,
 ) -> Array:
     """Return the whole quantized product of x (N, K) the slow way: what an executing layer must equal bit for bit.
 
-    `x_scale` is the calibrated scale (1,), or None for one dynamic scale a sample.
+    `x_scale` is the calibrated scale (1,), or None for one dynamic scale a sample. With a group size, `w_scale` is
+    (O, G): the sum of each group is an integer, scaled, and added in float32 to those of the groups before it.
     """
     scale = activation_scale(x) if x_scale is None else x_scale
-    sums = linear_int32(to_integers(x, scale, 8), weights).astype(np.float32)
-    return dequantize_sums(sums, scale, w_scale, bias)
+    q = to_integers(x, scale, 8)
+    scales = w_scale[None] if group is None else w_scale.T
+    total: Array | None = None
+    for part, each in zip(group_slices(weights.shape[1], group), scales, strict=True):
+        sums = linear_int32(q[:, part], weights[:, part]).astype(np.float32)
+        scaled = dequantize_sums(sums, scale, each, None)
+        total = scaled if total is None else total + scaled
+    assert total is not None
+    return total if bias is None else total + bias
 
 
 def quantized_conv2d_int32(
@@ -137,11 +181,19 @@ def quantized_conv2d_int32(
     stride: tuple[int, int],
     padding: tuple[int, int],
     x_scale: Array | None = None,
+    group: int | None = None,
 ) -> Array:
     """Return the whole quantized convolution of x (N, C, H, W) the slow way; see `quantized_linear_int32`."""
     scale = activation_scale(x) if x_scale is None else x_scale
-    sums = conv2d_int32(to_integers(x, scale, 8), weights, stride, padding).astype(np.float32)
-    return dequantize_sums(sums, scale, w_scale[:, None, None], None if bias is None else bias[:, None, None])
+    q = to_integers(x, scale, 8)
+    scales = w_scale[None] if group is None else w_scale.T
+    total: Array | None = None
+    for part, each in zip(group_slices(weights.shape[1], group), scales, strict=True):
+        sums = conv2d_int32(q[:, part], weights[:, part], stride, padding).astype(np.float32)
+        scaled = dequantize_sums(sums, scale, each[:, None, None], None)
+        total = scaled if total is None else total + scaled
+    assert total is not None
+    return total if bias is None else total + bias[:, None, None]
 
 
 def dequantize_sums(sums: Array, x_scale: Array | float, w_scale: Array, bias: Array | None) -> Array:

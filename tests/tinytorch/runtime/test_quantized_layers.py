@@ -19,6 +19,10 @@ SCHEMES = [
     for bits in (8, 4)
     for weights in ("per_channel", "per_tensor")
     for activations in ("dynamic", "static")
+] + [
+    Scheme(4, "per_group", "dynamic", 32),
+    Scheme(4, "per_group", "static", 64),
+    Scheme(8, "per_group", "dynamic", 128),
 ]
 STATIC_SCALE = np.array([0.02], np.float32)
 
@@ -49,7 +53,7 @@ def test_linear_equals_the_oracle_bit_for_bit(scheme: Scheme, inputs: int) -> No
     """Float32 BLAS gives exactly what int32 arithmetic gives, in one block of the reduction or several."""
     layer, x = linear(scheme, inputs), normal(4, inputs)
     expected = kernels.quantized_linear_int32(
-        x, layer.weight.values, layer.weight.scale, layer.bias, layer.activation_scale
+        x, layer.weight.values, layer.weight.scale, layer.bias, layer.activation_scale, scheme.group_size
     )
     np.testing.assert_array_equal(layer(Tensor(x)).data, expected)
 
@@ -68,6 +72,7 @@ def test_conv_equals_the_oracle_bit_for_bit(scheme: Scheme, channels: int) -> No
         geometry.stride,
         geometry.padding,
         layer.activation_scale,
+        scheme.group_size,
     )
     np.testing.assert_array_equal(layer(Tensor(x)).data, expected)
 
@@ -83,13 +88,13 @@ def test_sums_beyond_two_to_the_24_are_exact() -> None:
     assert convolution(Tensor(np.ones((1, 900, 2, 2)))).data.item() == pytest.approx(3600, rel=1e-6)
 
 
-@pytest.mark.parametrize("bits", [8, 4])
-def test_weight_only_multiplies_what_the_integers_stand_for(bits: int) -> None:
+@pytest.mark.parametrize("settings", [{"bits": 8}, {"bits": 4}, {"bits": 4, "weights": "per_group", "group_size": 32}])
+def test_weight_only_multiplies_what_the_integers_stand_for(settings: dict[str, Any]) -> None:
     """Without activation quantization the result is that of the dequantized float weights."""
-    layer, x = linear(Scheme(bits, activations="none")), normal(3, 70)
+    layer, x = linear(Scheme(**settings, activations="none")), normal(3, 70)
     expected = x @ layer.weight.dequantized().T + layer.bias
     np.testing.assert_allclose(layer(Tensor(x)).data, expected, rtol=1e-5, atol=1e-5)
-    image, images = conv(Scheme(bits, activations="none")), normal(2, 5, 6, 5)
+    image, images = conv(Scheme(**settings, activations="none")), normal(2, 5, 6, 5)
     expected = reference.conv2d(images, image.weight.dequantized(), image.bias, (2, 1), (1, 0))
     np.testing.assert_allclose(image(Tensor(images)).data, expected, rtol=1e-5, atol=1e-5)
 
@@ -145,6 +150,27 @@ def test_config_and_state_rebuild_the_layer(layer: Any) -> None:
     assert again.config() == layer.config()
 
 
+def test_groups_follow_their_weights() -> None:
+    """Each group of inputs has a scale from its own weights; groups of all inputs compute what one scale each does."""
+    weights = normal(3, 70)
+    weights[:, 32:64] *= 100
+    grouped = QuantizedWeight.of(weights, Scheme(4, "per_group", "none", 32))
+    assert grouped.scale.shape == (3, 3)
+    np.testing.assert_array_equal(grouped.scale[:, 2], np.abs(weights[:, 64:]).max(axis=1) / np.float32(7))
+    assert np.all(np.abs(grouped.dequantized() - weights) <= np.repeat(grouped.scale, 32, axis=1)[:, :70] * 0.5001)
+    one, each = linear(Scheme(4, "per_group", "dynamic", 128)), linear(Scheme(4))
+    np.testing.assert_array_equal(one(Tensor(normal(2, 70))).data, each(Tensor(normal(2, 70))).data)
+
+
+@pytest.mark.parametrize(
+    ("weights", "size"), [("per_group", None), ("per_group", 7), ("per_group", True), ("per_channel", 64)]
+)
+def test_a_group_size_goes_with_groups(weights: str, size: Any) -> None:
+    """Scales by group need one of the sizes that kernels know; other scales have none."""
+    with pytest.raises(ValueError, match="group_size must be one of"):
+        Scheme(4, weights, "dynamic", size)
+
+
 def test_weights_are_stored_as_bytes_and_nibbles() -> None:
     """8 bits take one byte a weight, 4 bits half a byte, an odd row rounded up; nothing else is weight-sized."""
     assert {name: array.nbytes for name, array in linear(Scheme(8), 7, 3).state().items()} == {
@@ -197,6 +223,8 @@ def test_shapes_and_macs_are_those_of_the_float_layer() -> None:
         ({"in_features": -1}, {}, "in_features must be an integer of at least 1"),
         ({"in_features": 71}, {}, "not what it declares"),
         ({"activations": "static"}, {}, "activation_scale must be float32"),
+        ({"weights": "per_group"}, {}, "group_size must be one of 32, 64, 128"),
+        ({"weights": "per_group", "group_size": 32}, {}, r"scale must be float32 of shape \(9, 3\)"),
         ({"bias": False}, {}, "needs the arrays"),
         ({}, {"weight": None}, "are missing"),
         ({}, {"scale": np.ones(8, np.float32)}, "scale must be float32"),
