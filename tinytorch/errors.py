@@ -4,6 +4,7 @@ TinyTorchError (ValueError)
 ├── DataFileError    a data file is missing, truncated or of another format
 ├── ModelFileError   a model file (or the state given to a layer) is not what it declares
 ├── TargetError      a layer name or glob matches nothing
+├── KernelsError     the native kernels that were asked for are not here
 └── NoEffectError    a step was asked for and changed nothing
 
 Wrong shapes and arguments are plain ValueError or TypeError, as the course has them.
@@ -15,7 +16,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
-__all__ = ["DataFileError", "ModelFileError", "NoEffectError", "TargetError", "TinyTorchError"]
+__all__ = ["DataFileError", "KernelsError", "ModelFileError", "NoEffectError", "TargetError", "TinyTorchError"]
 
 
 class TinyTorchError(ValueError):
@@ -36,6 +37,10 @@ class DataFileError(TinyTorchError):
 
 class ModelFileError(TinyTorchError):
     """A model file, or the arrays given for a layer, contradict what they declare."""
+
+
+class KernelsError(TinyTorchError):
+    """Native kernels were asked for that this installation or this processor does not have."""
 
 
 class TargetError(TinyTorchError):

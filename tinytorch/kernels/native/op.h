@@ -51,6 +51,7 @@ typedef struct OpKind {
     /* Bytes of scratch for a batch and a number of threads; NULL for none. */
     int64_t (*scratch)(const Op *, int64_t batch, int threads);
     RunOp run[ISA_COUNT];              /* NULL: the next lower instruction set's is taken; ISA_PORTABLE is never NULL */
+    int output;                        /* which of Op.slot is written; 0 stands for 1: most operations have one input */
 } OpKind;
 
 /* 64-byte aligned memory for owned[which], at least 64 bytes; NULL when there is none left. Defined in program.c. */

@@ -1,0 +1,151 @@
+"""Programs of native kernels: what a network's forward pass is compiled to, run in one call without Python.
+
+The extension `_native` is optional. Where it was not built, or TINYTORCH_KERNELS=reference asks for it, `isa()` is None
+and the NumPy code runs instead. Nothing here imports numpy.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from tinytorch.errors import KernelsError
+from tinytorch.kernels.build_native import REASON, SOURCES, source_digest
+
+try:
+    from tinytorch.kernels import _native
+except ImportError as error:
+    _import_error = str(error)
+    _native = None  # type: ignore[assignment]
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array: TypeAlias = NDArray[Any]
+    OpDescription: TypeAlias = tuple[str, Sequence[int], Sequence[int], Sequence[float], Sequence[Array | None]]
+
+__all__ = [
+    "CHOICES",
+    "Program",
+    "VARIABLE",
+    "build_facts",
+    "isa",
+    "isas",
+    "kernel_names",
+    "openmp",
+    "stale",
+    "why_not",
+]
+
+VARIABLE = "TINYTORCH_KERNELS"
+CHOICES = ("auto", "reference", "portable", "neon", "avx2", "avx512vnni")
+
+kernel_names: tuple[str, ...] = () if _native is None else _native.kernel_names
+"""The operations that a program may have; none where the extension is not built."""
+
+
+def isas() -> tuple[str, ...]:
+    """Return the instruction sets that kernels can use here, from the least to the most; none if they are not built."""
+    return () if _native is None else tuple(name for name in _native.isa_names if name)
+
+
+def isa() -> str | None:
+    """Return the instruction set that programs use, or None where the NumPy reference runs instead.
+
+    TINYTORCH_KERNELS chooses one of CHOICES; `auto` is the most that this processor has. Raises KernelsError for an
+    unknown one and for one that is not offered here.
+    """
+    wanted = os.environ.get(VARIABLE) or "auto"
+    if wanted not in CHOICES:
+        raise KernelsError(f"{VARIABLE}={wanted}: found {wanted!r}, expected one of {', '.join(CHOICES)}")
+    if wanted == "reference" or (wanted == "auto" and _native is None):
+        return None
+    if wanted == "auto":
+        return _native.isa_names[_native.best_isa]
+    if wanted not in isas():
+        offered = ", ".join(("auto", "reference", *isas()))
+        reason = _not_built() if _native is None else "this processor does not have it"
+        raise KernelsError(f"{VARIABLE}={wanted}: {reason}; here it can be {offered}")
+    return wanted
+
+
+def why_not() -> str:
+    """Say why the NumPy reference runs; empty where the native kernels do."""
+    if os.environ.get(VARIABLE) == "reference":
+        return f"{VARIABLE}=reference"
+    return _not_built() if _native is None else ""
+
+
+def _not_built() -> str:
+    reason = Path(SOURCES, REASON)
+    found = reason.read_text().strip() if reason.is_file() else _import_error
+    return f"the native kernels are not built ({found})"
+
+
+def stale() -> str:
+    """Say whether the C source has changed since the extension was built; empty where it has not."""
+    if _native is None or source_digest() == _native.digest:
+        return ""
+    return "the C source has changed since: build it with python -m tinytorch.kernels.build_native"
+
+
+def openmp() -> int:
+    """Return the version of OpenMP that the extension was built with (as 201511), or 0: programs have one thread."""
+    return 0 if _native is None else _native.openmp
+
+
+def build_facts() -> tuple[str, str]:
+    """Return the digest of the C source that the extension was built from, and compiler and flags; or two empty ones."""
+    return ("", "") if _native is None else (_native.digest, _native.compiler)
+
+
+class Program:
+    """The operations of one network with their weights, packed for an instruction set, and the buffers between them.
+
+    An operation is (kind, slots, dimensions, scalars, arrays) with one of `kernel_names`; the arrays, which may hold
+    None, are borrowed and must not change. `slots` are bytes per sample: slot 0 is the input of `run`, 1 its output,
+    the rest are buffers. At most `batch` samples go through at once. `isa` is the instruction set, by default `isa()`.
+
+    Raises ValueError for an operation whose dimensions, arrays and slots do not fit together, and KernelsError where
+    the reference runs instead.
+    """
+
+    __slots__ = ("_program", "isa", "run", "time_ops")
+
+    run: Callable[[Array, Array], None]
+    """run(x, out): compute `out` from any number of samples x, both contiguous float32. Other threads go on meanwhile.
+
+    Raises TypeError for another type of number, ValueError for sizes that are not those of as many samples.
+    """
+    time_ops: Callable[[Array, Array, int], list[float]]
+    """time_ops(x, out, repeats): run so often; return each operation's median time in ns."""
+
+    def __init__(
+        self, ops: Sequence[OpDescription], slots: Sequence[int], batch: int, threads: int, isa: str | None = None
+    ) -> None:
+        chosen = isa or _chosen()
+        if _native is None or chosen is None:
+            raise KernelsError(why_not())
+        if chosen not in isas():
+            raise KernelsError(f"found instruction set {chosen!r}, expected one of {', '.join(isas())}")
+        self._program = _native.Program(ops, slots, batch, threads, _native.isa_names.index(chosen))
+        self.isa = chosen
+        # The built-in methods themselves: a call in between would take as long as a small layer.
+        self.run = self._program.run
+        self.time_ops = self._program.time_ops
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that a run of a whole batch reads and writes: weights as they are packed, buffers, input, output."""
+        return self._program.nbytes
+
+    @property
+    def threads(self) -> int:
+        """How many threads it uses: as many as were asked for, but one in a build without OpenMP."""
+        return self._program.threads
+
+
+def _chosen() -> str | None:
+    return isa()  # Program.__init__ has a parameter of this name
