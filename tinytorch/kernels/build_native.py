@@ -24,8 +24,17 @@ SOURCES = HERE / "native"
 REASON = "not_built.txt"  # beside the sources: why the last build failed
 
 # No -march: functions for instruction sets are chosen at run time. No contraction into fused multiply-adds where the
-# source does not say so: dequantization is equal to NumPy's, bit for bit.
-FLAGS = ("-O3", "-std=gnu11", "-ffp-contract=off", "-fvisibility=hidden", "-fPIC")
+# source does not say so: dequantization is equal to NumPy's, bit for bit. The two -fno- flags change no result: nobody
+# reads errno or the processor's exception flags, and without them a loop that chooses between numbers stays scalar.
+FLAGS = (
+    "-O3",
+    "-std=gnu11",
+    "-ffp-contract=off",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-fvisibility=hidden",
+    "-fPIC",
+)
 WARNINGS = ("-Wall", "-Wextra", "-Wno-missing-field-initializers")  # a table leaves out what is zero
 # What program.c does not list is left out of the module.
 SECTIONS, UNUSED = ("-ffunction-sections", "-fdata-sections"), "-Wl,--gc-sections"
