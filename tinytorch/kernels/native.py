@@ -97,7 +97,7 @@ def openmp() -> int:
 
 
 def build_facts() -> tuple[str, str]:
-    """Return the digest of the C source that the extension was built from, and compiler and flags; or two empty ones."""
+    """Return the digest of the C source that the extension was built from, compiler and flags, or two empty ones."""
     return ("", "") if _native is None else (_native.digest, _native.compiler)
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -70,6 +74,28 @@ def test_a_program_serves_several_python_threads() -> None:
         worker.join()
     for out in outs:
         np.testing.assert_allclose(out, expected(x), rtol=1e-5, atol=1e-6)
+
+
+@needs_native
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_forked_child_runs_without_the_threads_of_its_parent() -> None:
+    """OpenMP would wait for ever for the threads that the child does not have."""
+    script = """
+import os
+import numpy as np
+from tinytorch.kernels import native
+w, x, out = np.ones((64, 64), "f"), np.ones((8, 64), "f"), np.empty((8, 64), "f")
+program = native.Program([("linear_f32", (0, 1), (1, 64, 64, 0), (), (w, None))], (256, 256), 8, 2, "portable")
+program.run(x, out)
+child = os.fork()
+if child == 0:
+    out[...] = 0
+    program.run(x, out)
+    os._exit(int((out != 64).any()))
+raise SystemExit(os.waitpid(child, 0)[1])
+"""
+    root = Path(native.__file__).parents[2]
+    subprocess.run([sys.executable, "-c", script], cwd=root, check=True, timeout=60)
 
 
 @needs_native

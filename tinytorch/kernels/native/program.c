@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "program.h"
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,6 +83,28 @@ void program_free(Program *program) {
     free(program->run);
     free(program->op);
     free(program);
+}
+
+/* ---- Threads ----
+   A forked child does not have the threads of its parent, but the OpenMP run-time library waits for them if it had
+   started any: the child runs on one. */
+
+static pthread_once_t watch_forks_once = PTHREAD_ONCE_INIT;
+static volatile int has_started_threads, has_lost_threads;
+
+static void after_fork_in_child(void) {
+    has_lost_threads = has_started_threads;
+}
+
+static void watch_forks(void) {
+    pthread_atfork(NULL, NULL, after_fork_in_child);
+}
+
+static int usable_threads(const Program *program) {
+    if (program->threads == 1 || has_lost_threads)
+        return 1;
+    has_started_threads = 1;
+    return program->threads;
 }
 
 /* ---- Planning ---- */
@@ -167,6 +190,8 @@ static ProgramStatus plan_op(Program *program, int number, int isa) {
 
 ProgramStatus program_plan(Program *program, int isa) {
     ProgramStatus status = check_slots(program);
+    if (program->threads > 1)
+        pthread_once(&watch_forks_once, watch_forks);
     for (int i = 0; status == PROGRAM_OK && i < program->op_count; i++)
         status = plan_op(program, i, isa);
     if (status != PROGRAM_OK)
@@ -224,7 +249,7 @@ static Context chunk_of(Program *program, const char *in, char *out, int64_t don
         .slot = program->slot,
         .batch = left < program->batch ? left : program->batch,
         .scratch = program->scratch,
-        .threads = program->threads,
+        .threads = usable_threads(program),
     };
 }
 
