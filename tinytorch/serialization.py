@@ -28,6 +28,7 @@ from tinytorch.core.normalization import BatchNorm2d
 from tinytorch.core.spatial import AvgPool2d, Conv2d, MaxPool2d
 from tinytorch.errors import ModelFileError
 from tinytorch.models.network import Network, Residual
+from tinytorch.runtime.block_sparse import BlockSparseLinear
 from tinytorch.runtime.quantized import QuantizedConv2d, QuantizedLinear
 from tinytorch.runtime.sparse import SparseConv2d, SparseLinear
 
@@ -42,6 +43,7 @@ CONTAINERS: dict[str, type[Network] | type[Residual]] = {"Network": Network, "Re
 LEAVES: dict[str, type[Layer]] = {
     "AvgPool2d": AvgPool2d,
     "BatchNorm2d": BatchNorm2d,
+    "BlockSparseLinear": BlockSparseLinear,
     "Conv2d": Conv2d,
     "Dropout": Dropout,
     "Flatten": Flatten,

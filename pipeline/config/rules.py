@@ -35,7 +35,7 @@ class Inert(NamedTuple):
 INERT: tuple[Inert, ...] = (
     Inert(("model", "train"), "momentum", "optimizer", ("sgd",)),
     Inert(("optimize", "finetune"), "momentum", "optimizer", ("sgd",)),
-    Inert(("optimize", "prune"), "importance", "method", ("structured",)),
+    Inert(("optimize", "prune"), "importance", "method", ("block", "structured")),
     Inert(("optimize", "quantize"), "calibration_samples", "activations", ("static",)),
     Inert(("benchmark",), "latency_limit_ms", "scenario", ("server",)),
     Inert(("benchmark",), "rate_per_s", "scenario", ("server",)),

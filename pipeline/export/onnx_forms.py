@@ -226,6 +226,7 @@ def _float_bias(graph: Graph, name: str, bias: Array | None) -> str | None:
 FORMS: dict[str, Form] = {
     "AvgPool2d": _average_pool,
     "BatchNorm2d": _batch_norm,
+    "BlockSparseLinear": _linear,
     "Conv2d": _convolution,
     "Dropout": _operator("Identity"),
     "Flatten": _operator("Flatten", axis=1),

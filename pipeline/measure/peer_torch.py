@@ -101,6 +101,7 @@ def _plain(kind: str, *arguments: int) -> Make:
 MODULES: dict[str, Make] = {
     "AvgPool2d": _pool("AvgPool2d"),
     "BatchNorm2d": _batch_norm,
+    "BlockSparseLinear": _linear,
     "Conv2d": _conv,
     "Dropout": _plain("Identity"),
     "Flatten": _plain("Flatten"),

@@ -14,6 +14,7 @@ from tinytorch.core.normalization import BatchNorm2d
 from tinytorch.core.spatial import AvgPool2d, Conv2d, MaxPool2d
 from tinytorch.models.network import Network, Residual
 from tinytorch.passes.quantize import Settings, apply
+from tinytorch.runtime.block_sparse import BlockSparseLinear
 from tinytorch.runtime.sparse import SparseConv2d, SparseLinear
 
 SHAPE = (3, 7, 6)
@@ -56,6 +57,10 @@ CONV = {"stride": (2, 1), "padding": (1, 0)}
 EXAMPLES: dict[str, tuple[Callable[[], Network], ...]] = {
     "AvgPool2d": (lambda: alone(AvgPool2d((3, 2), (2, 2), 1)), lambda: alone(AvgPool2d(2))),
     "BatchNorm2d": (lambda: alone(norm(3)),),
+    "BlockSparseLinear": (
+        lambda: alone(BlockSparseLinear(Linear(6, 20, rng=rng()), rng().random((2, 6)) < 0.5)),
+        lambda: alone(BlockSparseLinear(Linear(6, 4, bias=False, rng=rng()), rng().random((1, 6)) < 0.5)),
+    ),
     "Conv2d": (
         lambda: alone(Conv2d(3, 5, (3, 2), **CONV, rng=rng())),
         lambda: alone(Conv2d(3, 5, 1, bias=False, rng=rng())),

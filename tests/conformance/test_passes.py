@@ -37,6 +37,10 @@ class Examples(NamedTuple):
 
 
 EXAMPLES: dict[str, Examples] = {
+    "block_prune": Examples(
+        ({"sparsity": 0.1}, {"sparsity": 0.5, "importance": "l2"}, {"sparsity": 0.9, "scope": "global"}),
+        {"sparsity": 0.0},
+    ),
     "finetune": Examples(({"epochs": 1}, {"epochs": 1, "optimizer": "sgd", "lr": 0.1}), {"epochs": 0}),
     "magnitude_prune": Examples(
         ({"sparsity": 0.01}, {"sparsity": 0.5}, {"sparsity": 0.97, "scope": "global"}), {"sparsity": 0.0}
@@ -232,6 +236,7 @@ def _rebuilt_dense(layer: Any) -> Any:
 REFERENCES: dict[str, Callable[[Any, np.ndarray], np.ndarray]] = {
     "AvgPool2d": lambda layer, x: _pool(layer, x, np.mean, 0.0),
     "BatchNorm2d": _batch_norm,
+    "BlockSparseLinear": lambda layer, x: _linear(_rebuilt_dense(layer), x),
     "Conv2d": _conv,
     "Dropout": lambda layer, x: x,
     "Flatten": lambda layer, x: x.reshape(len(x), -1),

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 __all__ = [
     "MAX_EXPANSION",
+    "count_holes",
     "decode_bitmask",
     "decode_csr",
     "decode_holes",
@@ -92,10 +93,15 @@ def encode_holes(mask: Mask) -> tuple[NDArray[np.uint8]]:
     return (encoded,)
 
 
+def count_holes(encoded: NDArray[np.uint8]) -> int:
+    """Return how many positions an encoding of holes says are missing."""
+    return int(np.count_nonzero(encoded != _FAR))
+
+
 def decode_holes(encoded: NDArray[np.uint8], kept: int, shape: tuple[int, int], unit: int = 1) -> Mask:
     """Undo `encode_holes` for a mask that keeps `kept` positions; `unit` values lie at each."""
     positions, is_hole = shape[0] * shape[1], encoded != _FAR
-    holes = int(np.count_nonzero(is_hole))
+    holes = count_holes(encoded)
     if holes + kept != positions:
         raise ValueError(f"{shape[0]} x {shape[1]} positions are not {holes} holes and values for {kept}")
     if len(encoded) and not is_hole[-1]:

@@ -19,6 +19,7 @@ from tinytorch.errors import TinyTorchError
 __all__ = ["KINDS", "PASSES", "STEPS", "load_pass", "needs", "resolve"]
 
 PASSES: dict[str, str] = {
+    "block_prune": "tinytorch.passes.block_prune",
     "finetune": "tinytorch.passes.finetune",
     "magnitude_prune": "tinytorch.passes.magnitude_prune",
     "quantize": "tinytorch.passes.quantize",
@@ -27,14 +28,16 @@ PASSES: dict[str, str] = {
 
 # The types of layers each pass changes. Here, because checking an experiment's targets must not load the passes.
 KINDS: dict[str, tuple[str, ...]] = {
-    "finetune": ("BatchNorm2d", "Conv2d", "Linear", "SparseConv2d", "SparseLinear"),
+    "block_prune": ("BlockSparseLinear", "Linear", "SparseLinear"),
+    "finetune": ("BatchNorm2d", "BlockSparseLinear", "Conv2d", "Linear", "SparseConv2d", "SparseLinear"),
     "magnitude_prune": ("Conv2d", "Linear", "SparseConv2d", "SparseLinear"),
-    "quantize": ("Conv2d", "Linear", "SparseConv2d", "SparseLinear"),
-    "structured_prune": ("Conv2d", "Linear", "SparseConv2d", "SparseLinear"),
+    "quantize": ("BlockSparseLinear", "Conv2d", "Linear", "SparseConv2d", "SparseLinear"),
+    "structured_prune": ("BlockSparseLinear", "Conv2d", "Linear", "SparseConv2d", "SparseLinear"),
 }
 
 # What each pass may read; the module's own NEEDS says the same (tested). Planning must know it without importing NumPy.
 _NEEDS: dict[str, frozenset[str]] = {
+    "block_prune": frozenset(),
     "finetune": frozenset({"train", "validation"}),
     "magnitude_prune": frozenset(),
     "quantize": frozenset({"train"}),
@@ -48,6 +51,7 @@ STEPS: dict[str, tuple[str | None, str, dict[str, tuple[str, frozenset[str]]]]] 
         "method",
         "structured",
         {
+            "block": ("block_prune", frozenset()),
             "magnitude": ("magnitude_prune", frozenset({"importance"})),  # of a single weight, l1 and l2 agree
             "structured": ("structured_prune", frozenset()),
         },

@@ -18,6 +18,7 @@ from tinytorch.core.layers import Dropout, Flatten, Linear
 from tinytorch.core.normalization import BatchNorm2d
 from tinytorch.core.spatial import AvgPool2d, Conv2d, MaxPool2d
 from tinytorch.models.network import Network, Residual
+from tinytorch.runtime.block_sparse import BlockSparseLinear
 from tinytorch.runtime.quantized import QuantizedConv2d, QuantizedLinear
 from tinytorch.runtime.sparse import SparseConv2d, SparseLinear
 
@@ -25,7 +26,7 @@ __all__ = ["Group", "OUTPUT", "find_groups"]
 
 Shape: TypeAlias = tuple[int, ...]
 
-_LINEAR = (Linear, SparseLinear, QuantizedLinear)
+_LINEAR = (Linear, SparseLinear, BlockSparseLinear, QuantizedLinear)
 _CONV = (Conv2d, SparseConv2d, QuantizedConv2d)
 _ELEMENTWISE = (ReLU, Sigmoid, Tanh, GELU, Dropout)
 _POOLING = (MaxPool2d, AvgPool2d)

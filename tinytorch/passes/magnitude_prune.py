@@ -25,6 +25,7 @@ from tinytorch.errors import NoEffectError
 from tinytorch.models.network import Network
 from tinytorch.passes import KINDS
 from tinytorch.passes.effect import Effect, measure_effect
+from tinytorch.passes.ranking import SCOPES, largest, largest_of_all
 from tinytorch.passes.selection import select
 from tinytorch.passes.settings import check_targets, checked_sparsity, from_params, to_params
 from tinytorch.runtime.sparse import SparseConv2d, SparseLinear
@@ -36,7 +37,6 @@ _KINDS = KINDS["magnitude_prune"]
 Array: TypeAlias = NDArray[Any]
 
 NEEDS: frozenset[str] = frozenset()
-SCOPES = ("layer", "global")
 _NONE = "no layer was chosen"
 
 
@@ -73,14 +73,12 @@ def apply(
     Raises TargetError for a glob that matches nothing, TinyTorchError for a quantized layer, and NoEffectError if a
     positive sparsity removed nothing.
     """
-    chosen = select(model, settings, _KINDS, "pruned", "put prune before quantize")
+    chosen = select(model, settings, _KINDS, "pruned", "put prune before quantize, magnitude before block")
     layers = dict(model.named_layers())
     sparsity = {name: overrides.get("sparsity", settings.sparsity) for name, overrides in chosen.items()}
     pooled = [name for name in chosen if settings.scope == "global" and "sparsity" not in chosen[name]]
-    masks = {
-        name: _largest({name: _magnitude(layers[name])}, sparsity[name])[name] for name in chosen if name not in pooled
-    }
-    masks |= _largest({name: _comparable(_magnitude(layers[name])) for name in pooled}, settings.sparsity)
+    masks = {name: largest(_magnitude(layers[name]), sparsity[name]) for name in chosen if name not in pooled}
+    masks |= largest_of_all({name: _magnitude(layers[name]) for name in pooled}, settings.sparsity)
     pruned = {name: _sparse(layers[name], masks[name]) for name in chosen if _removes(layers[name], masks[name])}
     is_asked = any(sparsity.values()) if chosen else settings.sparsity > 0
     if is_asked and not pruned and not settings.allow_no_effect:
@@ -99,23 +97,6 @@ def apply(
 def _magnitude(layer: Any) -> Array:
     magnitude: Array = np.abs(layer.weight.data)
     return magnitude
-
-
-def _comparable(magnitude: Array) -> Array:
-    mean_square = float(np.mean(np.square(magnitude, dtype=np.float64)))
-    return magnitude / (mean_square**0.5 or 1.0)
-
-
-def _largest(magnitude: Mapping[str, Array], sparsity: float) -> dict[str, Array]:
-    """Return for each layer the mask of what is kept when all are ranked together."""
-    if not magnitude:
-        return {}
-    ranked = np.concatenate([values.ravel() for values in magnitude.values()])
-    kept = np.ones(ranked.size, np.bool_)
-    kept[np.argsort(ranked, kind="stable")[: round(sparsity * ranked.size)]] = False
-    ends = np.cumsum([values.size for values in magnitude.values()])[:-1]
-    parts = np.split(kept, ends)
-    return {name: part.reshape(magnitude[name].shape) for name, part in zip(magnitude, parts, strict=True)}
 
 
 def _removes(layer: Layer, mask: Array) -> bool:

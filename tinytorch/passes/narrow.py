@@ -12,6 +12,7 @@ from tinytorch.core.layer import Layer
 from tinytorch.core.layers import Linear
 from tinytorch.core.normalization import BatchNorm2d
 from tinytorch.core.spatial import Conv2d
+from tinytorch.runtime.block_sparse import BlockSparseLinear, kept_blocks
 from tinytorch.runtime.sparse import SparseConv2d, SparseLinear
 
 __all__ = ["NARROW", "narrowed"]
@@ -60,8 +61,14 @@ def _sparse_conv(layer: SparseConv2d, inputs: Keep, outputs: Keep) -> SparseConv
     return SparseConv2d(_conv(layer.dense, inputs, outputs), layer.mask[outputs][:, inputs])
 
 
+def _block_sparse(layer: BlockSparseLinear, inputs: Keep, outputs: Keep) -> BlockSparseLinear:
+    """Without some outputs the others form other blocks: kept is what holds anything that was."""
+    return BlockSparseLinear(_linear(layer.dense, inputs, outputs), kept_blocks(layer.mask[inputs][:, outputs]))
+
+
 NARROW: dict[type[Layer], Callable[[Any, Keep, Keep], Layer]] = {
     BatchNorm2d: _batch_norm,
+    BlockSparseLinear: _block_sparse,
     Conv2d: _conv,
     Linear: _linear,
     SparseConv2d: _sparse_conv,

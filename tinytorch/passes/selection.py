@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -14,6 +14,22 @@ from tinytorch.passes.targets import match
 from tinytorch.runtime.quantized import QuantizedConv2d, QuantizedLinear
 
 __all__ = ["Targets", "check_finite", "quantized_names", "select"]
+
+
+class _Late(NamedTuple):
+    """What a layer was before a pass, and what that pass has done to it."""
+
+    kind: str
+    done: str
+
+
+_LATE = {
+    "BlockSparseLinear": _Late("Linear", "pruned in blocks"),
+    "QuantizedConv2d": _Late("Conv2d", "quantized"),
+    "QuantizedLinear": _Late("Linear", "quantized"),
+    "SparseConv2d": _Late("Conv2d", "pruned"),
+    "SparseLinear": _Late("Linear", "pruned"),
+}
 
 
 class Targets(Protocol):
@@ -37,16 +53,21 @@ def select(
 ) -> dict[str, dict[str, Any]]:
     """Return the chosen layers of these `kinds` in execution order, each with its overrides.
 
-    Raises TargetError for a glob that matches none, and TinyTorchError for a chosen layer that is already quantized (it
-    cannot be `done`, "pruned"; `advice` says what to do) or has NaN or infinite weights, naming it.
+    Raises TargetError for a glob that matches none, and TinyTorchError for a chosen layer that an earlier pass has made
+    something else (already quantized, it cannot be `done`, "pruned"; `advice` says what to do) or that has NaN or
+    infinite weights, naming it.
     """
     layers = dict(model.named_layers())
-    quantized = quantized_names(model)
-    names = [name for name, layer in layers.items() if type(layer).__name__ in kinds or name in quantized]
+    late = {
+        name: state
+        for name, layer in layers.items()
+        if (kind := type(layer).__name__) not in kinds and (state := _LATE.get(kind)) and state.kind in kinds
+    }
+    names = [name for name, layer in layers.items() if type(layer).__name__ in kinds or name in late]
     chosen = match(names, settings.targets, settings.except_, settings.per_layer)
-    if too_late := [name for name in chosen if name in quantized]:
+    if too_late := [name for name in chosen if name in late]:
         raise TinyTorchError(
-            f"{', '.join(too_late)}: already quantized, cannot be {done}; {advice}, "
+            f"{', '.join(too_late)}: already {late[too_late[0]].done}, cannot be {done}; {advice}, "
             f"or leave it out with except: [{', '.join(too_late)}]"
         )
     for name in chosen:

@@ -28,8 +28,10 @@ from tinytorch.passes import KINDS
 from tinytorch.passes.effect import Effect, measure_effect
 from tinytorch.passes.groups import OUTPUT, Group, find_groups
 from tinytorch.passes.narrow import narrowed
+from tinytorch.passes.ranking import SCOPES
 from tinytorch.passes.selection import check_finite, select
 from tinytorch.passes.settings import check_targets, checked_sparsity, from_params, to_params
+from tinytorch.runtime.block_sparse import BlockSparseLinear
 from tinytorch.runtime.quantized import QuantizedConv2d, QuantizedLinear
 from tinytorch.runtime.sparse import SparseLinear
 from tinytorch.serialization import clone
@@ -41,7 +43,6 @@ Array: TypeAlias = NDArray[Any]
 Indices: TypeAlias = NDArray[np.intp]
 
 NEEDS: frozenset[str] = frozenset()
-SCOPES = ("layer", "global")
 NORMS = {"l1": 1, "l2": 2}
 
 
@@ -135,7 +136,7 @@ def _importance(group: Group, layers: Mapping[str, Layer], order: int) -> Array:
 def _weights(layer: Any, axis: int = 0) -> Array:
     """Return a layer's weights as rows, one for each output (axis 0) or input (axis 1)."""
     weight: Array = layer.weight.data.astype(np.float64)
-    if isinstance(layer, Linear | SparseLinear):
+    if isinstance(layer, Linear | SparseLinear | BlockSparseLinear):
         weight = weight.T
     return np.moveaxis(weight, axis, 0).reshape(weight.shape[axis], -1)
 

@@ -16,6 +16,7 @@ from tinytorch.errors import ModelFileError
 from tinytorch.kernels.quantized import pack_int4, unpack_int4
 from tinytorch.kernels.sparse import (
     MAX_EXPANSION,
+    count_holes,
     decode_bitmask,
     decode_csr,
     decode_holes,
@@ -24,7 +25,7 @@ from tinytorch.kernels.sparse import (
     encode_holes,
 )
 
-__all__ = ["ARRAYS", "arrays_of", "decode_index", "encode_index", "restore", "smallest", "store"]
+__all__ = ["ARRAYS", "arrays_of", "count_kept", "decode_index", "encode_index", "restore", "smallest", "store"]
 
 Array: TypeAlias = NDArray[Any]
 Mask: TypeAlias = NDArray[np.bool_]
@@ -70,6 +71,13 @@ def decode_index(index: Sequence[Array], storage: str, kept: int, shape: tuple[i
     return _DECODE[storage](*index, kept, shape, unit)
 
 
+def count_kept(index: Sequence[Array], storage: str, shape: tuple[int, int]) -> int:
+    """Return how many positions of (R, C) an index claims to keep, without allocating a mask."""
+    if storage == "bitmask":
+        return int(np.unpackbits(index[0]).sum(dtype=np.int64))
+    return len(index[1]) if storage == "csr" else shape[0] * shape[1] - count_holes(index[0])
+
+
 def restore(state: Mapping[str, Array], storage: str, bits: int, shape: tuple[int, int]) -> tuple[Array, Mask]:
     """Undo `store`: the matrix and its mask (for `dense`: where it is not zero).
 
@@ -112,20 +120,13 @@ def _decode(index: list[Array], values: Array, storage: str, bits: int, shape: t
             raise ValueError(f"its shape is {values.shape}, expected {packed}")
         matrix = unpack_int4(values, shape[1]) if bits == 4 else values
         return matrix, matrix != 0
-    kept = _count(index, storage, shape) if bits == 4 else values.size
+    kept = count_kept(index, storage, shape) if bits == 4 else values.size
     if values.ndim != 1 or (bits == 4 and values.size != (kept + 1) // 2):
         raise ValueError(f"values of shape {values.shape} are not those of {kept} positions")
     mask = decode_index(index, storage, kept, shape)
     matrix = np.zeros(shape, np.int8 if bits == 4 else values.dtype)
     matrix[mask] = unpack_int4(values, kept) if bits == 4 else values
     return matrix, mask
-
-
-def _count(index: list[Array], storage: str, shape: tuple[int, int]) -> int:
-    """Return how many positions an index keeps: of two values in a byte, the last may be no value."""
-    if storage == "bitmask":
-        return int(np.unpackbits(index[0]).sum(dtype=np.int64))
-    return len(index[1]) if storage == "csr" else shape[0] * shape[1] - int(np.count_nonzero(index[0] != 255))
 
 
 def smallest(mask: Mask, bits: int, unit: float = 1) -> str:
