@@ -45,6 +45,7 @@ RANKS = {
     "pipeline.execute": 14,
     "pipeline.search": 14,
     "pipeline.run": 15,
+    "pipeline.sensitivity": 15,
     "pipeline.cli": 16,
     "pipeline.__main__": 17,
 }

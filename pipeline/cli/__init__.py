@@ -11,6 +11,7 @@ COMMANDS: dict[str, str] = {
     "validate": "check experiment files and submissions",
     "status": "say how far an experiment or a run is, and what is left to do",
     "why": "explain what a node depends on and why it ran or would run",
+    "sensitivity": "say how much each layer minds being pruned or quantized",
     "show": "show the result of an earlier run",
     "store": "look after the store: du, gc, prune, verify",
     "export": "write an earlier run in the format of another tool",

@@ -15,7 +15,18 @@ from pipeline.core.experiment import BenchmarkSpec, DataSpec, Experiment, Goal, 
 from pipeline.core.keys import digest_value
 from pipeline.core.stage import StageInfo
 
-__all__ = ["Catalog", "Node", "Plan", "Ref", "RunNodes", "TIMED_METRICS", "is_search", "make_plan"]
+__all__ = [
+    "Catalog",
+    "Draft",
+    "Node",
+    "Plan",
+    "Ref",
+    "RunNodes",
+    "TIMED_METRICS",
+    "is_search",
+    "make_plan",
+    "plan_baseline",
+]
 
 
 _NOTHING: Mapping[str, Any] = {}
@@ -176,9 +187,14 @@ class Draft:
 _Wanted = tuple[str, tuple[str, ...] | None, frozenset[str]]
 
 
-def _plan_run(draft: Draft, run: Run) -> RunNodes:
+def plan_baseline(draft: Draft, run: Run) -> tuple[str, str]:
+    """Add the data and the trained baseline of a point; return both ids."""
     data = _plan_data(draft, run.data)
-    train = _plan_train(draft, run.model, run.seed, data)
+    return data, _plan_train(draft, run.model, run.seed, data)
+
+
+def _plan_run(draft: Draft, run: Run) -> RunNodes:
+    data, train = plan_baseline(draft, run)
     test, baseline = Ref(data, "test"), Ref(train, "model")
     benchmark_spec, waiting = _timing(run.benchmark)
     profile_spec = {"batch_size": run.benchmark.batch_sizes[0], "threads": run.benchmark.threads[0]}

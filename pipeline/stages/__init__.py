@@ -66,6 +66,13 @@ STAGES: dict[str, StageInfo] = {
             measures=True,
         ),
         StageInfo(
+            "sensitivity",
+            "pipeline.stages.sensitivity",
+            1,
+            {"sensitivity": "json"},
+            "change one layer at a time and see what it costs",
+        ),
+        StageInfo(
             "judge",
             "pipeline.stages.judge",
             1,
