@@ -14,6 +14,7 @@
 /* The families of operations; each is a table that ends with a kind without a name. */
 static const OpKind *const families[] = {
     tt_dense_kinds,
+    tt_int8_kinds,
     tt_elementwise_kinds,
     tt_attention_kinds,
 };

@@ -1,0 +1,36 @@
+/* Products of rows with int8 weights: what the files of the instruction sets share. Private to the family.
+
+Weights lie in panels of `lanes` outputs, as the dot-product instructions read them: [panel][step][lane][4], a step being
+4 inputs; missing outputs and inputs are zeros. Rows are rounded to bytes first, padded to whole steps. */
+#ifndef TT_INT8_H
+#define TT_INT8_H
+#include "int8_rows.h"
+
+enum { STEP = 4 };
+
+/* One panel times a block of rows. */
+typedef struct {
+    const int8_t *weights;                        /* (steps, lanes, 4) */
+    const int32_t *start;                         /* (lanes): what the sums begin with */
+    const float *weight_scale, *bias;             /* (lanes); no bias is -0.0, which changes nothing */
+    const uint8_t *x;                             /* (rows, x_stride) rounded */
+    const float *x_scale;                         /* (rows) */
+    float *y;                                     /* (rows, y_stride), of which `outputs` are written */
+    int64_t steps, rows, x_stride, y_stride, outputs;
+    int act;
+} Int8Tile;
+
+typedef struct {
+    int lanes;    /* outputs of a panel */
+    uint8_t flip; /* how rows are rounded: FLIP_UNSIGNED where the products are unsigned times signed */
+    void (*product)(const Int8Tile *);
+} Int8Product;
+
+extern const Int8Product tt_int8_product_portable;
+#ifdef TT_X86
+extern const Int8Product tt_int8_product_avx2, tt_int8_product_avx512;
+#endif
+#ifdef TT_ARM
+extern const Int8Product tt_int8_product_neon;
+#endif
+#endif
