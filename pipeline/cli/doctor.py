@@ -25,6 +25,9 @@ from pipeline.measure.gauge import read_gauges
 from pipeline.measure.quantities import QUANTITIES, not_offered
 from pipeline.measure.quiet import idlest
 from pipeline.store.remote import Remote
+from tinytorch.errors import KernelsError
+from tinytorch.kernels import native
+from tinytorch.kernels.build_native import REBUILD, is_stale
 
 __all__ = ["configure", "run"]
 
@@ -93,11 +96,30 @@ def _machine() -> list[dict[str, str]]:
         ),
         _row("ok", "instructions", " ".join(facts["flags"] or [])),
         _row("ok" if blas else "note", "BLAS", named or "numpy does not say"),
-        _row("ok", "kernels", "NumPy (integer layers run exactly, through the fp32 BLAS)"),
+        *_kernels(),
         _row("ok", "clock", f"perf_counter_ns, resolution {measure_clock().resolution_ns} ns"),
     ]
     rows += [_row("note", key, f"not readable: {reason}") for key, reason in facts["missing"].items()]
     return [*rows, *_gauges(), *_quantities()]
+
+
+def _kernels() -> list[dict[str, str]]:
+    """Say which kernels run a model here, how they were compiled, and why not the native ones."""
+    try:
+        isa = native.isa()
+    except KernelsError as error:
+        return [_row("missing", "kernels", str(error))]
+    if isa is None:
+        return [_row("note", "kernels", f"NumPy, the reference: {native.why_not()}")]
+    digest, compiler = native.build_facts()
+    others = ", ".join(name for name in native.isas() if name != isa)
+    rows = [_row("ok", "kernels", f"native, {isa}" + (f" (also here: {others})" if others else ""))]
+    if is_stale(digest):
+        rows.append(_row("note", "kernels", f"their C source has changed since they were built: {REBUILD}"))
+    rows.append(_row("ok", "compiler", compiler))
+    if version := native.openmp():
+        return [*rows, _row("ok", "OpenMP", f"{version}, a session can use several threads")]
+    return [*rows, _row("note", "OpenMP", "the compiler has none: a session uses one thread")]
 
 
 # Counter of the kernel -> what it tells of others

@@ -21,6 +21,8 @@ from pipeline.execute.modules import FIRST_PARTY, PROJECT, CodeDigests
 from pipeline.execute.sources import DataFiles
 from pipeline.measure import machine
 from pipeline.store.local import LocalStore
+from tinytorch.errors import KernelsError
+from tinytorch.kernels import native
 
 __all__ = ["CodeDigests", "Environment", "library_version", "numeric_environment"]
 
@@ -52,18 +54,22 @@ class Environment:
     def __init__(self, store: LocalStore) -> None:
         self.code = CodeDigests(store)
         self.data = DataFiles(store, self.code.module_digest)
-        self._known: dict[tuple[frozenset[str], bool], dict[str, str]] = {}
+        self._known: dict[tuple[frozenset[str], bool, bool], dict[str, str]] = {}
         for package in FIRST_PARTY:
             _check_home(package)
 
     def of(self, node: Node, info: StageInfo) -> dict[str, str]:
-        """Return the named facts that enter the key of this node: of the libraries, those that its code imports."""
-        libraries = self.code.libraries(node)
-        name = libraries, info.measures
+        """Return the named facts that enter the key of this node: of libraries and kernels, what its code imports.
+
+        Raises EnvironmentProblem for kernels that were asked for and are not here.
+        """
+        libraries, runs_kernels = self.code.libraries(node), self.code.runs_kernels(node)
+        name = libraries, runs_kernels, info.measures
         if name not in self._known:
             versions = {library: library_version(library) for library in sorted(libraries)}
             alone = {"machine": machine.fingerprint()} if info.measures else {}
-            self._known[name] = {**numeric_environment(), **versions, **alone}
+            kernels = {"kernels": _kernels()} if runs_kernels else {}
+            self._known[name] = {**numeric_environment(), **versions, **kernels, **alone}
         return self._known[name]
 
 
@@ -89,6 +95,18 @@ def numeric_environment() -> dict[str, str]:
         "simd": ",".join(machine.flags() or ["unknown"]),
         **{name: os.environ[name] for name in _VARIABLES if os.environ.get(name)},
     }
+
+
+def _kernels() -> str:
+    """Name the kernels that run: the instruction set, the C source and how it was compiled; rounding can differ."""
+    try:
+        isa = native.isa()
+    except KernelsError as error:
+        raise EnvironmentProblem(str(error), hint=f"unset {native.VARIABLE} to use what is here") from error
+    if isa is None:
+        return "reference"
+    source, compiler = native.build_facts()
+    return f"{isa} {source} {digest_bytes(compiler.encode())[:6]}"
 
 
 @functools.cache

@@ -18,7 +18,13 @@ from pipeline.store.record import Record
 
 __all__ = ["Account", "account", "find_keys", "named", "source_files"]
 
-_NOT_LIBRARIES = {"arch": "processor", "blas": "BLAS", "python": "Python", "simd": "instructions in use"}
+_NOT_LIBRARIES = {
+    "arch": "processor",
+    "blas": "BLAS",
+    "kernels": "native kernels",
+    "python": "Python",
+    "simd": "instructions in use",
+}
 _FILES = "files."  # how the parameters of a data node name its files
 _LONGEST = 60
 

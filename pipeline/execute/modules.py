@@ -37,6 +37,9 @@ _STAGES = "pipeline.stages"
 # A node's code_roots, its writers, and its outputs with their codecs.
 Roots = tuple[tuple[str, ...], tuple[str, ...], tuple[tuple[str, str], ...]]
 
+# Code that leads here may run native kernels, whose source is not Python's.
+_KERNELS = "tinytorch.kernels.native"
+
 _SOURCE_CODE = "pipeline.execute.source_code"  # imported when a file has to be read: it needs the parser
 _READERS = ("core/code.py", "execute/source_code.py")
 
@@ -46,6 +49,7 @@ class _Closure(NamedTuple):
 
     digest: str
     libraries: frozenset[str]
+    runs_kernels: bool
 
 
 class CodeDigests:
@@ -90,6 +94,10 @@ class CodeDigests:
         """Return the top-level names of the installed packages that the code behind a node imports."""
         return self._closure(_roots(node)).libraries
 
+    def runs_kernels(self, node: Node) -> bool:
+        """Say whether the code behind a node may run native kernels."""
+        return self._closure(_roots(node)).runs_kernels
+
     def changed(self, before: str, after: str) -> tuple[str, ...]:
         """Name the modules in which two code digests differ; empty when the older one is no longer known."""
         old, new = self._store.recall("closure", before), self._store.recall("closure", after)
@@ -133,7 +141,7 @@ class CodeDigests:
         if any(not self._is_as_it_was(path, stamp) for path, stamp in known["others"].items()):
             return None
         self._note_files({module: (path, digest) for module, (path, _, digest) in modules.items()})
-        return _Closure(known["digest"], frozenset(known["libraries"]))
+        return _Closure(known["digest"], frozenset(known["libraries"]), _KERNELS in modules)
 
     def _is_as_it_was(self, path: str, stamp: list[int] | None) -> bool:
         return self._seen.of(path) == (tuple(stamp) if stamp else None)
@@ -149,7 +157,7 @@ class CodeDigests:
         facts = {module: each for module in found if (each := code.facts(module))}
         names = {name.partition(".")[0] for each in facts.values() for name in each.imports}
         libraries = frozenset(names - sys.stdlib_module_names - {"", *FIRST_PARTY})
-        closure = _Closure(digest_value(found), libraries)
+        closure = _Closure(digest_value(found), libraries, _KERNELS in found)
         self._note_files({module: (code.paths[module], each.digest) for module, each in facts.items()})
         modules = {module: self._files[module] for module in facts}
         others = code.searched(found)

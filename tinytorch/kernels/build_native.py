@@ -17,10 +17,11 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-__all__ = ["BuildError", "build", "build_here", "main", "module_file", "source_digest"]
+__all__ = ["BuildError", "REBUILD", "build", "build_here", "is_stale", "main", "module_file", "source_digest"]
 
 HERE = Path(__file__).resolve().parent
 SOURCES = HERE / "native"
+REBUILD = "python -m tinytorch.kernels.build_native"
 REASON = "not_built.txt"  # beside the sources: why the last build failed
 
 # No -march: functions for instruction sets are chosen at run time. No contraction into fused multiply-adds where the
@@ -61,6 +62,11 @@ def source_digest() -> str:
         content = path.read_bytes()
         digest.update(f"{path.name} {len(content)}\n".encode() + content)
     return digest.hexdigest()[:16]
+
+
+def is_stale(digest: str) -> bool:
+    """Say whether the C files are no longer those that a module with this digest was built from."""
+    return source_digest() != digest
 
 
 def module_file() -> str:

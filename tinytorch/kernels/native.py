@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tinytorch.errors import KernelsError
-from tinytorch.kernels.build_native import REASON, SOURCES, source_digest
 
 try:
     from tinytorch.kernels import _native
@@ -35,7 +34,6 @@ __all__ = [
     "isas",
     "kernel_names",
     "openmp",
-    "stale",
     "why_not",
 ]
 
@@ -79,16 +77,9 @@ def why_not() -> str:
 
 
 def _not_built() -> str:
-    reason = Path(SOURCES, REASON)
+    reason = Path(__file__).with_name("native") / "not_built.txt"  # as build_native wrote it
     found = reason.read_text().strip() if reason.is_file() else _import_error
     return f"the native kernels are not built ({found})"
-
-
-def stale() -> str:
-    """Say whether the C source has changed since the extension was built; empty where it has not."""
-    if _native is None or source_digest() == _native.digest:
-        return ""
-    return "the C source has changed since: build it with python -m tinytorch.kernels.build_native"
 
 
 def openmp() -> int:

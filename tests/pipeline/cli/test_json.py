@@ -13,6 +13,7 @@ from pipeline.cli.main import main
 from pipeline.measure.gauge import read_gauges
 from pipeline.measure.quantities import QUANTITIES
 from pipeline.measure.quiet import Place
+from tinytorch.kernels import native
 
 
 def document(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, Any]:
@@ -149,3 +150,20 @@ def test_doctor_tells_whether_a_core_is_free(
         found = {check["what"]: check for check in document(capsys, "doctor", "--json")[1]["checks"]}
         assert (found["free core"]["status"], found["free core"]["found"]) == (status, str(place))
         assert found["pressure"]["found"] == "not readable: /proc/pressure/cpu: No such file or directory"
+
+
+def test_doctor_names_the_kernels_that_run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Native ones with their compiler, the reference with the reason; what cannot be had is missing."""
+
+    def checks() -> list[dict[str, str]]:
+        return document(capsys, "doctor", "--json")[1]["checks"]
+
+    monkeypatch.setenv(native.VARIABLE, "reference")
+    (row,) = [check for check in checks() if check["what"] == "kernels"]
+    assert (row["status"], row["found"]) == ("note", f"NumPy, the reference: {native.VARIABLE}=reference")
+    monkeypatch.setenv(native.VARIABLE, "sse9")
+    (row,) = [check for check in checks() if check["what"] == "kernels"]
+    assert (row["status"], "avx512vnni" in row["found"]) == ("missing", True)
+    monkeypatch.delenv(native.VARIABLE)
+    row = next(check for check in checks() if check["what"] == "kernels")
+    assert row["status"] == ("ok" if native.isas() else "note")

@@ -10,8 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.core.errors import EnvironmentProblem
+from pipeline.core.plan import Node
+from pipeline.core.stage import StageInfo
 from pipeline.execute import environment
-from pipeline.execute.environment import library_version, numeric_environment
+from pipeline.execute.environment import Environment, library_version, numeric_environment
+from pipeline.store.local import LocalStore
+from tinytorch.kernels import native
 
 ROOT = Path(__file__).parents[3]
 CACHES = (environment.library_version, environment.numeric_environment, environment._file, environment._listed)
@@ -43,6 +48,30 @@ def test_what_changes_no_byte_does_not_count(name: str, monkeypatch: pytest.Monk
     numeric_environment.cache_clear()
     monkeypatch.setenv(name, "2")
     assert numeric_environment() == before
+
+
+def test_the_native_kernels_count_where_they_may_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their rounding depends on the instruction set, the C source and the compiler; training does not use them."""
+    oracle = Environment(LocalStore(tmp_path))
+    info = StageInfo("train", "", 1, {}, "")
+
+    def facts(module: str) -> dict[str, str]:
+        return oracle.of(Node("1", "train", "", {}, {}, (module,)), info)
+
+    monkeypatch.setenv(native.VARIABLE, "reference")
+    assert facts("tinytorch.kernels.native")["kernels"] == "reference"
+    assert "kernels" not in facts("tinytorch.core.training")
+    monkeypatch.setenv(native.VARIABLE, "fastest")
+    with pytest.raises(EnvironmentProblem, match="expected one of auto, reference"):
+        environment._kernels()
+
+
+@pytest.mark.skipif(not native.isas(), reason="the native kernels are not built")
+def test_kernels_are_named_by_instruction_set_source_and_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The portable ones of a build are other kernels than its best ones."""
+    monkeypatch.setenv(native.VARIABLE, "portable")
+    isa, source, compiler = environment._kernels().split()
+    assert (isa, source, len(compiler)) == ("portable", native.build_facts()[0], 6)
 
 
 def test_running_without_assertions_counts() -> None:
