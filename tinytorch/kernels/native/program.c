@@ -15,6 +15,8 @@
 static const OpKind *const families[] = {
     tt_dense_kinds,
     tt_int8_kinds,
+    tt_int4_kinds,
+    tt_sparse_kinds,
     tt_elementwise_kinds,
     tt_attention_kinds,
 };

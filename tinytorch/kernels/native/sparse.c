@@ -1,0 +1,177 @@
+/* Linear layers of which whole blocks of 16 outputs by one input are zero: description, tiles of rows, and plain C. */
+#include "sparse.h"
+
+#include <string.h>
+
+enum { ROWS_DIM, INPUTS_DIM, OUTPUTS_DIM, ACT_DIM, BLOCKS_DIM, DIMS };
+enum { VALUES, COLUMNS, ENDS, BIAS, ARRAYS };
+enum { INPUT, OUTPUT, SLOTS };
+enum { PADDED_BIAS };
+
+enum { LARGEST_DIM = 1 << 28 };
+enum { CHUNK_BYTES = 384 << 10 }; /* of activations that every block row reads: they stay in a cache of 1 MB */
+#define LEAST_PARALLEL 2e5 /* multiplications below which waking threads costs more than they save */
+
+static int64_t quotient_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t block_rows_of(int64_t outputs) { return quotient_up(outputs, SPARSE_BLOCK); }
+
+/* The indices are read while it runs, but they are the caller's memory: prepare() copies what it has checked. */
+static const char *check_indices(const Op *op) {
+    const int32_t *columns = op->array[COLUMNS], *ends = op->array[ENDS];
+    const int64_t blocks = op->dim[BLOCKS_DIM], block_rows = block_rows_of(op->dim[OUTPUTS_DIM]);
+    for (int64_t i = 0; i < blocks; i++)
+        if (columns[i] < 0 || columns[i] >= op->dim[INPUTS_DIM]) return "a block's column is not an input";
+    for (int64_t i = 0; i < block_rows; i++)
+        if (ends[i] < (i ? ends[i - 1] : 0)) return "the ends of the block rows decrease";
+    return ends[block_rows - 1] == blocks ? NULL : "the last block row does not end with the last block";
+}
+
+static const char *check(const Op *op, const int64_t *slot_bytes) {
+    if (op->slot_count != SLOTS || op->dim_count != DIMS || op->scalar_count != 0 || op->array_count != ARRAYS)
+        return "linear_bs16 takes 2 slots, 5 dimensions and 4 arrays";
+    for (int i = ROWS_DIM; i <= OUTPUTS_DIM; i++)
+        if (op->dim[i] < 1 || op->dim[i] > LARGEST_DIM) return "a dimension is not within 1 and 2**28";
+    if (op->dim[ACT_DIM] < ACT_NONE || op->dim[ACT_DIM] > ACT_RELU) return "an unknown activation";
+    const int64_t rows = op->dim[ROWS_DIM], outputs = op->dim[OUTPUTS_DIM], blocks = op->dim[BLOCKS_DIM];
+    if (blocks < 0 || blocks > INT32_MAX) return "the number of blocks is not within 0 and 2**31 - 1";
+    if (slot_bytes[INPUT] != rows * op->dim[INPUTS_DIM] * 4 || slot_bytes[OUTPUT] != rows * outputs * 4)
+        return "a slot does not have the size that the dimensions say";
+    if (op->array_bytes[VALUES] != blocks * SPARSE_BLOCK * 4 || op->array_bytes[COLUMNS] != blocks * 4)
+        return "there is not one column and 16 values for each block";
+    if (blocks && (!op->array[VALUES] || !op->array[COLUMNS])) return "the blocks have no values or no columns";
+    if (!op->array[ENDS] || op->array_bytes[ENDS] != block_rows_of(outputs) * 4)
+        return "the ends are not one for each 16 outputs";
+    if (op->array[BIAS] && op->array_bytes[BIAS] != outputs * 4) return "the bias is not one for each output";
+    return check_indices(op);
+}
+
+static int copy(Op *op, int which) {
+    void *to = tt_alloc(op, which, op->array_bytes[which]);
+    if (to && op->array_bytes[which]) memcpy(to, op->array[which], (size_t)op->array_bytes[which]);
+    return to ? 0 : -1;
+}
+
+/* Copies are aligned, and nobody changes an index after it was checked. */
+static int prepare(Op *op) {
+    if (copy(op, VALUES) || copy(op, COLUMNS) || copy(op, ENDS)) return -1;
+    const int64_t outputs = op->dim[OUTPUTS_DIM], padded = block_rows_of(outputs) * SPARSE_BLOCK;
+    float *bias = tt_alloc(op, BIAS, padded * 4);
+    if (!bias) return -1;
+    memset(bias, 0, (size_t)padded * 4);
+    if (op->array[BIAS]) memcpy(bias, op->array[BIAS], (size_t)outputs * 4);
+    return 0;
+}
+
+/* ---- Plain C ---- */
+
+/* Four outputs: SSE2 and NEON have registers of that size, and compilers take it apart elsewhere. */
+typedef float Lanes __attribute__((vector_size(16), aligned(4)));
+enum { PIECES = SPARSE_BLOCK / 4, TILE_ROWS = 3 }; /* 12 sums leave 4 of 16 registers */
+
+static inline __attribute__((always_inline)) void portable(const Sparse *s, const SparseTile *t, int rows) {
+    Lanes sum[TILE_ROWS][PIECES];
+    for (int r = 0; r < rows; r++) memcpy(sum[r], s->bias + t->block_row * SPARSE_BLOCK, sizeof sum[r]);
+    for (int64_t i = t->block_row ? s->ends[t->block_row - 1] : 0; i < s->ends[t->block_row]; i++) {
+        const float *x = t->x + (int64_t)s->columns[i] * rows;
+        for (int r = 0; r < rows; r++)
+            for (int p = 0; p < PIECES; p++) sum[r][p] += x[r] * ((const Lanes *)(s->values + i * SPARSE_BLOCK))[p];
+    }
+    const int64_t first = t->block_row * SPARSE_BLOCK, count = least(SPARSE_BLOCK, s->outputs - first);
+    for (int r = 0; r < t->rows; r++) {
+        float all[SPARSE_BLOCK], *y = s->y + (t->row + r) * s->outputs + first;
+        memcpy(all, sum[r], sizeof all);
+        for (int64_t i = 0; i < count; i++) y[i] = s->act == ACT_RELU && all[i] < 0 ? 0 : all[i];
+    }
+}
+
+static void portable_one(const Sparse *s, const SparseTile *t) { portable(s, t, 1); }
+static void portable_tile(const Sparse *s, const SparseTile *t) { portable(s, t, TILE_ROWS); }
+static const SparseKernel portable_kernel = {portable_one, portable_tile, TILE_ROWS};
+
+static const SparseKernel *kernel_of(int isa) {
+#ifdef TT_X86
+    if (isa == ISA_AVX512) return &tt_sparse_avx512;
+    if (isa == ISA_AVX2) return &tt_sparse_avx2;
+#endif
+    (void)isa;
+    return &portable_kernel;
+}
+
+/* ---- Running ---- */
+
+static int64_t scratch(const Op *op, int64_t batch, int threads) {
+    (void)threads;
+    const int64_t rows = batch * op->dim[ROWS_DIM], inputs = op->dim[INPUTS_DIM];
+    if ((double)rows * (double)inputs > 1e15) return -1;
+    return rows > 1 ? (rows + kernel_of(op->isa)->rows) * inputs * 4 : 0;
+}
+
+/* Lay out a tile of rows input by input; rows beyond the last are zeros. Sixteen inputs of a row, one line of memory, at a
+   time: rows of 4 KB share few places in a cache, and a line would be gone before its second input is read. */
+static void transpose_tile(const Sparse *s, int64_t tile, int64_t tile_rows, const float *x, float *to) {
+    const int64_t row = tile * tile_rows, rows = least(tile_rows, s->rows - row);
+    x += row * s->inputs;
+    to += row * s->inputs;
+    if (rows < tile_rows) memset(to, 0, (size_t)(tile_rows * s->inputs) * 4);
+    for (int64_t first = 0; first < s->inputs; first += 16) {
+        const int64_t end = least(first + 16, s->inputs);
+        for (int64_t r = 0; r < rows; r++)
+            for (int64_t k = first; k < end; k++) to[k * tile_rows + r] = x[r * s->inputs + k];
+    }
+}
+
+/* One block row for the rows from `row` to `end`. */
+static void run_block_row(const Sparse *s, const SparseKernel *kernel, int64_t block_row, int64_t row, int64_t end) {
+    if (s->rows == 1) {
+        kernel->one(s, &(SparseTile){s->x, 0, 1, block_row});
+        return;
+    }
+    for (; row < end; row += kernel->rows)
+        kernel->tile(s, &(SparseTile){s->x + row * s->inputs, row, least(kernel->rows, end - row), block_row});
+}
+
+static void run(const Op *op, const Context *ctx) {
+    const float *x = (const float *)ctx->slot[op->slot[INPUT]];
+    float *tiles_at = (float *)ctx->scratch;
+    const SparseKernel *kernel = kernel_of(op->isa);
+    const Sparse s = {
+        .values = op->owned[VALUES],
+        .columns = op->owned[COLUMNS],
+        .ends = op->owned[ENDS],
+        .bias = op->owned[BIAS],
+        .x = ctx->batch * op->dim[ROWS_DIM] == 1 ? x : tiles_at,
+        .y = (float *)ctx->slot[op->slot[OUTPUT]],
+        .rows = ctx->batch * op->dim[ROWS_DIM],
+        .inputs = op->dim[INPUTS_DIM],
+        .outputs = op->dim[OUTPUTS_DIM],
+        .act = (int)op->dim[ACT_DIM],
+    };
+    const int64_t tiles = s.rows == 1 ? 0 : quotient_up(s.rows, kernel->rows), tile_bytes = kernel->rows * s.inputs * 4;
+    const int64_t chunk = kernel->rows * (tile_bytes < CHUNK_BYTES ? CHUNK_BYTES / tile_bytes : 1); /* rows */
+    const int64_t block_rows = block_rows_of(s.outputs), parts = block_rows * quotient_up(s.rows, chunk);
+    const double multiplications = (double)s.rows * (double)op->dim[BLOCKS_DIM] * SPARSE_BLOCK;
+    if (ctx->threads == 1 || multiplications < LEAST_PARALLEL) { /* even a region of one thread costs 0.2 us */
+        for (int64_t i = 0; i < tiles; i++) transpose_tile(&s, i, kernel->rows, x, tiles_at);
+        for (int64_t i = 0; i < parts; i++) {
+            const int64_t row = i / block_rows * chunk;
+            run_block_row(&s, kernel, i % block_rows, row, least(row + chunk, s.rows));
+        }
+        return;
+    }
+#pragma omp parallel num_threads(ctx->threads)
+    {
+#pragma omp for schedule(static)
+        for (int64_t i = 0; i < tiles; i++) transpose_tile(&s, i, kernel->rows, x, tiles_at);
+#pragma omp for schedule(static)
+        for (int64_t i = 0; i < parts; i++) {
+            const int64_t row = i / block_rows * chunk;
+            run_block_row(&s, kernel, i % block_rows, row, least(row + chunk, s.rows));
+        }
+    }
+}
+
+const OpKind tt_sparse_kinds[] = {
+    {.name = "linear_bs16", .check = check, .prepare = prepare, .scratch = scratch, .run[ISA_PORTABLE] = run},
+    {.name = NULL},
+};
