@@ -17,6 +17,8 @@ static const OpKind *const families[] = {
     tt_int8_kinds,
     tt_int4_kinds,
     tt_sparse_kinds,
+    tt_conv_kinds,
+    tt_image_kinds,
     tt_elementwise_kinds,
     tt_attention_kinds,
 };

@@ -1,0 +1,347 @@
+/* Convolution in float32 and int8 on channels-last images: what is asked for, packed weights, and blocks of work.
+
+   conv2d_f32  slots in, out[, addend]; dims C, H, W, O, kh, kw, sh, sw, ph, pw, act, (1 if addend);
+               arrays W float32 (O, C, kh, kw), bias (O) or None
+   conv2d_i8   the same with int8 W; dims end with the number of weight scales (O or 1); arrays W, scales, bias or None,
+               activation scale (1) or None for one a sample: max|x| / 127
+
+   `addend` is added after the bias and before the activation, and may be `out`. conv2d_i8 equals kernels/quantized.py
+   bit for bit; a NaN or an infinity makes all outputs of its sample NaN, with a calibrated scale a NaN only those whose
+   window holds it. */
+#include "conv.h"
+#include <math.h>
+#include <string.h>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+enum { C, H, W, O, KH, KW, SH, SW, PH, PW, ACT, HAS_ADDEND, SCALES };     /* of Op.dim */
+enum { WEIGHTS, F32_BIAS, I8_SCALES = 1, I8_BIAS, I8_X_SCALE };           /* of Op.array */
+enum { PACKED, BIAS, SCALE, START };                                      /* of Op.owned */
+/* A block's input fits L2 together with its weights; with fewer products, waking a thread takes longer than it helps. */
+enum { SLACK = 64, BLOCK_BYTES = 192 << 10, BLOCKS_A_THREAD = 4, PRODUCTS_A_THREAD = 1 << 18 };
+
+/* What follows from the dims alone, the same in every step. */
+typedef struct {
+    const ConvPath *path;
+    int64_t out_height, out_width, padded_width;
+    int64_t run, groups, panels, panel_bytes;
+    int64_t rows, blocks; /* output rows in a block, blocks in a sample */
+    int64_t copy_bytes;   /* scratch of one thread; 0: the input is read where it is */
+} Plan;
+
+static int is_i8(const Op *op) {
+    return op->kind == &tt_conv_kinds[1];
+}
+
+/* The best path not above the program's instruction set. */
+static const ConvPath *path_of(const Op *op) {
+    static const ConvPath *const paths[2][ISA_COUNT] = {
+#ifdef TT_X86
+        {&tt_conv_f32_portable, NULL, &tt_conv_f32_avx2, &tt_conv_f32_avx512},
+        {&tt_conv_i8_portable, NULL, &tt_conv_i8_avx2, &tt_conv_i8_avx512},
+#else
+        {&tt_conv_f32_portable, NULL, NULL, NULL},
+        {&tt_conv_i8_portable, NULL, NULL, NULL},
+#endif
+    };
+    int isa = op->isa;
+    while (!paths[is_i8(op)][isa])
+        isa--;
+    return paths[is_i8(op)][isa];
+}
+
+static int64_t at_least(int64_t a, int64_t b) {
+    return a > b ? a : b;
+}
+
+static Plan plan_of(const Op *op, int64_t batch, int threads) {
+    const int64_t *d = op->dim;
+    Plan p = {.path = path_of(op)};
+    p.padded_width = d[W] + 2 * d[PW];
+    p.out_height = (d[H] + 2 * d[PH] - d[KH]) / d[SH] + 1;
+    p.out_width = (p.padded_width - d[KW]) / d[SW] + 1;
+    p.run = d[KW] * d[C];
+    p.groups = (p.run + p.path->group - 1) / p.path->group;
+    p.panels = (d[O] + LANES - 1) / LANES;
+    p.panel_bytes = d[KH] * p.groups * LANES * p.path->group * p.path->weight_bytes;
+    int64_t row_bytes = p.padded_width * d[C] * p.path->element_bytes;
+    p.rows = p.out_height;
+    if (threads > 1 && batch < (int64_t)BLOCKS_A_THREAD * threads)
+        p.rows = (p.out_height + threads - 1) / threads;
+    int is_copied = p.path->convert || d[PH] || d[PW];
+    if (is_copied) {
+        int64_t fitting = (BLOCK_BYTES / row_bytes - d[KH]) / d[SH] + 1;
+        if (fitting < p.rows) /* equal blocks, but never of so few rows that most of each would be overlap */
+            p.rows = at_least(fitting, p.rows < d[KH] ? p.rows : d[KH]);
+        p.copy_bytes = (((p.rows - 1) * d[SH] + d[KH]) * row_bytes + 2 * SLACK - 1) / SLACK * SLACK;
+    }
+    p.blocks = (p.out_height + p.rows - 1) / p.rows;
+    p.rows = (p.out_height + p.blocks - 1) / p.blocks;
+    return p;
+}
+
+/* a · b into *a; nonzero when it is more than any memory holds, which keeps every later sum of a few within int64. */
+static int too_large(int64_t *a, int64_t b) {
+    return __builtin_mul_overflow(*a, b, a) || *a > (int64_t)1 << 48;
+}
+
+static int64_t product(int count, const int64_t *factors) {
+    int64_t result = 1;
+    for (int i = 0; i < count; i++)
+        if (too_large(&result, factors[i]))
+            return -1;
+    return result;
+}
+
+static const char *check_dims(const Op *op, const int64_t *slot_bytes) {
+    const int64_t *d = op->dim;
+    for (int i = 0; i <= PW; i++)
+        if (d[i] < (i < PH ? 1 : 0) || d[i] > INT32_MAX)
+            return "C, H, W, O, kernel and stride must be at least 1, padding at least 0";
+    if (d[ACT] < ACT_NONE || d[ACT] > ACT_RELU || d[HAS_ADDEND] < 0 || d[HAS_ADDEND] > 1)
+        return "the activation must be 0 (none) or 1 (ReLU), and the addend 0 or 1";
+    if (op->slot_count != 2 + d[HAS_ADDEND] || op->slot[0] == op->slot[1])
+        return "the slots must be in, out and, if there is one, addend; in and out must differ";
+    int64_t height = d[H] + 2 * d[PH], width = d[W] + 2 * d[PW];
+    if (height < d[KH] || width < d[KW])
+        return "the kernel is larger than the padded image";
+    int64_t out_height = (height - d[KH]) / d[SH] + 1, out_width = (width - d[KW]) / d[SW] + 1;
+    int64_t in_bytes = product(4, (int64_t[]){d[C], d[H], d[W], 4});
+    int64_t out_bytes = product(4, (int64_t[]){d[O], out_height, out_width, 4});
+    if (in_bytes < 0 || out_bytes < 0 || product(4, (int64_t[]){d[C], height, width, 4}) < 0)
+        return "the image is too large";
+    if (slot_bytes[0] != in_bytes || slot_bytes[1] != out_bytes || (d[HAS_ADDEND] && slot_bytes[2] != out_bytes))
+        return "the slots must hold H·W·C numbers in, H'·W'·O out and in the addend";
+    return NULL;
+}
+
+static int has_floats(const Op *op, int array, int64_t count) {
+    return op->array[array] && op->array_bytes[array] == 4 * count;
+}
+
+static const char *check_f32(const Op *op, const int64_t *slot_bytes) {
+    if (op->dim_count != HAS_ADDEND + 1 || op->scalar_count || op->array_count != F32_BIAS + 1)
+        return "conv2d_f32 takes 12 dims, no scalars, and the arrays weight and bias";
+    const char *wrong = check_dims(op, slot_bytes);
+    if (wrong)
+        return wrong;
+    const int64_t *d = op->dim;
+    int64_t weights = product(4, (int64_t[]){d[O], d[C], d[KH], d[KW]});
+    if (weights < 0 || !has_floats(op, WEIGHTS, weights))
+        return "the weight must be float32 (O, C, kh, kw)";
+    if (op->array[F32_BIAS] && !has_floats(op, F32_BIAS, d[O]))
+        return "the bias must be float32 (O) or None";
+    return NULL;
+}
+
+static const char *check_i8(const Op *op, const int64_t *slot_bytes) {
+    if (op->dim_count != SCALES + 1 || op->scalar_count || op->array_count != I8_X_SCALE + 1)
+        return "conv2d_i8 takes 13 dims, no scalars, and the arrays weight, weight scale, bias and activation scale";
+    const char *wrong = check_dims(op, slot_bytes);
+    if (wrong)
+        return wrong;
+    const int64_t *d = op->dim;
+    int64_t weights = product(4, (int64_t[]){d[O], d[C], d[KH], d[KW]});
+    if (weights < 0 || !op->array[WEIGHTS] || op->array_bytes[WEIGHTS] != weights)
+        return "the weight must be int8 (O, C, kh, kw)";
+    if (weights / d[O] > INT32_MAX / (127 * 127))
+        return "C·kh·kw products of int8 can overflow an int32 sum";
+    if ((d[SCALES] != 1 && d[SCALES] != d[O]) || !has_floats(op, I8_SCALES, d[SCALES]))
+        return "the weight scale must be float32 (O) or (1)";
+    if (op->array[I8_BIAS] && !has_floats(op, I8_BIAS, d[O]))
+        return "the bias must be float32 (O) or None";
+    if (op->array[I8_X_SCALE] && !has_floats(op, I8_X_SCALE, 1))
+        return "the activation scale must be float32 (1) or None";
+    return NULL;
+}
+
+/* Copies `count` floats into owned[which], padded to whole panels with `rest`; a single one is for every output. */
+static int own_floats(Op *op, int which, const float *values, int64_t count, float rest) {
+    int64_t outputs = op->dim[O], padded = (outputs + LANES - 1) / LANES * LANES;
+    float *copy = tt_alloc(op, which, 4 * padded);
+    if (!copy)
+        return -1;
+    for (int64_t o = 0; o < padded; o++)
+        copy[o] = o < outputs && values ? values[count == 1 ? 0 : o] : rest;
+    return 0;
+}
+
+static void put_weight(char *packed, const ConvPath *path, const char *weight) {
+    if (path->weight_bytes == 2)
+        *(int16_t *)packed = *(const int8_t *)weight;
+    else
+        memcpy(packed, weight, (size_t)path->weight_bytes);
+}
+
+static int pack(Op *op) {
+    const int64_t *d = op->dim;
+    const Plan p = plan_of(op, 1, 1);
+    const int64_t group = p.path->group, size = p.path->weight_bytes, taken = is_i8(op) ? 1 : 4;
+    char *packed = tt_alloc(op, PACKED, p.panels * p.panel_bytes);
+    if (!packed)
+        return -1;
+    memset(packed, 0, (size_t)(p.panels * p.panel_bytes));
+    const char *weight = op->array[WEIGHTS];
+    for (int64_t o = 0; o < d[O]; o++)
+        for (int64_t c = 0; c < d[C]; c++)
+            for (int64_t row = 0; row < d[KH]; row++)
+                for (int64_t column = 0; column < d[KW]; column++, weight += taken) {
+                    int64_t k = column * d[C] + c; /* in the window's row */
+                    int64_t at = (row * p.groups + k / group) * LANES + o % LANES;
+                    put_weight(packed + o / LANES * p.panel_bytes + (at * group + k % group) * size, p.path, weight);
+                }
+    return 0;
+}
+
+static int prepare_f32(Op *op) {
+    /* -0: the one number that leaves every other as it is when added. */
+    return pack(op) || own_floats(op, BIAS, op->array[F32_BIAS], op->dim[O], -0.0f) ? -1 : 0;
+}
+
+static int prepare_i8(Op *op) {
+    const int64_t *d = op->dim, window = d[C] * d[KH] * d[KW], padded = (d[O] + LANES - 1) / LANES * LANES;
+    int32_t *start = tt_alloc(op, START, 4 * padded);
+    if (!start || pack(op) || own_floats(op, SCALE, op->array[I8_SCALES], d[SCALES], 0)
+        || own_floats(op, BIAS, op->array[I8_BIAS], d[O], -0.0f))
+        return -1;
+    memset(start, 0, (size_t)(4 * padded));
+    const int8_t *weight = op->array[WEIGHTS];
+    for (int64_t o = 0; o < d[O]; o++) {
+        int64_t sum = 0;
+        for (int64_t k = 0; k < window; k++)
+            sum += *weight++;
+        start[o] = (int32_t)(uint32_t)(sum * path_of(op)->start_factor); /* modulo 2**32, as the sums themselves */
+    }
+    return 0;
+}
+
+static int64_t scales_bytes(const Op *op, int64_t batch) {
+    return is_i8(op) && !op->array[I8_X_SCALE] ? (4 * batch + 63) / 64 * 64 : 0;
+}
+
+/* A block is largest for one thread: a plan for several only divides it, and a smaller batch may be one thread's. */
+static int64_t scratch(const Op *op, int64_t batch, int threads) {
+    return scales_bytes(op, batch) + threads * plan_of(op, 1, 1).copy_bytes;
+}
+
+static int useful_threads(const Op *op, const Context *ctx) {
+    const Plan p = plan_of(op, 1, 1);
+    const double products = (double)ctx->batch * p.out_height * p.out_width * op->dim[O] * op->dim[KH] * p.run;
+    return products < (double)PRODUCTS_A_THREAD * ctx->threads ? 1 : ctx->threads;
+}
+
+/* max(max|x|, least) / 127; the least number's scale is the smallest normal one, so that zeros stay zeros. */
+static float dynamic_scale(const ConvPath *path, const float *x, int64_t count) {
+    float largest = 127 * 0x1p-126f;
+    int32_t bits = path->largest(x, count), least;
+    memcpy(&least, &largest, 4);
+    if (bits > least)
+        memcpy(&largest, &bits, 4);
+    return largest / 127;
+}
+
+/* Copies the input rows of a block that begins with output row `first`, padded; nonzero if a NaN is among them. */
+static int copy_rows(const Op *op, const Plan *p, const float *x, float scale, int64_t first, int64_t rows, char *copy) {
+    const int64_t *d = op->dim, size = p->path->element_bytes;
+    const int64_t side = d[PW] * d[C] * size, middle = d[W] * d[C];
+    int has_nan = 0;
+    for (int64_t i = 0; i < (rows - 1) * d[SH] + d[KH]; i++, copy += 2 * side + middle * size) {
+        int64_t y = first * d[SH] + i - d[PH];
+        if (y < 0 || y >= d[H]) {
+            memset(copy, p->path->zero, (size_t)(2 * side + middle * size));
+            continue;
+        }
+        memset(copy, p->path->zero, (size_t)side);
+        if (p->path->convert)
+            has_nan |= p->path->convert(x + y * middle, middle, scale, copy + side);
+        else
+            memcpy(copy + side, x + y * middle, (size_t)(middle * 4));
+        memset(copy + side + middle * size, p->path->zero, (size_t)side);
+    }
+    return has_nan;
+}
+
+static int window_has_nan(const Op *op, const float *x, float scale, int64_t row, int64_t column) {
+    const int64_t *d = op->dim;
+    for (int64_t i = 0; i < d[KH]; i++)
+        for (int64_t j = 0; j < d[KW]; j++) {
+            int64_t y = row * d[SH] + i - d[PH], z = column * d[SW] + j - d[PW];
+            for (int64_t c = 0; y >= 0 && y < d[H] && z >= 0 && z < d[W] && c < d[C]; c++)
+                if (isnan(x[(y * d[W] + z) * d[C] + c] / scale))
+                    return 1;
+        }
+    return 0;
+}
+
+/* Integers cannot hold a NaN: where a window has one, the outputs are set. */
+static void restore_nan(const Op *op, const ConvBlock *b, const float *x, int64_t first) {
+    for (int64_t i = 0; i < b->pixels; i++)
+        if (window_has_nan(op, x, b->x_scale, first + i / b->width, i % b->width))
+            for (int64_t o = 0; o < b->outputs; o++)
+                b->out[i * b->outputs + o] = NAN;
+}
+
+static float x_scale_of(const Op *op, const Context *ctx, int64_t sample) {
+    if (!is_i8(op))
+        return 0;
+    const float *fixed = op->array[I8_X_SCALE];
+    return fixed ? *fixed : ((const float *)ctx->scratch)[sample];
+}
+
+static void run_block(const Op *op, const Context *ctx, const Plan *p, int64_t item, char *copy) {
+    const int64_t *d = op->dim, sample = item / p->blocks, first = item % p->blocks * p->rows;
+    const int64_t rows = first + p->rows < p->out_height ? p->rows : p->out_height - first;
+    const int64_t size = p->path->element_bytes, row_bytes = p->padded_width * d[C] * size;
+    const int64_t done = (sample * p->out_height + first) * p->out_width;
+    const float *x = (const float *)ctx->slot[op->slot[0]] + sample * d[H] * d[W] * d[C];
+    ConvBlock b = {
+        .image = copy, .pixel_bytes = d[SW] * d[C] * size, .line_bytes = d[SH] * row_bytes, .window_row_bytes = row_bytes,
+        .window_rows = d[KH], .groups = p->groups, .width = p->out_width, .pixels = rows * p->out_width, .outputs = d[O],
+        .weights = op->owned[PACKED], .panel_bytes = p->panel_bytes, .bias = op->owned[BIAS], .scale = op->owned[SCALE],
+        .start = op->owned[START], .x_scale = x_scale_of(op, ctx, sample), .act = (int)d[ACT],
+        .out = (float *)ctx->slot[op->slot[1]] + done * d[O],
+    };
+    if (d[HAS_ADDEND])
+        b.addend = (const float *)ctx->slot[op->slot[2]] + done * d[O];
+    int has_nan = 0;
+    if (p->copy_bytes)
+        has_nan = copy_rows(op, p, x, b.x_scale, first, rows, copy);
+    else
+        b.image = (const char *)x + first * b.line_bytes;
+    p->path->block(&b);
+    if (has_nan)
+        restore_nan(op, &b, x, first);
+}
+
+static void find_scales(const Op *op, const Context *ctx, int threads) {
+    const int64_t count = op->dim[H] * op->dim[W] * op->dim[C];
+    const float *x = (const float *)ctx->slot[op->slot[0]];
+    float *scales = (float *)ctx->scratch;
+#pragma omp parallel for num_threads(threads) if (threads > 1)
+    for (int64_t i = 0; i < ctx->batch; i++)
+        scales[i] = dynamic_scale(path_of(op), x + i * count, count);
+}
+
+static void run(const Op *op, const Context *ctx) {
+    const int threads = useful_threads(op, ctx);
+    const Plan p = plan_of(op, ctx->batch, threads);
+    const int64_t scales = scales_bytes(op, ctx->batch);
+    if (scales)
+        find_scales(op, ctx, threads);
+#pragma omp parallel for num_threads(threads) if (threads > 1)
+    for (int64_t item = 0; item < ctx->batch * p.blocks; item++) {
+#ifdef _OPENMP
+        int64_t thread = omp_get_thread_num();
+#else
+        int64_t thread = 0;
+#endif
+        run_block(op, ctx, &p, item, ctx->scratch + scales + thread * p.copy_bytes);
+    }
+}
+
+const OpKind tt_conv_kinds[] = {
+    {.name = "conv2d_f32", .check = check_f32, .prepare = prepare_f32, .scratch = scratch, .run = {run}},
+    {.name = "conv2d_i8", .check = check_i8, .prepare = prepare_i8, .scratch = scratch, .run = {run}},
+    {0},
+};
