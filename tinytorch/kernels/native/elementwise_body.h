@@ -3,6 +3,7 @@
    function's name in elementwise.h. In and out may be the same slot. */
 #include "elementwise.h"
 #include "exponential.h"
+#include "int8_rows.h"
 
 #include <math.h>
 
@@ -122,7 +123,7 @@ static inline int8_t to_int8(float x, float scale) {
     float q = x / scale;
     q = q > 127.0f ? 127.0f : q;
     q = q < -127.0f ? -127.0f : q;
-    q = q == q ? q : 0.0f; /* no integer is a NaN */
+    q = q == q ? q : (float)INT8_NAN;
     return (int8_t)(int32_t)((q + round) - round);
 }
 
