@@ -21,6 +21,7 @@ Array = NDArray[Any]
 Rng = np.random.Generator
 
 SIZES = (1, 2, 3, 4, 5, 7, 8, 9, 12, 15, 16, 17, 20, 31, 32, 33, 47, 48, 49, 63, 64, 65, 96, 127, 128, 129, 200, 260)
+LARGE = (383, 384, 511, 512, 513, 769, 1024, 1030)  # beyond the blocks that kernels cut matrices into
 BAD = np.array([np.nan, np.inf, -np.inf, 1e-42, -1e-42, 0], np.float32)
 GELU_SLOPE = np.float32(1.702)
 
@@ -50,7 +51,8 @@ def single(op: tuple[Any, ...], x: Array, expected: Array, size: Array | None = 
 
 def draw(rng: Rng, count: int) -> tuple[int, ...]:
     """Draw sizes, small ones and remainders of vector lengths more often than others."""
-    return tuple(int(rng.choice(SIZES)) if rng.random() < 0.8 else int(rng.integers(1, 300)) for _ in range(count))
+    tables = (SIZES, SIZES, SIZES, SIZES, SIZES, SIZES, range(1, 300), LARGE)
+    return tuple(int(rng.choice(tables[rng.integers(len(tables))])) for _ in range(count))
 
 
 def values(rng: Rng, shape: Sequence[int]) -> Array:
@@ -76,7 +78,7 @@ def rows_of(rng: Rng) -> tuple[int, int, int, int, int]:
     """Draw samples, rows, inputs, outputs and the activation of a product."""
     inputs, outputs = draw(rng, 2)
     return (
-        int(rng.choice([1, 2, 3, 5, 9, 17])),
+        int(rng.choice([1, 2, 3, 4, 5, 9, 17, 40, 70])),
         int(rng.choice([1, 1, 1, 2, 3])),
         inputs,
         outputs,
