@@ -162,8 +162,8 @@ def _call(command: Sequence[str]) -> str:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise BuildError(f"{command[0]}: {error}") from error
     if done.returncode:
-        complaint = done.stderr.strip() or done.stdout.strip() or "nothing was printed"
-        raise BuildError(f"{command[0]} ended with {done.returncode}: {complaint}")
+        complaint = (done.stderr.strip() or done.stdout.strip() or "nothing was printed").splitlines()
+        raise BuildError("\n".join((f"{command[0]} ended with {done.returncode}: {complaint[0]}", *complaint[1:20])))
     if done.stderr.strip():
         sys.stderr.write(done.stderr)  # warnings
     return done.stdout
