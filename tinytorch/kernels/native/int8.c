@@ -3,6 +3,7 @@
 linear_i8 rounds its rows to int8 and multiplies integers. A block of rows is rounded into scratch, then multiplied by
 one panel of weights after the other: a panel stays in the first-level cache for all rows of the block. */
 #include "int8.h"
+#include "int8_weights.h"
 
 #include <math.h>
 #include <string.h>
@@ -13,7 +14,7 @@ enum { ROWS, I, O, ACT, IN_TYPE, OUT_TYPE, SCALES, DIMS };           /* of Op.di
 enum { FLOAT32, INT8 };                                              /* of a slot */
 enum {
     MOST_INPUTS = INT32_MAX / (127 * 128), /* more products of bytes could overflow a sum */
-    BLOCK_ROWS = 96,                       /* a multiple of what every product takes at once; times I it fits the second cache */
+    BLOCK_ROWS = MOST_TILE_ROWS,           /* a multiple of TILE_ROWS; so many rows fit the second-level cache */
     TILE_ROWS = 12,                        /* the most rows that a product takes at once */
     LINE = 64,                             /* bytes of a cache line */
     ALONE = 1 << 18,                       /* multiplications below which a thread takes longer to wake than to help */
@@ -88,13 +89,13 @@ static const char *check(const Op *op, const int64_t *slot_bytes) {
 }
 
 /* Lay the weights out as Int8Tile wants them, and sum those of each output. `packed` and `sums` are zeros. */
-static void pack(const int8_t *weights, int64_t in, int64_t out, int lanes, int8_t *packed, int32_t *sums) {
-    const int64_t panel_bytes = rounded_up(in, STEP) * lanes;
+static void pack(const Int8Product *p, const int8_t *weights, int64_t in, int64_t out, int8_t *packed, int32_t *sums) {
+    const int64_t width = p->width, step_bytes = p->lanes * width, panel_bytes = rounded_up(in, width) * p->lanes;
     for (int64_t o = 0; o < out; o++) {
-        int8_t *lane = packed + o / lanes * panel_bytes + o % lanes * STEP;
+        int8_t *lane = packed + o / p->lanes * panel_bytes + o % p->lanes * width;
         for (int64_t i = 0; i < in; i++) {
             const int8_t weight = weights[o * in + i];
-            lane[i / STEP * lanes * STEP + i % STEP] = weight;
+            lane[i / width * step_bytes + i % width] = weight;
             sums[o] += weight;
         }
     }
@@ -103,7 +104,7 @@ static void pack(const int8_t *weights, int64_t in, int64_t out, int lanes, int8
 static int prepare(Op *op) {
     const Int8Product *product = product_of(op->isa);
     const int64_t in = op->dim[I], out = op->dim[O], padded = rounded_up(out, product->lanes);
-    int8_t *packed = tt_alloc(op, WEIGHTS, padded * rounded_up(in, STEP));
+    int8_t *packed = tt_alloc(op, WEIGHTS, padded * rounded_up(in, product->width));
     float *scale = tt_alloc(op, PARAMETERS, padded * 12);
     if (!packed || !scale) {
         return -1;
@@ -111,7 +112,7 @@ static int prepare(Op *op) {
     float *bias = scale + padded;
     int32_t *start = (int32_t *)(bias + padded);
     const float *w_scale = op->array[W_SCALE], *given_bias = op->array[BIAS];
-    pack(op->array[W], in, out, product->lanes, packed, start);
+    pack(product, op->array[W], in, out, packed, start);
     for (int64_t o = 0; o < padded; o++) {
         const int is_output = o < out;
         scale[o] = !is_output ? 0.0f : w_scale[op->dim[SCALES] == 1 ? 0 : o];
@@ -185,15 +186,15 @@ static void round_rows(const Block *b) {
         } else {
             scales[row] = copy_integers((const int8_t *)slot + at, in, flip, q) ? NAN : *static_scale;
         }
-        memset(q + in, flip, (size_t)(rounded_up(in, STEP) - in));
+        memset(q + in, flip, (size_t)(rounded_up(in, b->product->width) - in));
     }
 }
 
 /* Multiply the block by the panels from `panel` to before `end`. */
 static void multiply(const Block *b, int64_t panel, int64_t end) {
     const Op *op = b->op;
-    const int64_t lanes = b->product->lanes, steps = rounded_up(op->dim[I], STEP) / STEP, out = op->dim[O];
-    const int64_t padded = rounded_up(out, lanes);
+    const int64_t lanes = b->product->lanes, width = b->product->width, out = op->dim[O];
+    const int64_t steps = (op->dim[I] + width - 1) / width, padded = rounded_up(out, lanes);
     const float *scale = op->owned[PARAMETERS], *bias = scale + padded;
     const int32_t *start = (const int32_t *)(bias + padded);
     float *y = op->dim[OUT_TYPE] == INT8 ? (float *)(b->memory + b->cut->y_at)
@@ -201,7 +202,7 @@ static void multiply(const Block *b, int64_t panel, int64_t end) {
     for (; panel < end; panel++) {
         const int64_t at = panel * lanes;
         const Int8Tile tile = {
-            .weights = (const int8_t *)op->owned[WEIGHTS] + at * steps * STEP,
+            .weights = (const int8_t *)op->owned[WEIGHTS] + at * steps * width,
             .start = start + at,
             .weight_scale = scale + at,
             .bias = bias + at,
@@ -273,5 +274,9 @@ static void run(const Op *op, const Context *ctx) {
 
 const OpKind tt_int8_kinds[] = {
     {.name = "linear_i8", .check = check, .prepare = prepare, .scratch = scratch, .run = {run, run, run, run}},
+    {.name = "linear_w8",
+     .check = tt_weights_check,
+     .prepare = tt_weights_prepare,
+     .run = {tt_weights_run, tt_weights_run, tt_weights_run, tt_weights_run}},
     {.name = NULL},
 };

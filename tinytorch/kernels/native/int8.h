@@ -1,16 +1,16 @@
 /* Products of rows with int8 weights: what the files of the instruction sets share. Private to the family.
 
-Weights lie in panels of `lanes` outputs, as the dot-product instructions read them: [panel][step][lane][4], a step being
-4 inputs; missing outputs and inputs are zeros. Rows are rounded to bytes first, padded to whole steps. */
+Weights lie in panels of `lanes` outputs, as the products read them: [panel][step][lane][width], a step being `width` inputs;
+missing outputs and inputs are zeros. Rows are rounded to bytes first, padded to whole steps. */
 #ifndef TT_INT8_H
 #define TT_INT8_H
 #include "int8_rows.h"
 
-enum { STEP = 4 };
+enum { STEP = 4, MOST_TILE_ROWS = 96 }; /* inputs of a step of the dot-product instructions; rows of a tile */
 
 /* One panel times a block of rows. */
 typedef struct {
-    const int8_t *weights;                        /* (steps, lanes, 4) */
+    const int8_t *weights;                        /* (steps, lanes, width) */
     const int32_t *start;                         /* (lanes): what the sums begin with */
     const float *weight_scale, *bias;             /* (lanes); no bias is -0.0, which changes nothing */
     const uint8_t *x;                             /* (rows, x_stride) rounded */
@@ -22,6 +22,7 @@ typedef struct {
 
 typedef struct {
     int lanes;    /* outputs of a panel */
+    int width;    /* inputs of a step; divides 64 */
     uint8_t flip; /* how rows are rounded: FLIP_UNSIGNED where the products are unsigned times signed */
     void (*product)(const Int8Tile *);
 } Int8Product;

@@ -86,7 +86,7 @@ static void product_avx2(const Int8Tile *t) {
     }
 }
 
-const Int8Product tt_int8_product_avx2 = {LANES * VECTORS, FLIP_NONE, product_avx2};
+const Int8Product tt_int8_product_avx2 = {LANES * VECTORS, STEP, FLIP_NONE, product_avx2};
 
 #include "end_isa.h"
 #endif

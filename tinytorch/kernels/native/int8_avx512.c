@@ -106,7 +106,7 @@ static void product_avx512(const Int8Tile *t) {
 #undef CASE
 }
 
-const Int8Product tt_int8_product_avx512 = {LANES * VECTORS, FLIP_UNSIGNED, product_avx512};
+const Int8Product tt_int8_product_avx512 = {LANES * VECTORS, STEP, FLIP_UNSIGNED, product_avx512};
 
 #include "end_isa.h"
 #endif

@@ -76,7 +76,7 @@ static void product_neon(const Int8Tile *t) {
     }
 }
 
-const Int8Product tt_int8_product_neon = {LANES * VECTORS, FLIP_NONE, product_neon};
+const Int8Product tt_int8_product_neon = {LANES * VECTORS, STEP, FLIP_NONE, product_neon};
 
 #include "end_isa.h"
 #endif
