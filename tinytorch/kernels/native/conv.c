@@ -40,6 +40,9 @@ static const ConvPath *path_of(const Op *op) {
 #ifdef TT_X86
         {&tt_conv_f32_portable, NULL, &tt_conv_f32_avx2, &tt_conv_f32_avx512},
         {&tt_conv_i8_portable, NULL, &tt_conv_i8_avx2, &tt_conv_i8_avx512},
+#elif defined(TT_ARM)
+        {&tt_conv_f32_portable, &tt_conv_f32_neon, NULL, NULL},
+        {&tt_conv_i8_portable, &tt_conv_i8_neon, NULL, NULL},
 #else
         {&tt_conv_f32_portable, NULL, NULL, NULL},
         {&tt_conv_i8_portable, NULL, NULL, NULL},
@@ -318,6 +321,7 @@ static void find_scales(const Op *op, const Context *ctx, int threads) {
     const int64_t count = op->dim[H] * op->dim[W] * op->dim[C];
     const float *x = (const float *)ctx->slot[op->slot[0]];
     float *scales = (float *)ctx->scratch;
+    (void)threads; /* without OpenMP there is one */
 #pragma omp parallel for num_threads(threads) if (threads > 1)
     for (int64_t i = 0; i < ctx->batch; i++)
         scales[i] = dynamic_scale(path_of(op), x + i * count, count);

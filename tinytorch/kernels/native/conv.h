@@ -45,8 +45,8 @@ typedef struct {
     void (*block)(const ConvBlock *);
 } ConvPath;
 
-extern const ConvPath tt_conv_f32_portable, tt_conv_f32_avx2, tt_conv_f32_avx512;
-extern const ConvPath tt_conv_i8_portable, tt_conv_i8_avx2, tt_conv_i8_avx512;
+extern const ConvPath tt_conv_f32_portable, tt_conv_f32_neon, tt_conv_f32_avx2, tt_conv_f32_avx512;
+extern const ConvPath tt_conv_i8_portable, tt_conv_i8_neon, tt_conv_i8_avx2, tt_conv_i8_avx512;
 
 /* Walks over the output pixels of a block, row by row. */
 typedef struct {

@@ -95,6 +95,7 @@ static void pool_row(const Op *op, const Context *ctx, int64_t item, RunRow run_
 
 static void run_pool(const Op *op, const Context *ctx, RunRow run_row) {
     const int threads = useful_threads(op, ctx);
+    (void)threads; /* without OpenMP there is one */
 #pragma omp parallel for num_threads(threads) if (threads > 1)
     for (int64_t item = 0; item < ctx->batch * out_height(op); item++) {
 #ifdef _OPENMP
@@ -139,6 +140,7 @@ static void run_layout(const Op *op, const Context *ctx, int64_t rows, int64_t c
     const float *in = (const float *)ctx->slot[op->slot[0]];
     float *out = (float *)ctx->slot[op->slot[1]];
     const int64_t count = rows * columns;
+    (void)threads;
 #pragma omp parallel for num_threads(threads) if (threads > 1)
     for (int64_t i = 0; i < ctx->batch; i++) {
         if (rows == 1 || columns == 1)
