@@ -23,6 +23,7 @@ from pipeline.config.names import (
     Samples,
     data_findings,
     data_samples,
+    layers_after,
     model_layers,
     step_findings,
 )
@@ -237,8 +238,10 @@ def _check_names(template: Template, points: Sequence[Point], report: _Report) -
         seen.add(key)
         quantized: set[str] = set()
         for index, step in zip(indexes, steps, strict=True):
-            findings = list(step_findings(index, step, known, quantized)) if present[index] else []
-            report.add(findings, origins.of(findings))
+            if present[index]:
+                findings = list(step_findings(index, step, known, quantized))
+                report.add(findings, origins.of(findings))
+                known = layers_after(step, known)
 
 
 def _samples(data: Mapping[str, JSON]) -> tuple[Sequence[Samples], list[Finding]]:

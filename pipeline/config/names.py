@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from fnmatch import fnmatchcase
 from functools import cache
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -21,9 +20,18 @@ from pipeline.core.experiment import JSON
 from tinytorch.data import DATASETS, load_dataset_module
 from tinytorch.models import MODELS, load_model_module
 from tinytorch.passes import KINDS, resolve
-from tinytorch.passes.targets import match
+from tinytorch.passes.targets import covers, match
 
-__all__ = ["Layers", "STAND_INS", "Samples", "data_findings", "data_samples", "model_layers", "step_findings"]
+__all__ = [
+    "Layers",
+    "STAND_INS",
+    "Samples",
+    "data_findings",
+    "data_samples",
+    "layers_after",
+    "model_layers",
+    "step_findings",
+]
 
 _CLASSES = 10  # for datasets whose classes only their files tell; layer names do not depend on it
 
@@ -113,11 +121,13 @@ def step_findings(index: int, step: Mapping[str, JSON], layers: Layers, quantize
             )
         return
     names = layers.of(KINDS[resolve(use, params)[0]])
+    if not names and params["allow_no_effect"]:
+        return
     unmatched = list(_unmatched_globs(params, names, layers, path))
     yield from unmatched
     if unmatched:
         return
-    chosen = match(names, params["targets"], params["except"], params["per_layer"])
+    chosen = match(names, params["targets"], params["except"], params.get("per_layer", {}))
     again = [name for name in chosen if name in quantized]
     if again:
         message = f"{use} works on {', '.join(again[:3])}, which an earlier quantize has made integers"
@@ -127,13 +137,27 @@ def step_findings(index: int, step: Mapping[str, JSON], layers: Layers, quantize
     quantized.update(name for name, own in chosen.items() if {**params, **own}.get("bits", 32) != 32)
 
 
+def layers_after(step: Mapping[str, JSON], layers: Layers) -> Layers:
+    """Return the layers that a later step may name: of a layer that may become two, all three."""
+    params = step.get("low_rank")
+    if params is None:
+        return layers
+    kinds: dict[str, str] = {}
+    for name, kind in layers.kinds.items():
+        kinds[name] = kind
+        globs = (*params["targets"], *params["per_layer"])
+        if kind in KINDS["low_rank"] and any(covers(glob, name) for glob in globs):
+            kinds |= {f"{name}.inputs": kind, f"{name}.outputs": kind}
+    return Layers(kinds)
+
+
 def _unmatched_globs(params: Mapping[str, JSON], names: Sequence[str], layers: Layers, path: Path) -> Iterator[Finding]:
     places = [((*path, key, index), glob) for key in ("targets", "except") for index, glob in enumerate(params[key])]
-    places += [((*path, "per_layer", glob), glob) for glob in params["per_layer"]]
+    places += [((*path, "per_layer", glob), glob) for glob in params.get("per_layer", {})]
     for place, glob in places:
-        if any(fnmatchcase(name, glob) for name in names):
+        if any(covers(glob, name) for name in names):
             continue
-        others = [name for name in layers.kinds if fnmatchcase(name, glob)]
+        others = [name for name in layers.kinds if covers(glob, name)]
         if others:
             message = f'"{glob}" matches only layers this step does not work on ({", ".join(others[:3])})'
         else:

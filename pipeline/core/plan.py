@@ -262,7 +262,7 @@ def _plan_step(draft: Draft, step: Step, seed: int, data: str, model: Ref) -> st
     return draft.add("optimize", _step_title(step), spec, inputs, code)
 
 
-_TELLING = {"prune": ("method", "sparsity"), "finetune": ("epochs",), "quantize": ("bits",)}
+_TELLING = {"prune": ("method", "sparsity"), "finetune": ("epochs",), "low_rank": ("keep",), "quantize": ("bits",)}
 
 
 def _step_title(step: Step) -> str:

@@ -82,10 +82,11 @@ class Network(Sequential):
         """Return the leaves in order of execution: dotted name, layer, shapes of one sample before and after it."""
         return list(_leaves("", self, self.input_shape))
 
-    def replaced(self, changes: Mapping[str, Layer]) -> Network:
-        """Return a network with the leaves of these dotted names replaced; all others are shared with this one.
+    def replaced(self, changes: Mapping[str, Layer | None]) -> Network:
+        """Return a network with the leaves of these dotted names replaced, or left out where the new one is None.
 
-        Raises TargetError for a name that is not there, ValueError if the new layers do not fit.
+        All others are shared with this one. A Network in a leaf's place continues its name ("fc1.inputs"). Raises
+        TargetError for a name that is not there, ValueError if the new layers do not fit or none is left.
         """
         names = [name for name, _ in self.named_layers()]
         for name in changes:
@@ -202,12 +203,12 @@ def _leaves(prefix: str, layer: Layer, shape: Shape) -> Iterator[tuple[str, Laye
         yield prefix[:-1], layer, shape, layer.output_shape(shape)
 
 
-def _replaced(prefix: str, network: Network, changes: Mapping[str, Layer]) -> Network:
+def _replaced(prefix: str, network: Network, changes: Mapping[str, Layer | None]) -> Network:
     children = {name: _replacement(f"{prefix}{name}", child, changes) for name, child in network.children().items()}
-    return Network(children, network.input_shape)
+    return Network({name: child for name, child in children.items() if child is not None}, network.input_shape)
 
 
-def _replacement(name: str, layer: Layer, changes: Mapping[str, Layer]) -> Layer:
+def _replacement(name: str, layer: Layer, changes: Mapping[str, Layer | None]) -> Layer | None:
     if not any(changed == name or changed.startswith(f"{name}.") for changed in changes):
         return layer
     if isinstance(layer, Residual):

@@ -21,6 +21,8 @@ __all__ = ["KINDS", "PASSES", "STEPS", "load_pass", "needs", "resolve"]
 PASSES: dict[str, str] = {
     "block_prune": "tinytorch.passes.block_prune",
     "finetune": "tinytorch.passes.finetune",
+    "fuse": "tinytorch.passes.fuse",
+    "low_rank": "tinytorch.passes.low_rank",
     "magnitude_prune": "tinytorch.passes.magnitude_prune",
     "quantize": "tinytorch.passes.quantize",
     "structured_prune": "tinytorch.passes.structured_prune",
@@ -30,6 +32,8 @@ PASSES: dict[str, str] = {
 KINDS: dict[str, tuple[str, ...]] = {
     "block_prune": ("BlockSparseLinear", "Linear", "SparseLinear"),
     "finetune": ("BatchNorm2d", "BlockSparseLinear", "Conv2d", "Linear", "SparseConv2d", "SparseLinear"),
+    "fuse": ("BatchNorm2d",),
+    "low_rank": ("Conv2d", "Linear"),
     "magnitude_prune": ("Conv2d", "Linear", "SparseConv2d", "SparseLinear"),
     "quantize": ("BlockSparseLinear", "Conv2d", "Linear", "SparseConv2d", "SparseLinear"),
     "structured_prune": ("BlockSparseLinear", "Conv2d", "Linear", "SparseConv2d", "SparseLinear"),
@@ -39,6 +43,8 @@ KINDS: dict[str, tuple[str, ...]] = {
 _NEEDS: dict[str, frozenset[str]] = {
     "block_prune": frozenset(),
     "finetune": frozenset({"train", "validation"}),
+    "fuse": frozenset(),
+    "low_rank": frozenset(),
     "magnitude_prune": frozenset(),
     "quantize": frozenset({"train"}),
     "structured_prune": frozenset(),
@@ -47,6 +53,8 @@ _NEEDS: dict[str, frozenset[str]] = {
 # step -> (the parameter that chooses the pass, its default, choice -> (pass, parameters that mean nothing to it))
 STEPS: dict[str, tuple[str | None, str, dict[str, tuple[str, frozenset[str]]]]] = {
     "finetune": (None, "", {"": ("finetune", frozenset())}),
+    "fuse": (None, "", {"": ("fuse", frozenset())}),
+    "low_rank": (None, "", {"": ("low_rank", frozenset())}),
     "prune": (
         "method",
         "structured",

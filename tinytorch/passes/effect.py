@@ -76,11 +76,13 @@ def measure_effect(
     simulated: bool = False,
     warnings: Sequence[str] = (),
 ) -> Effect:
-    """Compare two networks with the same names of layers; `matched` gives the settings each layer was treated with.
+    """Compare two networks by the names of the layers before; `matched` gives the settings each was treated with.
 
-    Layers that were not matched but changed all the same (narrowed because their input was) are listed too.
+    A layer that became several, whose names continue its own, is their sum; one that is gone counts as nothing. Layers
+    that were not matched but changed all the same (narrowed because their input was) are listed too.
     """
-    old, new = _facts(before), _facts(after)
+    old, parts = _facts(before), _facts(after)
+    new = {name: _together(name, parts, facts["bits"]) for name, facts in old.items()}
     layers = tuple(
         LayerEffect(name, type(layer).__name__, matched.get(name, {}), **_changes(old[name], new[name]))
         for name, layer in before.named_layers()
@@ -114,6 +116,13 @@ def _facts(model: Network) -> dict[str, dict[str, int]]:
         }
         for name, layer, shape, _ in model.named_shapes()
     }
+
+
+def _together(name: str, parts: Mapping[str, Mapping[str, int]], bits: int) -> dict[str, int]:
+    """Return the facts of a layer, or of those that took its place; the `bits` are those before where none is left."""
+    inside = [facts for part, facts in parts.items() if part == name or part.startswith(f"{name}.")]
+    sums = {fact: sum(facts[fact] for facts in inside) for fact in ("parameters", "nonzero", "bytes", "macs")}
+    return {**sums, "bits": max((facts["bits"] for facts in inside), default=bits)}
 
 
 def _bits(layer: Layer) -> int:

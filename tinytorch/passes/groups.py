@@ -22,7 +22,7 @@ from tinytorch.runtime.block_sparse import BlockSparseLinear
 from tinytorch.runtime.quantized import QuantizedConv2d, QuantizedLinear
 from tinytorch.runtime.sparse import SparseConv2d, SparseLinear
 
-__all__ = ["Group", "OUTPUT", "find_groups"]
+__all__ = ["Group", "OUTPUT", "find_groups", "steps"]
 
 Shape: TypeAlias = tuple[int, ...]
 
@@ -88,7 +88,7 @@ def find_groups(model: Network) -> tuple[dict[str, Group], dict[str, str]]:
 def _scan(prefix: str, network: Network, at_end: str, groups: dict[str, Group], reasons: dict[str, str]) -> None:
     """Follow the layers of one sequence; `at_end` is the reason for what leaves it."""
     flow: _Flow | None = None
-    for name, layer, before, after in _steps(prefix, network):
+    for name, layer, before, after in steps(prefix, network):
         if isinstance(layer, Residual):
             around = f"its channels are added to others at the end of {name}"
             _scan(f"{name}.", layer.body, around, groups, reasons)
@@ -113,13 +113,13 @@ def _mixed_by(name: str, layer: Layer) -> str:
     return f"{name} ({type(layer).__name__}) does not keep its units apart"
 
 
-def _steps(prefix: str, network: Network) -> Iterator[tuple[str, Layer, Shape, Shape]]:
+def steps(prefix: str, network: Network) -> Iterator[tuple[str, Layer, Shape, Shape]]:
     """Yield (name, layer, shape before, shape after) along a sequence and those inside it; a residual as a whole."""
     shape = network.input_shape
     for name, layer in network.children().items():
         after = layer.output_shape(shape)
         if isinstance(layer, Network):
-            yield from _steps(f"{prefix}{name}.", layer)
+            yield from steps(f"{prefix}{name}.", layer)
         else:
             yield f"{prefix}{name}", layer, shape, after
         shape = after

@@ -1,6 +1,7 @@
 """Which layers a pass applies to, from the globs of an experiment file. Pure: names in, names with overrides out.
 
-A layer is chosen if a glob of `targets` or of `per_layer` matches its name, unless one of `except` does. Where several
+A layer is chosen if a glob of `targets` or of `per_layer` matches its name, or that of what it is inside ("block1"
+stands for "block1.conv1", and "fc1" for what took its place), unless one of `except` does. Where several
 `per_layer` globs match, the more specific one (more literal characters) wins, key by key; None overrides nothing.
 """
 
@@ -13,7 +14,7 @@ from typing import Any
 
 from tinytorch.errors import TargetError
 
-__all__ = ["match"]
+__all__ = ["covers", "match"]
 
 _WILDCARD = re.compile(r"\[!?\]?[^\]]*\]|[*?]")
 
@@ -33,7 +34,7 @@ def match(
     if not names:
         return {}
     for glob in (*targets, *overrides, *except_):
-        if not any(fnmatchcase(name, glob) for name in names):
+        if not any(covers(glob, name) for name in names):
             raise TargetError(glob, names)
     chosen = {}
     for name in names:
@@ -42,10 +43,16 @@ def match(
     return chosen
 
 
+def covers(glob: str, name: str) -> bool:
+    """Say whether a glob means the layer of this dotted name: it matches the name, or its beginning up to a dot."""
+    parts = name.split(".")
+    return any(fnmatchcase(".".join(parts[:end]), glob) for end in range(len(parts), 0, -1))
+
+
 def _overrides(name: str, per_layer: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for glob in sorted(per_layer, key=_specificity):
-        if fnmatchcase(name, glob):
+        if covers(glob, name):
             merged.update({key: value for key, value in per_layer[glob].items() if value is not None})
     return merged
 
@@ -55,4 +62,4 @@ def _specificity(glob: str) -> tuple[int, str]:
 
 
 def _matches(name: str, globs: Sequence[str]) -> bool:
-    return any(fnmatchcase(name, glob) for glob in globs)
+    return any(covers(glob, name) for glob in globs)

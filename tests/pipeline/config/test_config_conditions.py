@@ -9,6 +9,7 @@ import pytest
 from pipeline.config.build import build
 from pipeline.config.check import check
 from pipeline.config.load import loads
+from pipeline.config.schema import step_names
 from pipeline.core.experiment import Run
 from pipeline.run import prepare
 from pipeline.store.local import LocalStore
@@ -204,4 +205,4 @@ def test_a_condition_of_a_swept_step_is_refused() -> None:
 def test_a_condition_is_no_step() -> None:
     """Alone it names none."""
     (problem,) = check(loads(text("{bits: 8}", "").replace('quantize: {bits: "${bits}"}\n    when', "when")))
-    assert problem.message == "a step needs one of prune, finetune, quantize"
+    assert problem.message == f"a step needs one of {', '.join(step_names())}"

