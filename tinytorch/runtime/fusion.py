@@ -88,7 +88,7 @@ class _Fusion:
             if isinstance(layer, Residual) and full not in self.eager:
                 value, own = self._residual(full, layer, shape, value), len(self.steps)
             elif isinstance(layer, Network):
-                value, own = self.chain(f"{full}.", layer, shape, value), len(self.steps)
+                value = self.chain(f"{full}.", layer, shape, value)  # its last step may take what follows
             elif type(layer) in _FREE:
                 self.waiting.append(full)
             elif len(self.steps) > own and (fused := _absorbed(self.steps[-1], layer)) is not None:

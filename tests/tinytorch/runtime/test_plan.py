@@ -77,6 +77,15 @@ def test_norms_and_activations_belong_to_the_product_before_them() -> None:
     ]
 
 
+def test_what_follows_an_inner_network_belongs_to_its_last_product() -> None:
+    """As where a convolution was replaced by two: the batch norm and ReLU after it are part of the second."""
+    pair = Network({"inputs": Conv2d(3, 2, 3, rng=rng()), "outputs": Conv2d(2, 4, 1, rng=rng())}, SHAPE)
+    model = Network({"conv": pair, "bn": norm(4), "relu": ReLU()}, SHAPE)
+    plan, x = planned(model), images(model)
+    assert kinds(plan) == ["nchw_to_nhwc", "conv2d_f32", "conv2d_f32", "nhwc_to_nchw"]
+    np.testing.assert_allclose(interpreted(plan, model, x), model.predict(x), 1e-5, 1e-5)
+
+
 def test_a_sum_belongs_to_the_last_convolution_of_its_block() -> None:
     """A residual block of two convolutions is two operations, and three with a shortcut of its own."""
     plan = planned(MODELS["resnet"]())
