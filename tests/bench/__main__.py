@@ -7,11 +7,12 @@ import importlib
 import json
 import sys
 
-from tests.bench.target import Target, render
+from tests.bench.target import Target, render, table
 
 BENCHES = {
     "aa": "identical models, on an idle and on a busy machine: the rate of false claims",
     "chains": "chains of four trivial stages, against doit, joblib, Snakemake, redun and DVC",
+    "kernels": "native kernels, against BLAS, onnxruntime, OpenVINO and PyTorch",
     "power": "a model that is 5 % slower: how often that is found, and how fast",
     "runners": "a run with nothing to do, against doit, Snakemake and DVC",
     "sweeps": "`plan` of a file with 100, 1,000 and 10,000 points",
@@ -29,9 +30,16 @@ def main() -> int:
     parser.add_argument("name", choices=sorted(BENCHES))
     parser.add_argument("--quick", action="store_true", help="fewer repetitions")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--markdown", action="store_true", help="print a table in Markdown")
     args = parser.parse_args()
-    targets: list[Target] = importlib.import_module(f"tests.bench.{args.name}").run(quick=args.quick)
-    print(json.dumps([target.to_json() for target in targets], indent=2) if args.json else render(targets))
+    bench = importlib.import_module(f"tests.bench.{args.name}")
+    targets: list[Target] = bench.run(quick=args.quick)
+    if args.json:
+        print(json.dumps([target.to_json() for target in targets], indent=2))
+    else:
+        print(table(targets) if args.markdown else render(targets))
+        if told := getattr(bench, "facts", None):
+            print(f"\n{told()}")
     return 0 if all(target.holds for target in targets) else 1
 
 

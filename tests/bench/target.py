@@ -45,3 +45,16 @@ def render(targets: Sequence[Target]) -> str:
             f"{verdict:<7} {target.what:<52} {target.measured:8.3f} {target.unit} [{low:.3f}, {high:.3f}]{wanted}"
         )
     return "\n".join(lines)
+
+
+def table(targets: Sequence[Target]) -> str:
+    """Return the same as a table in Markdown."""
+    lines = ["| work | measured | to reach | |", "|---|---|---|---|"]
+    for target in targets:
+        low, high = target.interval
+        is_held = math.isfinite(target.limit)
+        wanted = f"{'≥' if target.at_least else '≤'} {target.limit:g} {target.unit}" if is_held else "–"
+        verdict = ("holds" if target.holds else "missed") if is_held else ""
+        measured = f"{target.measured:.3g} {target.unit} [{low:.3g}, {high:.3g}]"
+        lines.append(f"| {target.what} | {measured} | {wanted} | {verdict} |")
+    return "\n".join(lines)
