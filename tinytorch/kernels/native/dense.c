@@ -6,6 +6,7 @@ dense_*.c. */
 #include <string.h>
 
 #include "dense.h"
+#include "lanes.h"
 
 enum { ROWS_DIM, INPUTS_DIM, OUTPUTS_DIM, ACT_DIM, DIMS };
 enum { WEIGHTS, BIAS, ARRAYS };
@@ -89,46 +90,12 @@ static void run(const Op *op, const Context *ctx, RunDenseBlock run_block) {
     }
 }
 
-/* Four floats: SSE2 and NEON have registers of that size, and compilers take it apart elsewhere. */
-typedef float Lanes __attribute__((vector_size(16), aligned(4)));
-enum { LANES = 4, PARTS = DENSE_PANEL / LANES, PORTABLE_ROWS = 3 }; /* 12 sums leave 4 of 16 registers */
+/* Twelve sums of four floats leave 4 of the 16 registers that any 64-bit processor has. */
+enum { TILE_ROWS = 3 };
+static inline Lanes multiply_add(Lanes sum, float x, Lanes w) { return sum + x * w; }
+#include "dense_lanes.h"
 
-/* `rows` rows of one panel, each the sum of `steps` partial sums over every so many-th input, which hide the latency of
-   the additions; rows times steps is at most PORTABLE_ROWS. */
-static inline __attribute__((always_inline)) void portable_tile(const Dense *d, int64_t row, int64_t panel, int rows,
-                                                                int steps) {
-    Lanes sum[PORTABLE_ROWS][PARTS] = {{{0}}};
-    const float *x = d->x + row * d->inputs, *w = d->weights + panel * d->inputs * DENSE_PANEL;
-    for (int r = 0; r < rows; r++) memcpy(sum[r], d->bias + panel * DENSE_PANEL, sizeof sum[r]);
-    int64_t k = 0;
-    for (; k + steps <= d->inputs; k += steps)
-        for (int s = 0; s < steps; s++)
-            for (int r = 0; r < rows; r++)
-                for (int p = 0; p < PARTS; p++)
-                    sum[s * rows + r][p] += x[r * d->inputs + k + s] * ((const Lanes *)(w + (k + s) * DENSE_PANEL))[p];
-    for (; k < d->inputs; k++)
-        for (int r = 0; r < rows; r++)
-            for (int p = 0; p < PARTS; p++) sum[r][p] += x[r * d->inputs + k] * ((const Lanes *)(w + k * DENSE_PANEL))[p];
-    for (int s = 1; s < steps; s++)
-        for (int r = 0; r < rows; r++)
-            for (int p = 0; p < PARTS; p++) sum[r][p] += sum[s * rows + r][p];
-    const int64_t left = d->outputs - panel * DENSE_PANEL, stored = left < DENSE_PANEL ? left : DENSE_PANEL;
-    for (int r = 0; r < rows; r++) {
-        float *y = d->y + (row + r) * d->outputs + panel * DENSE_PANEL, all[DENSE_PANEL];
-        memcpy(all, sum[r], sizeof all);
-        for (int64_t j = 0; j < stored; j++) y[j] = d->act == ACT_RELU && all[j] < 0 ? 0 : all[j];
-    }
-}
-
-static void portable_block(const Dense *d, const DenseBlock *block) {
-    for (int64_t panel = block->panel; panel < block->panel_end; panel++) {
-        int64_t row = block->row;
-        for (; row + PORTABLE_ROWS <= block->row_end; row += PORTABLE_ROWS) portable_tile(d, row, panel, PORTABLE_ROWS, 1);
-        for (; row < block->row_end; row++) portable_tile(d, row, panel, 1, PORTABLE_ROWS);
-    }
-}
-
-static void run_portable(const Op *op, const Context *ctx) { run(op, ctx, portable_block); }
+static void run_portable(const Op *op, const Context *ctx) { run(op, ctx, lanes_block); }
 #ifdef TT_X86
 static void run_avx2(const Op *op, const Context *ctx) { run(op, ctx, tt_dense_avx2); }
 static void run_avx512(const Op *op, const Context *ctx) { run(op, ctx, tt_dense_avx512); }

@@ -7,6 +7,7 @@ quantized_linear_int32 in kernels/quantized.py, bit for bit where activations ar
 #include <string.h>
 
 #include "int8_rows.h"
+#include "lanes.h"
 
 enum { ROWS_DIM, INPUTS_DIM, OUTPUTS_DIM, ACT_DIM, GROUP_DIM, DYNAMIC_DIM, DIMS };
 enum { WEIGHTS, SCALE, BIAS, ARRAYS };
@@ -204,48 +205,44 @@ static void run(const Op *op, const Context *ctx, RunInt4 run_part, int is_porta
 
 /* ---- Plain C ---- */
 
-/* Four outputs: SSE2 and NEON have registers of that size, and compilers take it apart elsewhere. */
-typedef float Floats __attribute__((vector_size(16), aligned(4)));
-typedef int32_t Integers __attribute__((vector_size(16), aligned(4)));
-typedef uint32_t Words __attribute__((vector_size(16), aligned(4)));
-enum { LANES = 4, PIECES = INT4_PANEL / LANES };
+enum { PIECES = INT4_PANEL / LANES };
 enum { EXACT_BLOCKS = 2048 }; /* a float32 sum of 16,384 products of at most 8 * 127 is exact */
 
-static inline void add_blocks(const uint8_t *blocks, const float *x, int64_t count, Floats sum[PIECES]) {
+static inline void add_blocks(const uint8_t *blocks, const float *x, int64_t count, Lanes sum[PIECES]) {
     for (int64_t block = 0; block < count; block++, x += INT4_BLOCK)
         for (int piece = 0; piece < PIECES; piece++) {
-            const Words words = ((const Words *)(blocks + block * INT4_BLOCK_BYTES))[piece];
+            const WordLanes words = ((const WordLanes *)(blocks + block * INT4_BLOCK_BYTES))[piece];
             for (int i = 0; i < INT4_BLOCK; i++) {
-                const Integers weight = (Integers)(words >> (4 * i) & 15) - INT4_OFFSET;
-                sum[piece] += __builtin_convertvector(weight, Floats) * x[i % 2 * 4 + i / 2];
+                const IntegerLanes weight = (IntegerLanes)(words >> (4 * i) & 15) - INT4_OFFSET;
+                sum[piece] += __builtin_convertvector(weight, Lanes) * x[i % 2 * 4 + i / 2];
             }
         }
 }
 
-static void add_group(const Int4 *p, int64_t row, int64_t panel, int64_t group, Floats total[PIECES]) {
-    const Floats *scale = (const Floats *)int4_group(p, panel, group);
+static void add_group(const Int4 *p, int64_t row, int64_t panel, int64_t group, Lanes total[PIECES]) {
+    const Lanes *scale = (const Lanes *)int4_group(p, panel, group);
     const uint8_t *blocks = (const uint8_t *)scale + INT4_BLOCK_BYTES;
     const int64_t first = group * p->group_blocks, count = int4_group_end(p, group) - first;
     const float *x = p->x + row * p->padded + first * INT4_BLOCK;
     if (!p->q) {
-        Floats sum[PIECES] = {{0}};
+        Lanes sum[PIECES] = {{0}};
         add_blocks(blocks, x, count, sum);
         for (int piece = 0; piece < PIECES; piece++) total[piece] += sum[piece] * scale[piece];
         return;
     }
-    Integers integers[PIECES] = {{0}};
+    IntegerLanes integers[PIECES] = {{0}};
     for (int64_t block = 0; block < count; block += EXACT_BLOCKS) {
-        Floats sum[PIECES] = {{0}};
+        Lanes sum[PIECES] = {{0}};
         add_blocks(blocks + block * INT4_BLOCK_BYTES, x + block * INT4_BLOCK, least(EXACT_BLOCKS, count - block), sum);
-        for (int piece = 0; piece < PIECES; piece++) integers[piece] += __builtin_convertvector(sum[piece], Integers);
+        for (int piece = 0; piece < PIECES; piece++) integers[piece] += __builtin_convertvector(sum[piece], IntegerLanes);
     }
     for (int piece = 0; piece < PIECES; piece++)
-        total[piece] += __builtin_convertvector(integers[piece], Floats) * (p->x_scale[row] * scale[piece]);
+        total[piece] += __builtin_convertvector(integers[piece], Lanes) * (p->x_scale[row] * scale[piece]);
 }
 
 static void portable_panel(const Int4 *p, int64_t row, int64_t panel) {
-    Floats total[PIECES];
-    for (int piece = 0; piece < PIECES; piece++) total[piece] = -(Floats){0}; /* -0.0 + x is x, whatever its sign */
+    Lanes total[PIECES];
+    for (int piece = 0; piece < PIECES; piece++) total[piece] = -(Lanes){0}; /* -0.0 + x is x, whatever its sign */
     for (int64_t group = 0; group < p->groups; group++) add_group(p, row, panel, group, total);
     const int64_t first = panel * INT4_PANEL, count = least(INT4_PANEL, p->outputs - first);
     float sum[INT4_PANEL], *y = p->y + row * p->outputs + first;
@@ -271,6 +268,12 @@ static void run_avx512(const Op *op, const Context *ctx) {
 }
 #endif
 
+#ifdef TT_ARM
+static void run_neon(const Op *op, const Context *ctx) {
+    run(op, ctx, op->dim[DYNAMIC_DIM] ? tt_int4_dynamic_neon : portable_part, 0);
+}
+#endif
+
 const OpKind tt_int4_kinds[] = {
     {
         .name = "linear_i4",
@@ -278,6 +281,9 @@ const OpKind tt_int4_kinds[] = {
         .prepare = prepare,
         .scratch = scratch,
         .run[ISA_PORTABLE] = run_portable,
+#ifdef TT_ARM
+        .run[ISA_NEON] = run_neon,
+#endif
 #ifdef TT_X86
         .run[ISA_AVX2] = run_avx2,
         .run[ISA_AVX512] = run_avx512,

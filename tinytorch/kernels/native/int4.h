@@ -34,6 +34,7 @@ void tt_int4_dynamic_avx512(const Int4 *, const Int4Part *);
 void tt_int4_float_avx512(const Int4 *, const Int4Part *);
 void tt_int4_dynamic_avx2(const Int4 *, const Int4Part *);
 void tt_int4_float_avx2(const Int4 *, const Int4Part *);
+void tt_int4_dynamic_neon(const Int4 *, const Int4Part *);
 
 static inline int64_t int4_panel_bytes(const Int4 *p) { return (p->groups + p->blocks) * INT4_BLOCK_BYTES; }
 

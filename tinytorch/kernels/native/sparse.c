@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "lanes.h"
+
 enum { ROWS_DIM, INPUTS_DIM, OUTPUTS_DIM, ACT_DIM, BLOCKS_DIM, DIMS };
 enum { VALUES, COLUMNS, ENDS, BIAS, ARRAYS };
 enum { INPUT, OUTPUT, SLOTS };
@@ -65,9 +67,7 @@ static int prepare(Op *op) {
 
 /* ---- Plain C ---- */
 
-/* Four outputs: SSE2 and NEON have registers of that size, and compilers take it apart elsewhere. */
-typedef float Lanes __attribute__((vector_size(16), aligned(4)));
-enum { PIECES = SPARSE_BLOCK / 4, TILE_ROWS = 3 }; /* 12 sums leave 4 of 16 registers */
+enum { PIECES = SPARSE_BLOCK / LANES, TILE_ROWS = 3 }; /* 12 sums leave 4 of 16 registers */
 
 static inline __attribute__((always_inline)) void portable(const Sparse *s, const SparseTile *t, int rows) {
     Lanes sum[TILE_ROWS][PIECES];

@@ -1,0 +1,45 @@
+/* The float32 product in lanes of four floats. Include it after defining TILE_ROWS, how many rows a tile has, and
+multiply_add(sum, x, w). */
+
+enum { PARTS = DENSE_PANEL / LANES };
+
+static inline Lanes dense_lanes(const Dense *d, int64_t panel, int64_t k, int part) {
+    return ((const Lanes *)(d->weights + (panel * d->inputs + k) * DENSE_PANEL))[part];
+}
+
+/* `rows` rows of one panel, each the sum of `steps` partial sums over every so many-th input, which hide the latency of
+   the additions; rows times steps is at most TILE_ROWS. */
+static inline __attribute__((always_inline)) void lanes_tile(const Dense *d, int64_t row, int64_t panel, int rows,
+                                                             int steps) {
+    Lanes sum[TILE_ROWS][PARTS] = {{{0}}};
+    const float *x = d->x + row * d->inputs;
+    for (int r = 0; r < rows; r++) memcpy(sum[r], d->bias + panel * DENSE_PANEL, sizeof sum[r]);
+    int64_t k = 0;
+    for (; k + steps <= d->inputs; k += steps)
+        for (int s = 0; s < steps; s++)
+            for (int r = 0; r < rows; r++)
+                for (int p = 0; p < PARTS; p++)
+                    sum[s * rows + r][p] =
+                        multiply_add(sum[s * rows + r][p], x[r * d->inputs + k + s], dense_lanes(d, panel, k + s, p));
+    for (; k < d->inputs; k++)
+        for (int r = 0; r < rows; r++)
+            for (int p = 0; p < PARTS; p++)
+                sum[r][p] = multiply_add(sum[r][p], x[r * d->inputs + k], dense_lanes(d, panel, k, p));
+    for (int s = 1; s < steps; s++)
+        for (int r = 0; r < rows; r++)
+            for (int p = 0; p < PARTS; p++) sum[r][p] += sum[s * rows + r][p];
+    const int64_t left = d->outputs - panel * DENSE_PANEL, stored = left < DENSE_PANEL ? left : DENSE_PANEL;
+    for (int r = 0; r < rows; r++) {
+        float *y = d->y + (row + r) * d->outputs + panel * DENSE_PANEL, all[DENSE_PANEL];
+        memcpy(all, sum[r], sizeof all);
+        for (int64_t j = 0; j < stored; j++) y[j] = d->act == ACT_RELU && all[j] < 0 ? 0 : all[j]; /* NaN stays NaN */
+    }
+}
+
+static void lanes_block(const Dense *d, const DenseBlock *block) {
+    for (int64_t panel = block->panel; panel < block->panel_end; panel++) {
+        int64_t row = block->row;
+        for (; row + TILE_ROWS <= block->row_end; row += TILE_ROWS) lanes_tile(d, row, panel, TILE_ROWS, 1);
+        for (; row < block->row_end; row++) lanes_tile(d, row, panel, 1, TILE_ROWS);
+    }
+}
