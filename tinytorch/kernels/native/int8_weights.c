@@ -1,10 +1,13 @@
 /* linear_w8: float32 rows times int8 weights, which are stored and read as bytes and multiplied as float32. */
 #include "int8_weights.h"
 
+#include <string.h>
+
 enum { WEIGHTS, PARAMETERS };             /* of Op.owned */
 enum { W, W_SCALE, BIAS, ARRAYS };        /* of Op.array */
 enum { ROWS, I, O, ACT, SCALES, DIMS };   /* of Op.dim */
-enum { LANES = 16, ALONE = 1 << 17 };     /* ALONE: multiplications below which threads take longer to wake than to help */
+enum { ALONE = 1 << 17 };                 /* multiplications below which a thread takes longer to wake than to help */
+enum { LANES = 16, CHUNK = 64 };          /* of the products in plain C */
 /* Rows that a panel is multiplied with before the next one is. The same for any number of threads: how the rows of a block
    are cut into tiles decides the order of a sum. */
 enum { BLOCK_ROWS = 96 };
@@ -124,18 +127,35 @@ void tt_weights_run(const Op *op, const Context *ctx) {
 
 /* ---- Plain C ---- */
 
-static void product_portable(const WeightsTile *t) {
-    for (int64_t row = 0; row < t->rows; row++) {
-        const float *x = t->x + row * t->inputs;
-        float *y = t->y + row * t->y_stride;
-        float sums[LANES] = {0};
-        for (int64_t i = 0; i < t->inputs; i++) {
-            for (int lane = 0; lane < LANES; lane++) {
-                sums[lane] += x[i] * (float)t->weights[i * LANES + lane];
-            }
+static void add_products(const float *x, const float *weights, int64_t inputs, float *sums) {
+    float own[LANES]; /* in registers: `sums` might be where x is, as far as a compiler can see */
+    memcpy(own, sums, sizeof own);
+    for (int64_t i = 0; i < inputs; i++) {
+#pragma omp simd
+        for (int lane = 0; lane < LANES; lane++) {
+            own[lane] += x[i] * weights[i * LANES + lane];
         }
+    }
+    memcpy(sums, own, sizeof own);
+}
+
+/* Weights are made float32 once for all rows, CHUNK inputs at a time. */
+static void product_portable(const WeightsTile *t) {
+    float sums[BLOCK_ROWS][LANES], weights[CHUNK * LANES];
+    memset(sums, 0, (size_t)t->rows * sizeof *sums);
+    for (int64_t first = 0; first < t->inputs; first += CHUNK) {
+        const int64_t inputs = t->inputs - first < CHUNK ? t->inputs - first : CHUNK;
+        for (int64_t i = 0; i < inputs * LANES; i++) {
+            weights[i] = t->weights[first * LANES + i];
+        }
+        for (int64_t row = 0; row < t->rows; row++) {
+            add_products(t->x + row * t->inputs + first, weights, inputs, sums[row]);
+        }
+    }
+    for (int64_t row = 0; row < t->rows; row++) {
+        float *y = t->y + row * t->y_stride;
         for (int64_t lane = 0; lane < t->outputs; lane++) {
-            const float value = sums[lane] * t->weight_scale[lane] + t->bias[lane];
+            const float value = sums[row][lane] * t->weight_scale[lane] + t->bias[lane];
             y[lane] = t->act == ACT_RELU && value < 0.0f ? 0.0f : value; /* a NaN stays a NaN */
         }
     }
