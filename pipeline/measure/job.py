@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["ARMS", "Job", "Phases"]
+__all__ = ["ARMS", "Job", "Phases", "choices_of"]
 
 # The control is a second copy of the baseline: what the protocol says of identical code.
 ARMS = ("baseline", "optimized", "control")
@@ -34,7 +34,8 @@ class Job:
     """One worker process: `models` names a file for each arm, `inputs` a .npy file (queries, batch, *input_shape).
 
     A call takes at most `batch_size` samples of a query (None: all). `first` names the arm that makes the process's
-    first call. `cores` is where to pin (None where the system cannot).
+    first call. `choices` are the kernels of an arm's layers, by their names; without them the usual ones are taken.
+    `cores` is where to pin (None where the system cannot).
     `options` are JSON values that only jobs of this `kind` have.
     """
 
@@ -46,6 +47,7 @@ class Job:
     seed: int
     batch_size: int | None = None
     first: str = ARMS[0]
+    choices: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     cores: tuple[int, ...] | None = None
     phases: Phases = Phases()
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -60,3 +62,8 @@ class Job:
         fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         cores = None if fields["cores"] is None else tuple(fields["cores"])
         return cls(**{**fields, "cores": cores, "phases": Phases(**fields["phases"])})
+
+
+def choices_of(session: Mapping[str, Any]) -> dict[str, str]:
+    """Return the kernel of each layer by its name, given the record of a session (see `planned`)."""
+    return {layer["name"]: layer["kernel"] for layer in session["layers"]}

@@ -1,4 +1,4 @@
-"""Time every layer of a network where it stands, and say what bounds it."""
+"""Time every layer of a network where it stands, as its inference session runs it, and say what bounds it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 
 from pipeline.measure import machine
 from pipeline.measure.balance import Balance, measure_balance
-from pipeline.measure.clock import Clock, wall_ns
-from pipeline.measure.model import caller
+from pipeline.measure.clock import wall_ns
 from tinytorch.core.layer import Layer
-from tinytorch.core.tensor import Tensor
 from tinytorch.models.network import Network
+from tinytorch.runtime.session import InferenceSession, PlannedLayer
 
 __all__ = ["Held", "bound", "profile_layers"]
 
@@ -30,43 +29,28 @@ _ROUNDS = 2_000  # at most
 _FAR = 4.0
 
 
-class _Watched(Layer):
-    """Stand in for a layer, compute the same, and note how long each call took."""
-
-    def __init__(self, layer: Layer) -> None:
-        self.layer = layer
-        self.took_ns: list[int] = []
-
-    def forward(self, x: Tensor) -> Tensor:
-        began = wall_ns()
-        out = self.layer.forward(x)
-        self.took_ns.append(wall_ns() - began)
-        return out
-
-    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-        return self.layer.output_shape(input_shape)
-
-
 @dataclass(frozen=True)
 class Held:
     """What a layer works on, for one query: multiply-accumulates, and bytes of its file, of what it reads, of its data.
 
-    `read_bytes` are the weights as they are executed: those of a quantized layer are stored smaller than that.
+    `read_bytes` are the weights as they are executed: those of a quantized layer can be larger than what is stored.
     """
 
+    parameters: int
     macs: int
     stored_bytes: int
     read_bytes: int
     activation_bytes: int
 
     @classmethod
-    def by(cls, layer: Layer, before: tuple[int, ...], after: tuple[int, ...], batch: int) -> Held:
-        """Count for a layer between samples of these shapes; every value of a sample is read or written once."""
+    def by(cls, planned: PlannedLayer, layers: Sequence[tuple[Layer, tuple[int, ...]]], batch: int) -> Held:
+        """Count for `layers` with the shapes of their inputs; every value before and after them is moved once."""
         return cls(
-            macs=layer.macs(before),
-            stored_bytes=sum(array.nbytes for array in layer.state().values()),
-            read_bytes=layer.working_set_bytes(),
-            activation_bytes=4 * batch * int(np.prod(before) + np.prod(after)),
+            parameters=sum(layer.parameter_count() for layer, _ in layers),
+            macs=sum(layer.macs(before) for layer, before in layers),
+            stored_bytes=sum(array.nbytes for layer, _ in layers for array in layer.state().values()),
+            read_bytes=planned.size_bytes,
+            activation_bytes=4 * batch * int(np.prod(planned.input_shape) + np.prod(planned.output_shape)),
         )
 
     @property
@@ -75,34 +59,36 @@ class Held:
         return self.read_bytes + self.activation_bytes
 
 
-def profile_layers(model: Network, queries: Sequence[NDArray[np.float32]], clock: Clock) -> dict[str, Any]:
+def profile_layers(model: Network, session: InferenceSession, queries: Sequence[NDArray[np.float32]]) -> dict[str, Any]:
     """Return balance, layers and total as the profile record has them; times in ns for a whole query.
 
-    Layers are timed inside the running network: each finds the caches as the layers before it leave them, and all
-    share the moments in which the core is slow. Rounds alternate with untouched ones, of which `total.time_ns` is.
+    Layers are those of the session's plan, each named after the one that does the work. They are timed inside the
+    running network: each finds the caches as the layers before it leave them, and all share the moments in which the
+    core is slow. Rounds alternate with untouched ones, of which `total.time_ns` is.
     """
     balance = measure_balance(max((machine.facts()["caches"] or {"": 0}).values()))
-    shapes = model.named_shapes()
-    watches = {name: _Watched(layer) for name, layer, _, _ in shapes}
-    whole_ns = _run_rounds(model, model.replaced(watches), queries)
+    whole_ns, by_layer = _run_rounds(session, queries)
     batch = len(queries[0])
-    times = _middle([watch.took_ns[-len(whole_ns) :] for watch in watches.values()])
-    held = [Held.by(layer, before, after, batch) for _, layer, before, after in shapes]
+    times = _middle(by_layer)
+    inside = {name: (layer, before) for name, layer, before, _ in model.named_shapes()}
+    held = [Held.by(planned, [inside[name] for name in planned.names], batch) for planned in session.layers]
     passing = sum(h.traffic_bytes for h in held)
     layers = []
-    for (name, layer, _, _), h, watched_ns in zip(shapes, held, times.tolist(), strict=True):
-        time_ns = max(watched_ns - clock.overhead_ns, 1.0)
+    for planned, h, found_ns in zip(session.layers, held, times.tolist(), strict=True):
+        time_ns = max(found_ns, 1.0)
         flops = 2 * h.macs * batch
         layers.append(
             {
-                "name": name,
-                "kind": type(layer).__name__,
-                "parameters": layer.parameter_count(),
+                "name": planned.name,
+                "names": list(planned.names),
+                "kind": planned.kind,
+                "kernel": planned.kernel,
+                "parameters": h.parameters,
                 "macs": h.macs,
                 "weight_bytes": h.stored_bytes,
                 "activation_bytes": h.activation_bytes,
                 "time_ns": time_ns,
-                "arithmetic_intensity": flops / h.traffic_bytes,
+                "arithmetic_intensity": flops / max(h.traffic_bytes, 1),
                 "gflops": flops / time_ns,
                 "bound": bound(time_ns, flops, h.traffic_bytes, passing, balance),
             }
@@ -123,27 +109,29 @@ def bound(time_ns: float, flops: float, traffic_bytes: float, passing_bytes: flo
     return "compute" if compute_ns >= memory_ns else "memory"
 
 
-def _run_rounds(model: Network, watched: Network, queries: Sequence[NDArray[np.float32]]) -> list[int]:
-    """Call the network and its watched twin in turn on rotating queries; return the times of the former in ns."""
-    watched.eval()
-    call, call_watched = caller(model), caller(watched)
+def _run_rounds(
+    session: InferenceSession, queries: Sequence[NDArray[np.float32]]
+) -> tuple[list[int], list[list[float]]]:
+    """Run whole and layer by layer in turn on rotating queries; return the times of either in ns, by round."""
     gc.collect()
     gc.disable()
     try:
         rotation = itertools.cycle(queries)
         for _ in _rounds(_WARMUP_NS, 1):
-            call(next(rotation))
-            call_watched(next(rotation))
-        took_ns = []
+            session.run(next(rotation))
+            session.time_layers(next(rotation))
+        took_ns: list[int] = []
+        by_layer: dict[str, list[float]] = {layer.name: [] for layer in session.layers}
         for _ in _rounds(_SPENT_NS, 3):
             query = next(rotation)
             began = wall_ns()
-            call(query)
+            session.run(query)
             took_ns.append(wall_ns() - began)
-            call_watched(query)
+            for name, ns in session.time_layers(query).items():
+                by_layer[name].append(ns)
     finally:
         gc.enable()
-    return took_ns
+    return took_ns, list(by_layer.values())
 
 
 def _rounds(spent_ns: int, least: int) -> Iterator[int]:
@@ -154,7 +142,7 @@ def _rounds(spent_ns: int, least: int) -> Iterator[int]:
         yield number
 
 
-def _middle(times: Sequence[Sequence[int]]) -> NDArray[np.float64]:
+def _middle(times: Sequence[Sequence[float]]) -> NDArray[np.float64]:
     """Return the mean of each row of `times` (layers, rounds) over the same rounds: the middle half by their sum.
 
     Unlike medians such means add up, and what disturbs a round counts for no layer.

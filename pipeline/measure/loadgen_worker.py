@@ -22,8 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.measure.job import Job
-from pipeline.measure.model import caller, check_answers, load_model, read_queries
+from pipeline.measure.model import check_answers, load_model, read_queries
 from pipeline.measure.worker import Result, WorkerProblem, serve
+from tinytorch.models.network import Network
+from tinytorch.runtime.session import InferenceSession
 
 __all__ = ["KINDS", "LoadGenRefused", "Settings", "expected_ns"]
 
@@ -141,9 +143,10 @@ def _loadgen(job: Job) -> Result:
     options = Settings(**job.options)
     model = load_model(path)
     samples = np.concatenate(read_queries(job.inputs))
-    query_ns = _probe_calls(caller(model), samples, options)
+    call = _session(model, job, options).run
+    query_ns = _probe_calls(call, samples, options)
     before = frozenset(_threads())
-    system = _System(mlperf_loadgen, caller(model), samples, options, before)
+    system = _System(mlperf_loadgen, call, samples, options, before)
     settings = _test_settings(mlperf_loadgen, options, query_ns)
     outputs = mlperf_loadgen.LogSettings()
     outputs.log_output.outdir = options.logs
@@ -178,7 +181,18 @@ def _probe(job: Job) -> Result:
     """Time what LoadGen would ask for, without LoadGen."""
     (path,) = job.models.values()
     samples = np.concatenate(read_queries(job.inputs))
-    return {"query_ns": _probe_calls(caller(load_model(path)), samples, Settings(**job.options))}
+    options = Settings(**job.options)
+    return {"query_ns": _probe_calls(_session(load_model(path), job, options).run, samples, options)}
+
+
+def _session(model: Network, job: Job, options: Settings) -> InferenceSession:
+    """Return the session that answers, for as many samples as a call has."""
+    return InferenceSession(model, _call_samples(options), job.threads, job.choices.get("model"))
+
+
+def _call_samples(options: Settings) -> int:
+    is_multi = options.scenario == "MultiStream"
+    return min(options.batch_size, options.samples_per_query) if is_multi else options.batch_size
 
 
 KINDS: dict[str, Callable[[Job], Result]] = {"loadgen": _loadgen, "probe": _probe}
@@ -186,8 +200,7 @@ KINDS: dict[str, Callable[[Job], Result]] = {"loadgen": _loadgen, "probe": _prob
 
 def _probe_calls(call: Callable[[Any], Any], samples: NDArray[np.float32], options: Settings) -> dict[str, float]:
     """Return the least and the median time in ns of a call as LoadGen will cause it, over up to 200 calls or 0.5 s."""
-    is_multi = options.scenario == "MultiStream"
-    size = min(options.batch_size, options.samples_per_query) if is_multi else options.batch_size
+    size = _call_samples(options)
     starts = np.arange(_WARM_CALLS + _PROBE_CALLS) * size
     times: list[int] = []
     end = time.perf_counter() + _PROBE_S

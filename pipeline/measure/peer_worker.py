@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 from pipeline.measure.clock import measure_clock
 from pipeline.measure.harness import Arm, record
 from pipeline.measure.job import Job
-from pipeline.measure.model import AnswersDiffer, caller, check_answers, load_model, read_queries
+from pipeline.measure.model import AnswersDiffer, check_answers, load_model, open_session, read_queries
 from pipeline.measure.peer_outputs import compare_outputs
 from pipeline.measure.peer_runtimes import RUNTIMES, ThreadsIgnored
 from pipeline.measure.worker import Result, WorkerProblem, recording_json, serve
+from tinytorch.models.network import Network
 from tinytorch.serialization import clone
 
 __all__ = ["KINDS", "OURS", "main"]
@@ -45,11 +46,11 @@ def _check(job: Job) -> Result:
     queries = read_queries(job.inputs)
     with _contexts(job):
         found = {arm: [np.array(call(query)) for query in queries] for arm, call in _peers(job).items()}
-    models = {network: load_model(job.models[network]) for network in set(OURS.values())}
+    ours = {name: open_session(load_model(job.models[name]), job, name, queries) for name in set(OURS.values())}
     outputs = {}
     for arm, answers in found.items():
         peer = job.options["peers"][arm]
-        expected = [models[peer["network"]].predict(query, len(query)) for query in queries]
+        expected = [ours[peer["network"]].run(query) for query in queries]
         outputs[arm] = compare_outputs(np.concatenate(answers), np.concatenate(expected), peer["precision"])
     return {"outputs": outputs}
 
@@ -64,7 +65,7 @@ def _time(job: Job) -> Result:
     with _contexts(job):
         for _ in range(job.options["copies"]):
             for arm in rng.permutation(list(copies)).tolist():  # no arm always gets the better place in memory
-                copies[arm].append(caller(clone(models[OURS[arm]])) if arm in OURS else _load(job, arm))
+                copies[arm].append(_open(job, arm, models, queries) if arm in OURS else _load(job, arm))
         clock = measure_clock()
         arms = [Arm(arm, calls) for arm, calls in copies.items()]
         recording = record(arms, queries, clock, job.phases, job.seed)
@@ -74,6 +75,10 @@ def _time(job: Job) -> Result:
             else:
                 _check_timed(arm, copies[arm][0], queries, answers)
     return {"clock": clock.to_json(), "is_cpu_time_fine": clock.is_cpu_time_fine, **recording_json(recording)}
+
+
+def _open(job: Job, arm: str, models: Mapping[str, Network], queries: Sequence[NDArray[np.float32]]) -> Call:
+    return open_session(clone(models[OURS[arm]]), job, OURS[arm], queries).run
 
 
 def _limit(job: Job) -> None:

@@ -8,18 +8,18 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.measure.job import ARMS, Job, Phases
+from pipeline.measure.job import ARMS, Job, Phases, choices_of
 from pipeline.measure.launch import run_worker
 from pipeline.measure.quantities import nothing_offered
 from pipeline.measure.quiet import Patience, Place, idlest
 from pipeline.measure.serving import options
 from pipeline.measure.summary import Question, speedup_and_control, unsettled
 
-__all__ = ["Collected", "Material", "collect", "repeat", "slowest_call_ns", "wants_more"]
+__all__ = ["Collected", "Material", "collect", "plan_sessions", "repeat", "slowest_call_ns", "wants_more"]
 
 Processes = Sequence[Mapping[str, Any]]
 
@@ -30,16 +30,26 @@ _FIRST = ("baseline", "optimized", "control", "optimized")  # whose first call i
 
 @dataclass(frozen=True)
 class Material:
-    """The files of a comparison: a stored model for each arm and the queries; `folder` takes jobs and results."""
+    """The files of a comparison: a stored model for each arm and the queries; `folder` takes jobs and results.
+
+    `sessions` are the records of the sessions in which baseline and optimized run; without them layers have the usual
+    kernels. The control is a second copy of the baseline.
+    """
 
     baseline: Path
     optimized: Path
     queries: Path
     folder: Path
+    sessions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def model(self, arm: str) -> str:
-        """Return the file of an arm; the control is a second copy of the baseline."""
+        """Return the file of an arm."""
         return str(self.optimized if arm == "optimized" else self.baseline)
+
+    def choices(self, arm: str) -> dict[str, str]:
+        """Return the kernels of an arm's layers."""
+        record = self.sessions.get("optimized" if arm == "optimized" else "baseline")
+        return choices_of(record) if record else {}
 
 
 @dataclass(frozen=True)
@@ -117,6 +127,17 @@ def _quantities(question: Question, material: Material, limit_s: float) -> Mappi
     return arms
 
 
+def plan_sessions(question: Question, material: Material) -> dict[str, Mapping[str, Any]]:
+    """Return the records of the sessions in which both models will run, their kernels chosen in one process.
+
+    All processes that are timed take these, so that they time the same code.
+    """
+    limit_s = 120 + 2 * question.budget_s
+    found = _run(question, material, "plan", ("baseline", "optimized"), 0, limit_s, idlest(question.threads))
+    sessions: dict[str, Mapping[str, Any]] = found["sessions"]
+    return sessions
+
+
 def slowest_call_ns(question: Question, material: Material) -> float:
     """Return the time of a call of the slower model, by the fastest of a few: enough to choose how many to time."""
     limit_s = 120 + 2 * question.budget_s
@@ -172,6 +193,7 @@ def _run(
         seed=question.seed * 1_000 + number,
         batch_size=question.call_size,
         first=_FIRST[number % len(_FIRST)],
+        choices={arm: material.choices(arm) for arm in arms},
         cores=place.cores if place else None,
         phases=phases,
         options=_options(question) if kind == "server" else {},

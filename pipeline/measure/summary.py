@@ -102,10 +102,11 @@ def comparison(
     memory: Mapping[str, Mapping[str, Any]],
     quantities: Mapping[str, Mapping[str, Any]],
     waited_s: float = 0.0,
+    sessions: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Return the comparison's record; `memory` and `quantities` are what other processes found of each arm.
 
-    `waited_s` is what was waited for quiet moments.
+    `waited_s` is what was waited for quiet moments; `sessions` are the records of those that were timed.
     """
     timed = [Timed.of(question.threads, process) for process in processes]
     speedup, control = speedup_and_control(question, processes)
@@ -129,6 +130,7 @@ def comparison(
             arm: {
                 **arm_record(timed, index, samples_per_query, memory.get(arm), _no_percentiles(question, server, arm)),
                 **quantities[arm],
+                **({"session": sessions[arm]} if sessions and arm in sessions else {}),
             }
             for index, arm in enumerate(ARMS)
         },

@@ -25,12 +25,21 @@ from pipeline.measure.gauge import Reading, gauges, read_gauges
 from pipeline.measure.harness import Arm, Recording, parts, record
 from pipeline.measure.job import Job
 from pipeline.measure.layers import profile_layers
-from pipeline.measure.model import AnswersDiffer, caller, check_answers, copies_that_fit, load_model, read_queries
+from pipeline.measure.model import (
+    AnswersDiffer,
+    call_size,
+    check_answers,
+    copies_that_fit,
+    load_model,
+    open_session,
+    read_queries,
+)
+from pipeline.measure.planned import session_record
 from pipeline.measure.quantities import measure_quantities
 from pipeline.measure.server import Demand, measure
 from tinytorch.core.function import no_grad
 from tinytorch.errors import TinyTorchError
-from tinytorch.models.network import Network
+from tinytorch.runtime.session import InferenceSession
 from tinytorch.serialization import clone
 
 __all__ = ["KINDS", "Result", "WorkerProblem", "main", "recording_json", "serve"]
@@ -72,47 +81,52 @@ def serve(kinds: Mapping[str, Callable[[Job], Result]], arguments: Sequence[str]
 
 def _compare(job: Job) -> Result:
     """Time the arms against each other."""
-    return _compared(job, _copied_models(job))
+    return _compared(job, _copies(job))
 
 
 def _server(job: Job) -> Result:
     """Time calls of the arms against each other, then serve queries that arrive at random times."""
-    copies = _copied_models(job)
+    copies = _copies(job)
     result = _compared(job, copies)
-    models = [of_arm[0] for of_arm in copies.values()]
     demand = Demand(batch_size=job.batch_size or 1, **job.options)
-    measured = measure([caller(model) for model in models], read_queries(job.inputs), demand, job.seed)
-    for arm, (name, model) in enumerate(zip(copies, models, strict=True)):
-        check_answers(name, model, *measured.answers(arm))
+    calls = [of_arm[0].run for of_arm in copies.values()]
+    measured = measure(calls, read_queries(job.inputs), demand, job.seed)
+    for arm, name in enumerate(copies):
+        check_answers(name, load_model(job.models[name]), *measured.answers(arm))
     return {**result, "server": measured.to_json(list(copies))}
 
 
-def _compared(job: Job, copies: Mapping[str, Sequence[Network]]) -> Result:
+def _compared(job: Job, copies: Mapping[str, Sequence[InferenceSession]]) -> Result:
     names = list(copies)
     queries = read_queries(job.inputs)
     clock = measure_clock()
     np.ones((64, 64), np.float32) @ np.ones((64, 64), np.float32)  # BLAS sets itself up outside the first call
-    arms = [Arm(name, [caller(model) for model in copies[name]]) for name in names]
+    arms = _arms(copies)
     first = names.index(job.first)
     recording = record(arms, queries, clock, job.phases, job.seed, first=first, batch_size=job.batch_size)
     for name, answers in zip(names, recording.answers, strict=True):
-        check_answers(name, copies[name][0], queries, answers, job.batch_size)
+        check_answers(name, load_model(job.models[name]), queries, answers, job.batch_size)
     return {"clock": clock.to_json(), "is_cpu_time_fine": clock.is_cpu_time_fine, **recording_json(recording)}
 
 
-def _copied_models(job: Job) -> dict[str, list[Network]]:
-    """Load the model of each arm and copy it as often as memory allows."""
-    copies = {name: [load_model(path)] for name, path in job.models.items()}
-    rng = np.random.default_rng(job.seed)
-    for _ in range(1, copies_that_fit(job.models.values())):
+def _copies(job: Job) -> dict[str, list[InferenceSession]]:
+    """Open each arm's model in as many sessions as memory allows, each with arrays of its own."""
+    models = {name: load_model(path) for name, path in job.models.items()}
+    queries, rng = read_queries(job.inputs), np.random.default_rng(job.seed)
+    copies: dict[str, list[InferenceSession]] = {name: [] for name in models}
+    for _ in range(copies_that_fit(job.models.values())):
         for name in rng.permutation(list(copies)).tolist():  # no arm always gets the better place in memory
-            copies[name].append(clone(copies[name][0]))
+            copies[name].append(open_session(clone(models[name]), job, name, queries))
     return copies
+
+
+def _arms(copies: Mapping[str, Sequence[InferenceSession]]) -> list[Arm]:
+    return [Arm(name, [session.run for session in sessions]) for name, sessions in copies.items()]
 
 
 def _quantities(job: Job) -> Result:
     """Read what the machine counts of each arm besides time."""
-    arms = [Arm(name, [caller(model) for model in models]) for name, models in _copied_models(job).items()]
+    arms = _arms(_copies(job))
     queries = read_queries(job.inputs)
     # Bound to other cores than asked for, or to none, it is unknown which clock counts.
     cores = job.cores if job.cores and os.sched_getaffinity(0) == set(job.cores) else ()
@@ -122,7 +136,8 @@ def _quantities(job: Job) -> Result:
 def _memory(job: Job) -> Result:
     """Find the peak memory of calling the job's only model."""
     (path,) = job.models.values()
-    call = caller(load_model(path))
+    (arm,) = job.models
+    call = open_session(load_model(path), job, arm, read_queries(job.inputs)).run
     batches = _batches(job, _CALLS_FOR_MEMORY)
     start = memory.reset_peak()
     for batch in batches:
@@ -141,8 +156,9 @@ def _batches(job: Job, count: int) -> tuple[NDArray[np.float32], ...]:
 
 def _probe(job: Job) -> Result:
     """Time some calls of every model; the fastest counts."""
-    batches = _batches(job, _CALLS_FOR_SPEED)
-    return {"call_ns": {name: _fastest(caller(load_model(path)), batches) for name, path in job.models.items()}}
+    batches, queries = _batches(job, _CALLS_FOR_SPEED), read_queries(job.inputs)
+    sessions = {name: open_session(load_model(path), job, name, queries) for name, path in job.models.items()}
+    return {"call_ns": {name: _fastest(session.run, batches) for name, session in sessions.items()}}
 
 
 def _fastest(call: Callable[[NDArray[np.float32]], Any], batches: Sequence[NDArray[np.float32]]) -> int:
@@ -155,14 +171,26 @@ def _fastest(call: Callable[[NDArray[np.float32]], Any], batches: Sequence[NDArr
 
 
 def _profile(job: Job) -> Result:
-    """Time every layer of the job's only model."""
+    """Time every layer of the job's only model, in a session whose kernels were chosen by measuring."""
     (path,) = job.models.values()
-    return profile_layers(load_model(path), read_queries(job.inputs), measure_clock())
+    model, queries = load_model(path), read_queries(job.inputs)
+    session = InferenceSession(model, call_size(job, queries), job.threads, "measure")
+    return profile_layers(model, session, queries)
+
+
+def _plan(job: Job) -> Result:
+    """Choose the kernels of each arm's layers by measuring all candidates."""
+    size = call_size(job, read_queries(job.inputs))
+    sessions = {}
+    for name, path in job.models.items():
+        sessions[name] = session_record(InferenceSession(load_model(path), size, job.threads, "measure"))
+    return {"sessions": sessions}
 
 
 KINDS: dict[str, Callable[[Job], Result]] = {
     "compare": _compare,
     "memory": _memory,
+    "plan": _plan,
     "probe": _probe,
     "profile": _profile,
     "quantities": _quantities,

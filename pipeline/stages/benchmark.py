@@ -19,7 +19,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.stage import Inputs
 from pipeline.measure.queries import draw_queries
 from pipeline.measure.quiet import Patience
-from pipeline.measure.sampling import Material, collect, slowest_call_ns
+from pipeline.measure.sampling import Material, collect, plan_sessions, slowest_call_ns
 from pipeline.measure.scenario import SCENARIOS, pass_samples, phases_of, samples_per_query
 from pipeline.measure.setting import check_threads, measured_machine, timestamp
 from pipeline.measure.summary import Question, comparison, measured_under, raw_arrays
@@ -54,13 +54,17 @@ def execute(spec: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
         save(inputs["baseline"], material.baseline)
         save(inputs["optimized"], material.optimized)
         for asked in _questions(spec):
+            _write_queries(asked, images, material)
+            sessions = plan_sessions(asked, material)
+            material = replace(material, sessions=sessions)
             question = _prepared(asked, images, material)
             phases = phases_of(question.scenario, question.processes, question.budget_s)
             patience = Patience(spec["wait_s"], inputs.say)
             collected = collect(question, material, phases, patience)
             samples |= raw_arrays(len(records), question, collected.processes)
             runs, busy, waited_s = collected.processes, collected.busy, collected.waited_s
-            records.append(comparison(question, runs, busy, collected.memory, collected.quantities, waited_s))
+            found = comparison(question, runs, busy, collected.memory, collected.quantities, waited_s, sessions)
+            records.append(found)
             conditions.append(measured_under(runs, busy, waited_s))
             processes += collected.processes
     benchmark = {
@@ -75,8 +79,7 @@ def execute(spec: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
 
 
 def _prepared(question: Question, images: Split, material: Material) -> Question:
-    """Write the queries; return the question with the samples of a query, which a scenario may choose by the speed."""
-    _write_queries(question, images, material)
+    """Return the question with the samples of a query, and write its queries; a scenario may choose by the speed."""
     if not SCENARIOS[question.scenario].is_in_passes:
         return question
     sample_bytes = images.images(np.array([0])).nbytes

@@ -32,15 +32,19 @@ _empty = np.empty  # a global is found sooner than an attribute
 class PlannedLayer:
     """A layer of the plan with what is fused into it, and the kernel that computes it.
 
-    `names` are the network's layers that it stands for. `candidates` are the kernels that can compute it, each with its
-    time in ns for a batch where that was measured, else None. `size_bytes` are its weights as the kernel is given them.
+    `kind` is the layer's type, `names` are the network's layers that it stands for. `candidates` are the kernels that
+    can compute it, each with its time in ns for a batch where that was measured, else None. `size_bytes` are its
+    weights as the kernel is given them; the shapes are those of one sample.
     """
 
     name: str
     names: tuple[str, ...]
+    kind: str
     kernel: str
     candidates: Mapping[str, float | None]
     size_bytes: int
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
 
 
 class InferenceSession:
@@ -58,8 +62,6 @@ class InferenceSession:
             raise ValueError(f"batch and threads must be at least 1, not {batch} and {threads}")
         self._isa = native.isa()
         available = native.kernel_names if self._isa else ()
-        if "nchw_to_nhwc" not in available:
-            available = tuple(name for name in available if name.startswith("linear"))
         own = for_inference(model)
         timed: dict[str, dict[str, float]] = {}
         if choices == "measure":
@@ -136,9 +138,12 @@ def _planned(
         PlannedLayer(
             name=step.name,
             names=step.names,
+            kind="Add" if step.layer is None else type(step.layer).__name__,
             kernel=plan.chosen[step.name],
             candidates=timed.get(step.name) or dict.fromkeys(candidates(step, available)),
             size_bytes=given.get(step.name, step_bytes(step)),
+            input_shape=step.before,
+            output_shape=step.after,
         )
         for step in plan.steps
     )

@@ -98,10 +98,12 @@ def test_a_failing_callback_ends_the_worker(folder, monkeypatch):
     (folder / "breaks.py").write_text(
         "import sys\n"
         "from pipeline.measure import loadgen_worker as worker\n"
-        "def broken(model):\n"
-        "    calls = iter(range(400))\n"
-        "    return lambda query: model.no_such_method() if next(calls, None) is None else query\n"
-        "worker.caller = broken\n"
+        "class Broken:\n"
+        "    def __init__(self, *_):\n"
+        "        self.calls = iter(range(400))\n"
+        "    def run(self, query):\n"
+        "        return query.no_such_method() if next(self.calls, None) is None else query\n"
+        "worker._session = Broken\n"
         "worker._probe_calls = lambda *_: {'least': 1e6, 'median': 1e6}\n"
         "sys.exit(worker.serve(worker.KINDS, sys.argv[1:]))\n"
     )
