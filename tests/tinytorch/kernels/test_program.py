@@ -172,6 +172,15 @@ def test_run_refuses_what_is_not_contiguous_float32_of_as_many_samples(
 
 
 @needs_native
+def test_run_refuses_to_write_over_its_input() -> None:
+    """Operations would read what later ones have written."""
+    memory = np.zeros((4, 5), np.float32).reshape(-1)
+    with pytest.raises(ValueError, match="in two arrays"):
+        program().run(memory[:12], memory[11:19])
+    program().run(memory[:12], memory[12:])
+
+
+@needs_native
 def test_run_leaves_no_buffer_behind() -> None:
     """After a run, and after a refusal, the arrays can be resized again."""
     x, out = inputs(4), np.empty((4, 2), np.float32)

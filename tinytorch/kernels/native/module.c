@@ -221,7 +221,12 @@ static void end_call(Call *call) {
     PyBuffer_Release(&call->in);
 }
 
-/* Borrow input and output; refuse sizes that are not those of the same number of samples. */
+static int overlap(const Py_buffer *a, const Py_buffer *b) {
+    const char *a_start = a->buf, *b_start = b->buf;
+    return a_start < b_start + b->len && b_start < a_start + a->len;
+}
+
+/* Borrow input and output; refuse arrays that share memory, and sizes that are not those of the same number of samples. */
 static int begin_call(ProgramObject *self, PyObject *const *args, Call *call) {
     const int64_t *bytes = self->program->slot_bytes;
     if (get_floats(args[0], &call->in, 0))
@@ -232,10 +237,10 @@ static int begin_call(ProgramObject *self, PyObject *const *args, Call *call) {
     }
     call->samples = call->in.len / bytes[SLOT_IN];
     if (call->in.len % bytes[SLOT_IN] == 0 && call->out.len % bytes[SLOT_OUT] == 0 &&
-        call->out.len / bytes[SLOT_OUT] == call->samples)
+        call->out.len / bytes[SLOT_OUT] == call->samples && !overlap(&call->in, &call->out))
         return 0;
-    PyErr_Format(PyExc_ValueError, "input of %zd bytes and output of %zd: a sample has %lld and %lld", call->in.len,
-                 call->out.len, (long long)bytes[SLOT_IN], (long long)bytes[SLOT_OUT]);
+    PyErr_Format(PyExc_ValueError, "input of %zd bytes and output of %zd: a sample has %lld and %lld, in two arrays",
+                 call->in.len, call->out.len, (long long)bytes[SLOT_IN], (long long)bytes[SLOT_OUT]);
     end_call(call);
     return -1;
 }
