@@ -105,7 +105,7 @@ QUANTIZE, PRUNE = "tinytorch/passes/quantize.py", "tinytorch/passes/structured_p
 STAGE = '"train", "pipeline.stages.train", {}, '
 MUTATIONS = {
     "a pass, to the same effect": Mutation(
-        edit(QUANTIZE, "OUTLIER = 8", "OUTLIER = 4 + 4"),
+        edit(QUANTIZE, 'frozenset({"train"})', 'frozenset(["train"])'),
         Counter(optimize=1),
         (
             "quantize",

@@ -288,22 +288,31 @@ class _LazyOrigins:
 def _check_inert(template: Template, points: Sequence[Point], report: _Report) -> None:
     """Report keys that are given and have an effect at no point, because another key has the wrong value."""
     present_at = presence(template)
-    for inert in INERT:
-        for prefix in _places(template, inert.section):
-            path = (*prefix, inert.key)
+    for (section, key), entries in _by_key(INERT).items():
+        for prefix in _places(template, section):
+            path = (*prefix, key)
             given, default = get_or_none(template.data, path), (node_at(path) or {}).get("default")
             if given in (None, default) and not any(axis.path == path for axis in template.axes):
                 continue
-            if not all(report.is_clean(*prefix, key) for key in (inert.key, inert.needs, "per_layer")):
+            if not all(
+                report.is_clean(*prefix, name) for name in (key, *(inert.needs for inert in entries), "per_layer")
+            ):
                 continue
             at = per_point(template, prefix, _same)
             is_step = prefix[0] == "optimize"
             here = [point for point in points if not is_step or present_at(point)[int(prefix[1])]]
-            if not here or any(_is_at_work(inert, at(point)) for point in here):
+            if not here or any(_is_at_work(inert, at(point)) for point in here for inert in entries):
                 continue
-            wanted = " or ".join(map(str, inert.values))
-            message = f"{inert.key} has no effect here: it is for {inert.needs}: {wanted}"
+            wanted = ", or ".join(f"{inert.needs}: {' or '.join(map(str, inert.values))}" for inert in entries)
+            message = f"{key} has no effect here: it is for {wanted}"
             report.add([Finding("E119", path, message, at_key=True)])
+
+
+def _by_key(entries: Iterable[Inert]) -> dict[tuple[Path, str], list[Inert]]:
+    found: dict[tuple[Path, str], list[Inert]] = {}
+    for inert in entries:
+        found.setdefault((inert.section, inert.key), []).append(inert)
+    return found
 
 
 def _check_needed(template: Template, points: Sequence[Point], report: _Report) -> None:

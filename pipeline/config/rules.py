@@ -23,7 +23,8 @@ __all__ = ["DOCUMENT_RULES", "INERT", "Inert", "NEEDED", "VALUE_RULES"]
 class Inert(NamedTuple):
     """A key that does something only where another key of the same mapping has one of some values.
 
-    Only a value other than the default is a problem: the default is what a file without the key says.
+    Where a key has several entries, one of them is enough. Only a value other than the default is a problem: the
+    default is what a file without the key says.
     """
 
     section: Path  # the path of a mapping; under `optimize` without the index
@@ -36,7 +37,16 @@ INERT: tuple[Inert, ...] = (
     Inert(("model", "train"), "momentum", "optimizer", ("sgd",)),
     Inert(("optimize", "finetune"), "momentum", "optimizer", ("sgd",)),
     Inert(("optimize", "prune"), "importance", "method", ("block", "structured")),
+    Inert(("optimize", "distill"), "momentum", "optimizer", ("sgd",)),
+    Inert(("optimize", "quantize"), "group_size", "weights", ("per_group",)),
+    Inert(("optimize", "quantize"), "calibration", "activations", ("static",)),
+    Inert(("optimize", "quantize"), "percentile", "calibration", ("percentile",)),
     Inert(("optimize", "quantize"), "calibration_samples", "activations", ("static",)),
+    Inert(("optimize", "quantize"), "calibration_samples", "method", ("gptq",)),
+    Inert(("optimize", "quantize"), "epochs", "method", ("qat",)),
+    Inert(("optimize", "quantize"), "lr", "method", ("qat",)),
+    Inert(("optimize", "quantize"), "batch_size", "method", ("qat",)),
+    Inert(("optimize", "quantize"), "schedule", "method", ("qat",)),
     Inert(("benchmark",), "latency_limit_ms", "scenario", ("server",)),
     Inert(("benchmark",), "rate_per_s", "scenario", ("server",)),
 )

@@ -203,7 +203,7 @@ def _plan_run(draft: Draft, run: Run) -> RunNodes:
     steps: list[str] = []
     optimized = baseline
     for step in run.steps:
-        steps.append(_plan_step(draft, step, run.seed, data, optimized))
+        steps.append(_plan_step(draft, step, run.seed, data, baseline, optimized))
         optimized = Ref(steps[-1], "model")
     splits = {"validation": Ref(data, "validation"), "test": test}
     evaluate_baseline = draft.add("evaluate", "baseline", {}, {"model": baseline, **splits}, layers)
@@ -253,21 +253,39 @@ def _plan_train(draft: Draft, model: ModelSpec, seed: int, data: str) -> str:
     return draft.add("train", f"{model.arch} seed={seed}", spec, inputs, (draft.catalog.model_module(model.arch),))
 
 
-def _plan_step(draft: Draft, step: Step, seed: int, data: str, model: Ref) -> str:
+# The role in which a pass is given the trained baseline, to learn from; the others are splits of the data.
+_TEACHER = "teacher"
+
+
+def _plan_step(draft: Draft, step: Step, seed: int, data: str, baseline: Ref, model: Ref) -> str:
     name, params = draft.catalog.resolve_step(step.use, step.params)
     needs = sorted(draft.catalog.pass_needs(name, params))
     spec = {"pass": name, "params": as_json(params), "seed": seed}
-    inputs = {"model": model, **{role: Ref(data, role) for role in needs}}
+    inputs = {"model": model, **{role: baseline if role == _TEACHER else Ref(data, role) for role in needs}}
     code = (draft.catalog.pass_module(name), *draft.catalog.codec_modules("model"))
     return draft.add("optimize", _step_title(step), spec, inputs, code)
 
 
-_TELLING = {"prune": ("method", "sparsity"), "finetune": ("epochs",), "low_rank": ("keep",), "quantize": ("bits",)}
+_TELLING = {
+    "prune": ("method", "sparsity"),
+    "finetune": ("epochs",),
+    "low_rank": ("keep",),
+    "distill": ("epochs",),
+    "quantize": ("bits", "method"),
+}
+_USUAL = ("rtn",)  # and not worth a word
 
 
 def _step_title(step: Step) -> str:
-    shown = ((name, step.params[name]) for name in _TELLING.get(step.use, ()) if name in step.params)
-    return " ".join([step.use, *(value if isinstance(value, str) else f"{name}={value}" for name, value in shown)])
+    given = ((name, step.params[name]) for name in _TELLING.get(step.use, ()) if name in step.params)
+    shown = ((name, value) for name, value in given if value not in _USUAL)
+    return " ".join([step.use, *(_shown(name, value) for name, value in shown)])
+
+
+def _shown(name: str, value: Any) -> str:
+    if isinstance(value, Mapping):
+        return " ".join(_shown(inner, item) for inner, item in value.items())
+    return value if isinstance(value, str) else f"{name}={value}"
 
 
 def is_search(experiment: Experiment) -> bool:

@@ -20,12 +20,13 @@ from tinytorch.passes import load_pass, resolve
 __all__ = ["layer_settings"]
 
 _SAMPLES = 16  # enough to calibrate on; the scales are not shown
-_ASKED = ("sparsity", "bits", "weights", "activations")  # what a file sets; the rest of a setting follows from it
+# What a file sets; the rest of a setting follows from it.
+_ASKED = ("sparsity", "keep", "bits", "weights", "group_size", "activations")
 _ANY_CLASSES = 10  # where only the files tell (image folders); the last layer's width changes no name
 
 
 def layer_settings(run: Run) -> Iterator[tuple[Step, dict[str, str]]]:
-    """Yield each step with layer name -> setting in words; a step that trains sets no layer and is left out.
+    """Yield each step with layer name -> setting in words; a step that only trains sets no layer and is left out.
 
     Raises what the pass raises for a target that matches nothing.
     """
@@ -39,7 +40,9 @@ def layer_settings(run: Run) -> Iterator[tuple[Step, dict[str, str]]]:
         name, params = resolve(step.use, step.params)
         technique = load_pass(name)
         if "validation" in technique.NEEDS:  # it trains
-            continue
+            if not {"epochs", "targets"} <= params.keys():
+                continue
+            params = {**params, "epochs": 0}  # how layers are held does not depend on training them
         model, effect, _ = technique.apply(model, technique.Settings.from_params(params), data, run.seed)
         yield step, {layer.name: _words(layer.settings) for layer in effect.layers}
 

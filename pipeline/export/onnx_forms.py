@@ -3,6 +3,7 @@
 Quantized layers become int8 weights and int32 biases behind DequantizeLinear and inputs behind a pair of QuantizeLinear
 and DequantizeLinear (QDQ), which runtimes replace by integer kernels. A batch norm after a quantized convolution is
 folded into its scales and bias, which changes no integer but a sign: left in between, it would keep runtimes from that.
+Weights with scales by group are written multiplied out, in float32: ONNX has such scales from opset 21 on only.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def _steps(network: Network) -> Iterator[tuple[str, Any, BatchNorm2d | None]]:
     followers = [layer for _, layer in children[1:]] + [None]
     is_folded = False
     for (name, layer), following in zip(children, followers, strict=True):
-        folds = isinstance(layer, QuantizedConv2d) and isinstance(following, BatchNorm2d)
+        folds = isinstance(layer, QuantizedConv2d) and not _is_grouped(layer) and isinstance(following, BatchNorm2d)
         if not is_folded:
             yield name, layer, following if folds and isinstance(following, BatchNorm2d) else None
         is_folded = folds
@@ -77,7 +78,7 @@ def _scale_after(graph: Graph, network: Network, name: str, child: str) -> float
     taker = next(((n, layer) for n, layer in following if not isinstance(layer, _PICKING)), None)
     if taker is None or not isinstance(taker[1], (QuantizedConv2d, QuantizedLinear)):
         return None
-    if taker[1].scheme.activations == "none":
+    if taker[1].scheme.activations == "none" or _is_grouped(taker[1]):
         return None
     return _input_scale(graph, taker[1], f"{name}.{taker[0]}" if name else taker[0])
 
@@ -148,6 +149,9 @@ def _operator(kind: str, **attributes: Any) -> Form:
 
 
 def _quantized_linear(graph: Graph, layer: Any, name: str, x: str, shape: Shape) -> str:
+    if _is_grouped(layer):
+        weight = graph.constant(f"{name}.weight", layer.weight.dequantized().T)
+        return _product(graph, name, x, weight, _float_bias(graph, name, layer.bias), shape)
     values, scale, bias = layer.weight.values, _by_output(layer), layer.bias
     if layer.scheme.activations == "none":
         weight = _integers(graph, f"{name}.weight", values.T, scale, 1)
@@ -160,6 +164,13 @@ def _quantized_linear(graph: Graph, layer: Any, name: str, x: str, shape: Shape)
 
 
 def _quantized_conv(graph: Graph, layer: Any, name: str, x: str, _: Shape) -> str:
+    if _is_grouped(layer):
+        weight, bias = (
+            graph.constant(f"{name}.weight", layer.weight.dequantized()),
+            _float_bias(graph, name, layer.bias),
+        )
+        window = _window(layer.geometry.config())
+        return graph.add("Conv", (x, weight) if bias is None else (x, weight, bias), name, **window)
     return _quantized_convolution(graph, layer, name, x, None)
 
 
@@ -176,6 +187,10 @@ def _quantized_convolution(graph: Graph, layer: Any, name: str, x: str, norm: Ba
         x, weight = graph.rounded(x, x_scale, name), _integers(graph, f"{name}.weight", values, scale, 0)
         constant = _integer_bias(graph, name, bias, scale * np.float32(x_scale))
     return graph.add("Conv", (x, weight) if constant is None else (x, weight, constant), name, **window)
+
+
+def _is_grouped(layer: Any) -> bool:
+    return layer.weight.group is not None
 
 
 def _by_output(layer: Any) -> Array:

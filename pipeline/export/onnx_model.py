@@ -52,15 +52,16 @@ def to_onnx(model: Network, samples: Samples | None = None) -> bytes:
 
 
 def is_quantized(model: Network) -> bool:
-    """Return whether the model is written with integers: any layer has quantized weights."""
-    return any(hasattr(layer, "scheme") for _, layer in model.named_layers())
+    """Return whether the model is written with integers: any layer has quantized weights, with scales not by group."""
+    layers: list[Any] = [layer for _, layer in model.named_layers() if hasattr(layer, "scheme")]
+    return any(layer.scheme.group_size is None for layer in layers)
 
 
 def _calibrated(model: Network, samples: Samples | None) -> dict[str, float]:
     """Return the scales that cover all samples: of inputs of layers with dynamic activations, and of sums."""
-    layers = dict(model.named_layers())
+    layers: dict[str, Any] = dict(model.named_layers())
     modes = {name: layer.scheme.activations for name, layer in layers.items() if hasattr(layer, "scheme")}
-    dynamic = [name for name, mode in modes.items() if mode == "dynamic"]
+    dynamic = [name for name, mode in modes.items() if mode == "dynamic" and layers[name].scheme.group_size is None]
     if samples is None or not len(samples):
         if dynamic:
             raise UserError(f"{dynamic[0]}: dynamic activations need samples to calibrate a scale with")

@@ -1,4 +1,4 @@
-"""The optimize stage: one step of the recipe, model in, smaller model and its effect report out."""
+"""The optimize stage: one step of the recipe, model in (and its teacher), smaller model and its effect report out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.core.stage import Inputs
 from tinytorch.data.split import Split
-from tinytorch.passes import load_pass
+from tinytorch.passes import TEACHER, load_pass
 
 __all__ = ["execute"]
 
@@ -16,6 +16,7 @@ def execute(spec: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
     """Apply `spec["pass"]`; raises NoEffectError when it changes nothing and the file does not allow that."""
     technique = load_pass(spec["pass"])
     settings = technique.Settings.from_params(spec["params"])
-    data = {role: Split.from_arrays(inputs[role]) for role in inputs if role != "model"}
+    splits = {role: Split.from_arrays(inputs[role]) for role in inputs if role not in ("model", TEACHER)}
+    data = {**splits, **({TEACHER: inputs[TEACHER]} if TEACHER in inputs else {})}
     model, effect, history = technique.apply(inputs["model"], settings, data, spec["seed"])
     return {"model": model, "effect": effect.to_json(), "history": history or []}

@@ -79,6 +79,9 @@ EXAMPLES: dict[str, tuple[Callable[[], Network], ...]] = {
         lambda: quantized(alone(Conv2d(3, 5, (3, 2), **CONV, rng=rng())), bits=8),
         lambda: quantized(alone(Conv2d(3, 5, 3, bias=False, rng=rng())), bits=4, weights="per_tensor"),
         lambda: quantized(alone(Conv2d(3, 5, 3, rng=rng())), bits=4, activations="none"),
+        lambda: quantized(
+            Network({"conv": Conv2d(3, 5, 3, rng=rng()), "bn": norm(5)}, SHAPE), bits=4, weights="per_group"
+        ),
         lambda: quantized(Network({"conv": Conv2d(3, 5, 3, rng=rng()), "bn": norm(5)}, SHAPE), bits=8),
         lambda: quantized(
             Network({"conv": Conv2d(3, 5, 3, bias=False, rng=rng()), "bn": norm(5)}, SHAPE), activations="none"
@@ -88,6 +91,11 @@ EXAMPLES: dict[str, tuple[Callable[[], Network], ...]] = {
         lambda: quantized(alone(Linear(6, 4, rng=rng())), bits=8),
         lambda: quantized(alone(Linear(6, 4, bias=False, rng=rng())), bits=4, weights="per_tensor"),
         lambda: quantized(alone(Linear(6, 4, rng=rng())), bits=8, activations="none"),
+        lambda: quantized(
+            Network({"flatten": Flatten(), "fc": Linear(126, 4, rng=rng())}, SHAPE),
+            weights="per_group",
+            activations="none",
+        ),
         lambda: quantized(Network({"flatten": Flatten(), "fc": Linear(126, 4, rng=rng())}, SHAPE), bits=8),
     ),
     "ReLU": (lambda: alone(ReLU()),),

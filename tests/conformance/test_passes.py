@@ -17,7 +17,7 @@ from tinytorch.data.split import Split
 from tinytorch.kernels.quantized import quantized_conv2d_int32, quantized_linear_int32
 from tinytorch.models import MODELS, load_model_module
 from tinytorch.models.network import Network
-from tinytorch.passes import PASSES, load_pass
+from tinytorch.passes import PASSES, TEACHER, load_pass
 from tinytorch.passes.effect import Effect
 from tinytorch.serialization import LEAVES, clone, dumps, loads
 
@@ -47,8 +47,27 @@ EXAMPLES: dict[str, Examples] = {
     "low_rank": Examples(
         ({"keep": 0.3}, {"keep": 0.4, "rank_by": "weights", "per_layer": {"fc_out": {"keep": 1.0}}}), {"keep": 1.0}
     ),
+    "distill": Examples(
+        ({"epochs": 1}, {"epochs": 1, "temperature": 1.5, "teacher_weight": 1.0, "optimizer": "sgd"}), {"epochs": 0}
+    ),
+    "gptq": Examples(
+        (
+            {"bits": 4},
+            {"bits": 4, "weights": "per_group", "group_size": 32, "calibration_samples": 9},
+            {"bits": 8, "weights": "per_tensor", "activations": "static", "calibration": "mse"},
+        ),
+        {"bits": 32},
+    ),
     "magnitude_prune": Examples(
         ({"sparsity": 0.01}, {"sparsity": 0.5}, {"sparsity": 0.97, "scope": "global"}), {"sparsity": 0.0}
+    ),
+    "qat": Examples(
+        (
+            {"bits": 4, "epochs": 1},
+            {"bits": 4, "epochs": 1, "weights": "per_group", "group_size": 32, "activations": "static"},
+            {"bits": 8, "epochs": 1, "activations": "none", "weights": "per_tensor"},
+        ),
+        {"bits": 32},
     ),
     "quantize": Examples(
         (
@@ -56,6 +75,8 @@ EXAMPLES: dict[str, Examples] = {
             {"bits": 4},
             {"bits": 8, "weights": "per_tensor", "activations": "static"},
             {"bits": 4, "activations": "none", "per_layer": {"fc_out": {"bits": 8}}},
+            {"bits": 4, "weights": "per_group", "group_size": 32},
+            {"bits": 8, "activations": "static", "calibration": "percentile", "percentile": 99.0},
         ),
         {"bits": 32},
     ),
@@ -91,7 +112,8 @@ def build(arch: str) -> Network:
 def run(name: str, params: Mapping[str, Any], model: Network, seed: int = 0) -> tuple[Network, Effect]:
     """Apply a pass to a model, giving it only the data it says it needs."""
     technique = load_pass(name)
-    given = {role: split for role, split in data().items() if role in technique.NEEDS}
+    offered = {**data(), TEACHER: clone(model)}
+    given = {role: offered[role] for role in technique.NEEDS}
     result, effect, _ = technique.apply(model, technique.Settings.from_params(params), given, seed)
     return result, effect
 
@@ -225,14 +247,20 @@ def _softmax(x: np.ndarray) -> np.ndarray:
 
 def _dequantized(layer: Any) -> np.ndarray:
     weight = type(layer).from_state(layer.config(), layer.state()).weight
-    return weight.values * weight.scale.reshape(-1, *[1] * (weight.values.ndim - 1))
+    rows = weight.values.reshape(len(weight.values), -1)
+    scale = np.broadcast_to(weight.scale.reshape(len(weight.scale), -1), (len(rows), weight.scale[0].size))
+    window = rows.shape[1] // weight.values.shape[1]
+    return (rows * np.repeat(scale, (weight.group or rows.shape[1]) * window, axis=1)[:, : rows.shape[1]]).reshape(
+        weight.values.shape
+    )
 
 
 def _quantized_linear(layer: Any, x: np.ndarray) -> np.ndarray:
     if layer.scheme.activations == "none":
         return x @ _dequantized(layer).T + layer.state().get("bias", 0)
     weight, state = type(layer).from_state(layer.config(), layer.state()).weight, layer.state()
-    return quantized_linear_int32(x, weight.values, weight.scale, state.get("bias"), state.get("activation_scale"))
+    static = state.get("activation_scale")
+    return quantized_linear_int32(x, weight.values, weight.scale, state.get("bias"), static, weight.group)
 
 
 def _quantized_conv(layer: Any, x: np.ndarray) -> np.ndarray:
@@ -241,7 +269,7 @@ def _quantized_conv(layer: Any, x: np.ndarray) -> np.ndarray:
     weight, state, config = type(layer).from_state(layer.config(), layer.state()).weight, layer.state(), layer.config()
     stride, padding = tuple(config["stride"]), tuple(config["padding"])
     return quantized_conv2d_int32(
-        x, weight.values, weight.scale, state.get("bias"), stride, padding, state.get("activation_scale")
+        x, weight.values, weight.scale, state.get("bias"), stride, padding, state.get("activation_scale"), weight.group
     )
 
 

@@ -15,6 +15,7 @@ __all__ = [
     "BinaryCrossEntropyLoss",
     "CrossEntropyBackward",
     "CrossEntropyLoss",
+    "DistillationBackward",
     "EPSILON",
     "LogSoftmaxBackward",
     "MSEBackward",
@@ -102,6 +103,29 @@ class CrossEntropyBackward(Function):
         slope[np.arange(count), self.ids] -= grad.dtype.type(1 - self.label_smoothing)
         slope *= grad / grad.dtype.type(count)
         return slope, None
+
+
+class DistillationBackward(Function):
+    """T² · mean over the batch of KL(softmax(teacher / T) ‖ softmax(logits / T)); the teacher gets no gradient.
+
+    T² keeps the size of the gradient when the temperature T changes [Hinton et al., 2015, section 2].
+    """
+
+    def __init__(self, logits: Any, teacher: Any, temperature: float = 1.0) -> None:
+        super().__init__(logits, teacher, temperature=temperature)
+
+    temperature: float
+
+    def forward(self, logits: Array, teacher: Array) -> Array:
+        """Average the divergence of logits (B, C) from the teacher's."""
+        heat = logits.dtype.type(self.temperature)
+        log_q, log_p = _log_softmax(logits / heat, -1), _log_softmax(teacher / heat, -1)
+        self.q, self.p = np.exp(log_q), np.exp(log_p)
+        return np.asarray(heat * heat * (self.p * (log_p - log_q)).sum(axis=-1).mean())
+
+    def backward(self, grad: Array) -> tuple[Array | None, ...]:
+        """T·(softmax(logits / T) - softmax(teacher / T))/B."""
+        return (self.q - self.p) * (grad * grad.dtype.type(self.temperature / len(self.q))), None
 
 
 def log_softmax(x: Tensor, dim: int = -1) -> Tensor:

@@ -21,7 +21,7 @@ from tinytorch.core.tensor import Tensor
 from tinytorch.errors import TinyTorchError
 from tinytorch.kernels.memory import freed_memory_kept
 
-__all__ = ["CosineSchedule", "FitSettings", "LabelledImages", "Trainer", "clip_grad_norm", "fit"]
+__all__ = ["CosineSchedule", "FitSettings", "LabelledImages", "Objective", "Trainer", "clip_grad_norm", "fit"]
 
 CHECKPOINT_FORMAT = 1
 EVALUATION_BATCH = 256
@@ -222,6 +222,30 @@ class LabelledImages(Protocol):
         """Return the normalized images (n, C, H, W) of a slice or an array of positions."""
 
 
+class Objective(Protocol):
+    """What `fit` minimizes: a loss of the network's outputs and what they are to be."""
+
+    def targets(self, chosen: npt.NDArray[np.int64], /) -> Any:
+        """Return what the training images at these positions are to give."""
+
+    def loss(self, logits: Tensor, targets: Any, /) -> Tensor:
+        """Return how far the outputs of a batch are from that, as a 0-d tensor."""
+
+
+@dataclass(frozen=True)
+class _Labels:
+    """The cross-entropy with the labels of the images: the usual objective."""
+
+    labels: npt.NDArray[np.int64]
+    cross_entropy: CrossEntropyLoss
+
+    def targets(self, chosen: npt.NDArray[np.int64], /) -> Tensor:
+        return Tensor(self.labels[chosen])
+
+    def loss(self, logits: Tensor, targets: Any, /) -> Tensor:
+        return self.cross_entropy.forward(logits, targets)
+
+
 @dataclass(frozen=True)
 class FitSettings:
     """How to train: raises ValueError for values out of range."""
@@ -276,10 +300,16 @@ SCHEDULES = {
 
 
 def fit(
-    model: Layer, train: LabelledImages, validation: LabelledImages | None, settings: FitSettings, seed: int
+    model: Layer,
+    train: LabelledImages,
+    validation: LabelledImages | None,
+    settings: FitSettings,
+    seed: int,
+    objective: Objective | None = None,
 ) -> list[dict[str, float | int | None]]:
     """Train `model` in place for classification and leave it in eval mode; return one record for each epoch.
 
+    What is minimized is the cross-entropy with the labels, smoothed as the settings say, or another `objective`.
     A record is {epoch (from 1), train_loss, validation_accuracy (None without validation images), lr}. Order of samples
     and dropout follow from `seed` alone, so the same call gives the same bits on the same machine with as many BLAS
     threads (other sums round otherwise). A last batch of one image joins the batch before it, because batch
@@ -290,10 +320,10 @@ def fit(
         raise ValueError("fit() needs at least one training image, but the training split is empty.")
     rng = np.random.default_rng(seed)
     optimizer = OPTIMIZERS[settings.optimizer](model.parameters(), settings)
-    cross_entropy = CrossEntropyLoss(settings.label_smoothing)
+    goal = objective or _Labels(train.labels, CrossEntropyLoss(settings.label_smoothing))
 
-    def finite_loss(logits: Tensor, targets: Tensor) -> Tensor:
-        loss = cross_entropy.forward(logits, targets)
+    def finite_loss(logits: Tensor, targets: Any) -> Tensor:
+        loss = goal.loss(logits, targets)
         if not math.isfinite(float(loss.data)):
             raise _diverged(trainer.epoch + 1, f"the loss of step {trainer.step + 1} is {loss.data}", settings)
         return loss
@@ -308,7 +338,7 @@ def fit(
         # What overflows while training diverges is reported as divergence, not by NumPy's warnings as well.
         with freed_memory_kept(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             for epoch in range(1, settings.epochs + 1):
-                loss = trainer.train_epoch(_batches(train, settings.batch_size, rng))
+                loss = trainer.train_epoch(_batches(train, goal, settings.batch_size, rng))
                 if bad := sum(int(np.count_nonzero(~np.isfinite(p.data))) for p in optimizer.params):
                     raise _diverged(epoch, f"{bad} weights are NaN or infinite", settings)
                 accuracy = _accuracy(model, validation) if validation is not None and len(validation) else None
@@ -326,14 +356,16 @@ def _diverged(epoch: int, found: str, settings: FitSettings) -> TinyTorchError:
     return TinyTorchError(f"Training diverged in epoch {epoch}: {found}. {way_out}")
 
 
-def _batches(split: LabelledImages, size: int, rng: np.random.Generator) -> Iterable[tuple[Tensor, Tensor]]:
+def _batches(
+    split: LabelledImages, goal: Objective, size: int, rng: np.random.Generator
+) -> Iterable[tuple[Tensor, Any]]:
     order = rng.permutation(len(split))
     starts = list(range(0, len(order), size))
     if len(starts) > 1 and size > 1 and len(order) - starts[-1] == 1:
         starts.pop()
     for start, stop in zip(starts, [*starts[1:], len(order)], strict=True):
         chosen = order[start:stop]
-        yield Tensor._wrap(split.images(chosen)), Tensor(split.labels[chosen])
+        yield Tensor._wrap(split.images(chosen)), goal.targets(chosen)
 
 
 def _accuracy(model: Layer, split: LabelledImages) -> float:

@@ -16,14 +16,17 @@ from typing import Any
 
 from tinytorch.errors import TinyTorchError
 
-__all__ = ["KINDS", "PASSES", "STEPS", "load_pass", "needs", "resolve"]
+__all__ = ["KINDS", "PASSES", "STEPS", "TEACHER", "load_pass", "needs", "resolve"]
 
 PASSES: dict[str, str] = {
     "block_prune": "tinytorch.passes.block_prune",
+    "distill": "tinytorch.passes.distill",
     "finetune": "tinytorch.passes.finetune",
+    "gptq": "tinytorch.passes.gptq",
     "fuse": "tinytorch.passes.fuse",
     "low_rank": "tinytorch.passes.low_rank",
     "magnitude_prune": "tinytorch.passes.magnitude_prune",
+    "qat": "tinytorch.passes.qat",
     "quantize": "tinytorch.passes.quantize",
     "structured_prune": "tinytorch.passes.structured_prune",
 }
@@ -31,27 +34,38 @@ PASSES: dict[str, str] = {
 # The types of layers each pass changes. Here, because checking an experiment's targets must not load the passes.
 KINDS: dict[str, tuple[str, ...]] = {
     "block_prune": ("BlockSparseLinear", "Linear", "SparseLinear"),
+    "distill": ("BatchNorm2d", "BlockSparseLinear", "Conv2d", "Linear", "SparseConv2d", "SparseLinear"),
     "finetune": ("BatchNorm2d", "BlockSparseLinear", "Conv2d", "Linear", "SparseConv2d", "SparseLinear"),
+    "gptq": ("BlockSparseLinear", "Conv2d", "Linear", "SparseConv2d", "SparseLinear"),
     "fuse": ("BatchNorm2d",),
     "low_rank": ("Conv2d", "Linear"),
     "magnitude_prune": ("Conv2d", "Linear", "SparseConv2d", "SparseLinear"),
+    "qat": ("BlockSparseLinear", "Conv2d", "Linear", "SparseConv2d", "SparseLinear"),
     "quantize": ("BlockSparseLinear", "Conv2d", "Linear", "SparseConv2d", "SparseLinear"),
     "structured_prune": ("BlockSparseLinear", "Conv2d", "Linear", "SparseConv2d", "SparseLinear"),
 }
 
+TEACHER = "teacher"  # the role of the trained baseline, which is a network and no split
+
 # What each pass may read; the module's own NEEDS says the same (tested). Planning must know it without importing NumPy.
 _NEEDS: dict[str, frozenset[str]] = {
     "block_prune": frozenset(),
+    "distill": frozenset({TEACHER, "train", "validation"}),
     "finetune": frozenset({"train", "validation"}),
+    "gptq": frozenset({"train"}),
     "fuse": frozenset(),
     "low_rank": frozenset(),
     "magnitude_prune": frozenset(),
+    "qat": frozenset({"train", "validation"}),
     "quantize": frozenset({"train"}),
     "structured_prune": frozenset(),
 }
 
+_OF_TRAINING = frozenset({"epochs", "lr", "batch_size", "schedule"})
+
 # step -> (the parameter that chooses the pass, its default, choice -> (pass, parameters that mean nothing to it))
 STEPS: dict[str, tuple[str | None, str, dict[str, tuple[str, frozenset[str]]]]] = {
+    "distill": (None, "", {"": ("distill", frozenset())}),
     "finetune": (None, "", {"": ("finetune", frozenset())}),
     "fuse": (None, "", {"": ("fuse", frozenset())}),
     "low_rank": (None, "", {"": ("low_rank", frozenset())}),
@@ -64,7 +78,15 @@ STEPS: dict[str, tuple[str | None, str, dict[str, tuple[str, frozenset[str]]]]] 
             "structured": ("structured_prune", frozenset()),
         },
     ),
-    "quantize": (None, "", {"": ("quantize", frozenset())}),
+    "quantize": (
+        "method",
+        "rtn",
+        {
+            "gptq": ("gptq", _OF_TRAINING),
+            "qat": ("qat", frozenset()),
+            "rtn": ("quantize", _OF_TRAINING),
+        },
+    ),
 }
 
 
@@ -74,9 +96,10 @@ def load_pass(name: str) -> ModuleType:
 
 
 def needs(name: str, params: Mapping[str, Any] | None = None) -> frozenset[str]:
-    """Return the data roles the pass `name` reads: all it may read, or with `params` only what these settings read.
+    """Return the roles of what the pass `name` reads: all it may read, or with `params` only what these settings read.
 
-    A quantization without calibrated ("static") activations reads no data.
+    They are splits of the data, and the teacher. A quantization to the nearest without calibrated ("static")
+    activations reads no data.
     """
     roles = _NEEDS[_known("pass", name, PASSES)]
     if name == "quantize" and params is not None:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Self
 
-from tinytorch.core.training import FitSettings, fit
+from tinytorch.core.training import fit
 from tinytorch.data.split import Split
 from tinytorch.errors import TinyTorchError
 from tinytorch.models.network import Network
 from tinytorch.passes import KINDS
 from tinytorch.passes.effect import Effect, measure_effect
 from tinytorch.passes.selection import quantized_names
-from tinytorch.passes.settings import from_params, to_params
+from tinytorch.passes.settings import TrainingSettings, from_params, to_params
 from tinytorch.serialization import clone
 
 __all__ = ["NEEDS", "Settings", "apply"]
@@ -23,25 +23,8 @@ NEEDS = frozenset({"train", "validation"})
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How to train, as for the baseline but gentler. Raises ValueError for values out of range."""
-
-    epochs: int = 5
-    lr: float = 5e-4
-    optimizer: str = "adam"
-    batch_size: int = 64
-    weight_decay: float = 0.0
-    momentum: float = 0.9
-    schedule: str = "constant"
-    label_smoothing: float = 0.0
-    grad_clip: float | None = None
-
-    def __post_init__(self) -> None:
-        self.fit_settings()
-
-    def fit_settings(self) -> FitSettings:
-        """Return these settings as `fit` takes them."""
-        return FitSettings(**asdict(self))
+class Settings(TrainingSettings):
+    """How to train; see TrainingSettings."""
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> Self:

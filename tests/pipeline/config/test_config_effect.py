@@ -56,7 +56,10 @@ ONE: dict[str, Any] = {
             "quantize": {
                 "bits": 8,
                 "weights": "per_channel",
+                "method": "rtn",
                 "activations": "static",
+                "calibration": "percentile",
+                "percentile": 99.9,
                 "calibration_samples": 16,
                 "targets": ["fc*"],
                 "except": ["fc_out"],
@@ -109,8 +112,26 @@ RANDOM["sweep"] = {
     }
 }
 
+DISTILLED, GROUPED, TRAINED = copy.deepcopy(ONE), copy.deepcopy(ONE), copy.deepcopy(ONE)
+DISTILLED["optimize"][1] = {"distill": {**TRAINING, "temperature": 3.0, "teacher_weight": 0.5}}
+GROUPED["optimize"][2]["quantize"] |= {
+    "weights": "per_group",
+    "group_size": 32,
+    "per_layer": {"fc1": {"weights": "per_group", "group_size": 64}},
+}
+TRAINED["optimize"][2]["quantize"] |= {
+    "method": "qat",
+    "epochs": 1,
+    "lr": 0.01,
+    "batch_size": 16,
+    "schedule": "constant",
+}
+
 # the beginning of a key -> the experiment in which it is changed, if not in ONE
 BASES = {"vars": WITH_VARS, "sweep.random": RANDOM, "sweep": MANY, "optimize.when": MANY}
+BASES |= {"optimize.distill": DISTILLED}
+BASES |= dict.fromkeys(("optimize.quantize.group_size", "optimize.quantize.per_layer.group_size"), GROUPED)
+BASES |= {f"optimize.quantize.{key}": TRAINED for key in ("epochs", "lr", "batch_size", "schedule")}
 
 FACTORIZED, FUSED = copy.deepcopy(ONE), copy.deepcopy(ONE)
 FACTORIZED["optimize"][0] = {
@@ -168,6 +189,17 @@ CASES: dict[str, tuple[tuple[str | int, ...], Any, str]] = {
     "optimize.fuse.except": (("optimize", 0, "fuse", "except"), ["bn1"], "optimize"),
     "optimize.fuse.allow_no_effect": (("optimize", 0, "fuse", "allow_no_effect"), True, "optimize"),
     **{f"optimize.finetune.{k}": (("optimize", 1, "finetune", k), v, "optimize") for k, v in OTHER_TRAINING.items()},
+    **{f"optimize.distill.{k}": (("optimize", 1, "distill", k), v, "optimize") for k, v in OTHER_TRAINING.items()},
+    "optimize.distill.temperature": (("optimize", 1, "distill", "temperature"), 2.0, "optimize"),
+    "optimize.distill.teacher_weight": (("optimize", 1, "distill", "teacher_weight"), 0.6, "optimize"),
+    "optimize.quantize.method": (("optimize", 2, "quantize", "method"), "gptq", "optimize"),
+    **{
+        f"optimize.quantize.{key}": (("optimize", 2, "quantize", key), OTHER_TRAINING[key], "optimize")
+        for key in ("epochs", "lr", "batch_size", "schedule")
+    },
+    "optimize.quantize.group_size": (("optimize", 2, "quantize", "group_size"), 128, "optimize"),
+    "optimize.quantize.calibration": (("optimize", 2, "quantize", "calibration"), "mse", "optimize"),
+    "optimize.quantize.percentile": (("optimize", 2, "quantize", "percentile"), 99.0, "optimize"),
     "optimize.quantize.bits": (("optimize", 2, "quantize", "bits"), 4, "optimize"),
     "optimize.quantize.weights": (("optimize", 2, "quantize", "weights"), "per_tensor", "optimize"),
     "optimize.quantize.activations": (("optimize", 2, "quantize", "activations"), "none", "optimize"),
@@ -179,6 +211,11 @@ CASES: dict[str, tuple[tuple[str | int, ...], Any, str]] = {
     "optimize.quantize.per_layer.weights": (
         ("optimize", 2, "quantize", "per_layer", "fc1", "weights"),
         "per_channel",
+        "optimize",
+    ),
+    "optimize.quantize.per_layer.group_size": (
+        ("optimize", 2, "quantize", "per_layer", "fc1", "group_size"),
+        128,
         "optimize",
     ),
     "optimize.quantize.per_layer.activations": (
@@ -271,8 +308,9 @@ def changed(base: Mapping[str, Any], path: tuple[str | int, ...], value: Any) ->
     for part in path[:-1]:
         node = node[part]
     node[path[-1]] = value
-    for key in ("momentum", "calibration_samples"):  # which would have no effect then, and is an error
-        if value in ("adam", "none") and key in node:
+    # what would have no effect then, and is an error
+    for key in ("momentum", "calibration", "percentile", "calibration_samples"):
+        if (value in ("adam", "none") or (value, key) == ("mse", "percentile")) and key in node:
             del node[key]
     if value == "offline":
         del document["benchmark"]["latency_limit_ms"], document["benchmark"]["rate_per_s"]

@@ -105,7 +105,7 @@ CASES = {
     "not a choice": (
         "{bits: 8}",
         "{weights: perchannel}",
-        '11:25 optimize[2].quantize.weights must be one of per_channel, per_tensor, not "perchannel"; '
+        '11:25 optimize[2].quantize.weights must be one of per_channel, per_group, per_tensor, not "perchannel"; '
         'did you mean "per_channel"?',
     ),
     "not a choice, a number": (
