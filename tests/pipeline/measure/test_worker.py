@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.measure import launch
+from pipeline.measure import launch, machine
 from pipeline.measure.job import ARMS, Job, Phases
 from pipeline.measure.launch import THREAD_VARIABLES, WorkerFailed, environment, run_worker
 from pipeline.measure.quantities import QUANTITIES
 from pipeline.measure.worker import KINDS
+from tinytorch.kernels import native
 from tinytorch.models import mlp
 from tinytorch.serialization import save
 
@@ -192,6 +193,14 @@ def test_threads_are_set_before_numpy_and_checked(folder, monkeypatch):
     assert done.returncode == 1
     assert done.stderr.startswith("ThreadsDisagree: asked for 7 threads, found ")
     assert not (folder / "result.json").exists()
+
+
+@pytest.mark.skipif(not native.openmp(), reason="native kernels with threads are not built")
+@pytest.mark.skipif(machine.facts()["cores"]["allowed"] < 2, reason="BLAS takes no more threads than there are cores")
+def test_the_kernels_have_the_threads_of_the_job(folder):
+    """OpenMP, which they bring into the process, is set like BLAS."""
+    result = run_worker(job(folder, threads=2), 60)
+    assert result["conditions"]["threads"] == 2
 
 
 def test_environment_leaves_tuning_behind(monkeypatch):
