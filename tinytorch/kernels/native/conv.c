@@ -17,11 +17,12 @@
 
 enum { C, H, W, O, KH, KW, SH, SW, PH, PW, ACT, HAS_ADDEND, SCALES };     /* of Op.dim */
 enum { WEIGHTS, F32_BIAS, I8_SCALES = 1, I8_BIAS, I8_X_SCALE };           /* of Op.array */
-enum { PACKED, BIAS, SCALE, START };                                      /* of Op.owned */
+enum { PACKED, BIAS, SCALE, START, PLAN };                                /* of Op.owned */
 /* A block's input fits L2 together with its weights; with fewer products, waking a thread takes longer than it helps. */
 enum { SLACK = 64, BLOCK_BYTES = 192 << 10, BLOCKS_A_THREAD = 4, PRODUCTS_A_THREAD = 1 << 18 };
+enum { SMALL_BYTES = 16 << 10 }; /* a copy up to which one memset costs less than one for each row's padding */
 
-/* What follows from the dims alone, the same in every step. */
+/* What follows from the dims, the batch and the threads. That for one thread does not depend on the batch: it is kept. */
 typedef struct {
     const ConvPath *path;
     int64_t out_height, out_width, padded_width;
@@ -177,9 +178,19 @@ static void put_weight(char *packed, const ConvPath *path, const char *weight) {
         memcpy(packed, weight, (size_t)path->weight_bytes);
 }
 
+static int keep_plan(Op *op) {
+    Plan *plan = tt_alloc(op, PLAN, sizeof *plan);
+    if (!plan)
+        return -1;
+    *plan = plan_of(op, 1, 1);
+    return 0;
+}
+
 static int pack(Op *op) {
     const int64_t *d = op->dim;
-    const Plan p = plan_of(op, 1, 1);
+    if (keep_plan(op))
+        return -1;
+    const Plan p = *(const Plan *)op->owned[PLAN];
     const int64_t group = p.path->group, size = p.path->weight_bytes, taken = is_i8(op) ? 1 : 4;
     char *packed = tt_alloc(op, PACKED, p.panels * p.panel_bytes);
     if (!packed)
@@ -225,12 +236,13 @@ static int64_t scales_bytes(const Op *op, int64_t batch) {
 
 /* A block is largest for one thread: a plan for several only divides it, and a smaller batch may be one thread's. */
 static int64_t scratch(const Op *op, int64_t batch, int threads) {
-    return scales_bytes(op, batch) + threads * plan_of(op, 1, 1).copy_bytes;
+    return scales_bytes(op, batch) + threads * ((const Plan *)op->owned[PLAN])->copy_bytes;
 }
 
-static int useful_threads(const Op *op, const Context *ctx) {
-    const Plan p = plan_of(op, 1, 1);
-    const double products = (double)ctx->batch * p.out_height * p.out_width * op->dim[O] * op->dim[KH] * p.run;
+static int useful_threads(const Op *op, const Context *ctx, const Plan *p) {
+    if (ctx->threads == 1)
+        return 1;
+    const double products = (double)ctx->batch * p->out_height * p->out_width * op->dim[O] * op->dim[KH] * p->run;
     return products < (double)PRODUCTS_A_THREAD * ctx->threads ? 1 : ctx->threads;
 }
 
@@ -247,20 +259,23 @@ static float dynamic_scale(const ConvPath *path, const float *x, int64_t count) 
 /* Copies the input rows of a block that begins with output row `first`, padded; nonzero if a NaN is among them. */
 static int copy_rows(const Op *op, const Plan *p, const float *x, float scale, int64_t first, int64_t rows, char *copy) {
     const int64_t *d = op->dim, size = p->path->element_bytes;
-    const int64_t side = d[PW] * d[C] * size, middle = d[W] * d[C];
+    const int64_t side = d[PW] * d[C] * size, middle = d[W] * d[C], row_bytes = 2 * side + middle * size;
+    const int64_t count = (rows - 1) * d[SH] + d[KH];
+    const int is_small = count * row_bytes <= SMALL_BYTES && (d[PH] || d[PW]);
     int has_nan = 0;
-    for (int64_t i = 0; i < (rows - 1) * d[SH] + d[KH]; i++, copy += 2 * side + middle * size) {
-        int64_t y = first * d[SH] + i - d[PH];
-        if (y < 0 || y >= d[H]) {
-            memset(copy, p->path->zero, (size_t)(2 * side + middle * size));
-            continue;
+    if (is_small)
+        memset(copy, p->path->zero, (size_t)(count * row_bytes));
+    for (int64_t i = 0; i < count; i++, copy += row_bytes) {
+        const int64_t y = first * d[SH] + i - d[PH];
+        const int is_inside = y >= 0 && y < d[H];
+        if (!is_small) {
+            memset(copy, p->path->zero, (size_t)(is_inside ? side : row_bytes));
+            memset(copy + row_bytes - side, p->path->zero, (size_t)side);
         }
-        memset(copy, p->path->zero, (size_t)side);
-        if (p->path->convert)
+        if (is_inside && p->path->convert)
             has_nan |= p->path->convert(x + y * middle, middle, scale, copy + side);
-        else
+        else if (is_inside)
             memcpy(copy + side, x + y * middle, (size_t)(middle * 4));
-        memset(copy + side + middle * size, p->path->zero, (size_t)side);
     }
     return has_nan;
 }
@@ -328,8 +343,9 @@ static void find_scales(const Op *op, const Context *ctx, int threads) {
 }
 
 static void run(const Op *op, const Context *ctx) {
-    const int threads = useful_threads(op, ctx);
-    const Plan p = plan_of(op, ctx->batch, threads);
+    const Plan *undivided = op->owned[PLAN];
+    const int threads = useful_threads(op, ctx, undivided);
+    const Plan p = threads == 1 ? *undivided : plan_of(op, ctx->batch, threads);
     const int64_t scales = scales_bytes(op, ctx->batch);
     if (scales)
         find_scales(op, ctx, threads);
