@@ -189,17 +189,40 @@ def integer_effect(
     wanted: Mapping[str, Mapping[str, Any]],
     warnings: Sequence[str],
 ) -> Effect:
-    """Compare the networks before and after; a layer that runs in float32 all the same is no faster (`simulated`)."""
+    """Compare the networks before and after; layers that are all multiplied out to run gain no speed (`simulated`)."""
     before, after = networks
     layers = dict(after.named_layers())
     matched = {name: {**want, **_storage(layers[name])} for name, want in wanted.items()}
-    asked = {name: want["activations"] for name, want in wanted.items() if want["bits"] != 32}
-    in_float = [name for name, activations in asked.items() if activations == "none"]
-    is_simulated = bool(in_float) and len(in_float) == len(asked)
+    integers = {name: layer for name in wanted if isinstance(layer := layers[name], QuantizedLinear | QuantizedConv2d)}
+    in_float = [name for name, layer in integers.items() if _is_multiplied_out(layer)]
+    in_numpy = [name for name, layer in integers.items() if _has_no_kernel(layer)]
+    found = []
     if in_float:
-        found = f"{', '.join(in_float)}: run in float32 (activations: none), so that only the file is smaller"
-        warnings = [found, *warnings]
-    return measure_effect(technique, to_params(settings), before, after, matched, is_simulated, warnings)
+        found.append(f"{', '.join(in_float)}: multiplied out to run in float32, so that only the file is smaller")
+    if in_numpy:
+        found.append(
+            f"{', '.join(in_numpy)}: run in NumPy, which is slow; native kernels have scales by group for linear "
+            "layers with 4 bits and activations dynamic or none"
+        )
+    is_simulated = bool(in_float) and len(in_float) == len(integers)
+    return measure_effect(technique, to_params(settings), before, after, matched, is_simulated, [*found, *warnings])
+
+
+def _is_grouped(layer: QuantizedLinear | QuantizedConv2d) -> bool:
+    return layer.weight.scale.ndim == 2 and layer.weight.scale.shape[1] > 1
+
+
+def _is_multiplied_out(layer: QuantizedLinear | QuantizedConv2d) -> bool:
+    """Say whether float32 weights are read to run: native kernels, too, read the integers of linear layers only."""
+    if layer.scheme.activations != "none":
+        return False
+    return isinstance(layer, QuantizedConv2d) or (layer.scheme.bits == 8 and _is_grouped(layer))
+
+
+def _has_no_kernel(layer: QuantizedLinear | QuantizedConv2d) -> bool:
+    if layer.scheme.activations == "none" or not _is_grouped(layer):
+        return False
+    return isinstance(layer, QuantizedConv2d) or (layer.scheme.bits, layer.scheme.activations) != (4, "dynamic")
 
 
 def _storage(layer: Layer) -> dict[str, Any]:

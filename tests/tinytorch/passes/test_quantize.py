@@ -166,18 +166,37 @@ def test_a_window_too_large_for_exact_sums_names_its_layer() -> None:
     assert kinds(quantize(model, activations="none")[0])["conv1"] == "QuantizedConv2d"
 
 
-def test_weights_that_run_in_float32_are_simulated(build: Build) -> None:
-    """Without quantized activations only the file is smaller; with some layers in integers it is a warning alone."""
-    model = build("mlp", hidden=[12])
+def test_weights_that_run_in_float32_are_simulated() -> None:
+    """Of a weight-only convolution only the file is smaller; beside layers in integers it is a warning alone."""
+    layers = {"conv1": Conv2d(2, 3, 3), "conv2": Conv2d(3, 4, 3)}
+    model = Network(layers, (2, 8, 8))
     effects = [
         quantize(model, activations="none")[1],
-        quantize(model, per_layer={"fc1": {"activations": "none"}})[1],
+        quantize(model, per_layer={"conv1": {"activations": "none"}})[1],
         quantize(model)[1],
     ]
     assert [effect.simulated for effect in effects] == [True, False, False]
-    assert effects[0].warnings == ("fc1, fc_out: run in float32 (activations: none), so that only the file is smaller",)
+    assert effects[0].warnings == ("conv1, conv2: multiplied out to run in float32, so that only the file is smaller",)
     assert [len(effect.warnings) for effect in effects] == [1, 1, 0]
     assert effects[0].stored_bytes_after < effects[0].stored_bytes_before
+
+
+def test_weight_only_linear_layers_are_not_simulated(build: Build) -> None:
+    """Native kernels read their integers; only 8 bits in groups are multiplied out."""
+    model = build("mlp", hidden=[12])
+    assert not quantize(model, activations="none")[1].simulated
+    grouped = {"activations": "none", "weights": "per_group", "group_size": 32, "targets": ("fc1",)}
+    assert not quantize(model, bits=4, **grouped)[1].simulated
+    assert quantize(model, bits=8, **grouped)[1].simulated
+
+
+def test_groups_without_a_native_kernel_are_reported(build: Build) -> None:
+    """Integer activations with scales by group run in NumPy unless the layer is linear, of 4 bits, and dynamic."""
+    model = build("mlp", hidden=[12])
+    grouped = {"weights": "per_group", "group_size": 32, "targets": ("fc1",)}
+    assert quantize(model, bits=4, **grouped)[1].warnings == ()
+    (warning,) = quantize(model, bits=8, **grouped)[1].warnings
+    assert warning.startswith("fc1: run in NumPy, which is slow")
 
 
 def test_an_outlier_among_the_calibration_images_is_reported(build: Build, train: Split, images: np.ndarray) -> None:
