@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 from pipeline.core.stage import Inputs
 from pipeline.export.onnx_model import is_quantized, write_onnx
 from pipeline.measure import peer_worker
-from pipeline.measure.job import Job, Phases
+from pipeline.measure.job import Job, Phases, choices_of
 from pipeline.measure.launch import run_worker
 from pipeline.measure.model import copies_that_fit
 from pipeline.measure.peer_record import Peer, Seen, is_answered, record
@@ -66,6 +66,7 @@ def execute(spec: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="peers-") as name:
         session = _Session(question, Path(name), peers)
         session.write(models, Split.from_arrays(inputs["calibration"]), Split.from_arrays(inputs["sample"]))
+        session = replace(session, ours=session.plan())
         outputs = session.check()
         timed = [peer for peer in peers if outputs.get(peer.arm, {}).get("same")]
         processes, busy = repeat(
@@ -81,6 +82,7 @@ def execute(spec: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
         "measured_at": measured_at,
         "machine": measured_machine(processes[0]),
         "calibration_samples": _CALIBRATION,
+        "sessions": session.ours,
         **record(question, spec["peers"], peers, seen),
     }
     return {"peers": found, "samples": raw_samples(processes)}
@@ -99,11 +101,12 @@ def _peers(asked: Mapping[str, Any], models: Mapping[str, Network]) -> tuple[Pee
 
 @dataclass(frozen=True)
 class _Session:
-    """The files of one execution, and the jobs that are done with them."""
+    """The files of one execution, and the jobs that are done with them; `ours` are the records of our sessions."""
 
     question: Question
     folder: Path
     peers: tuple[Peer, ...]
+    ours: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def files(self) -> dict[str, Path]:
@@ -126,6 +129,13 @@ class _Session:
         queries = draw_queries(sample, self.question.batch_size, self.question.seed)
         np.save(self.folder / "queries.npy", queries, allow_pickle=False)
 
+    def plan(self) -> dict[str, Any]:
+        """Return the records of the sessions in which our networks will run, their kernels chosen by measuring."""
+        files = {network: self.files[network] for network in _NETWORKS}
+        job = replace(self._job("plan", 0, idlest(self.question.threads)), models=_texts(files))
+        found: dict[str, Any] = run_worker(job, self._limit_s)["sessions"]
+        return found
+
     def check(self) -> dict[str, dict[str, Any]]:
         """Return by arm how the outputs of a peer compare with ours."""
         run = [peer for peer in self.peers if peer.reason is None]
@@ -140,19 +150,30 @@ class _Session:
     def _run(
         self, kind: str, peers: Sequence[Peer], number: int, place: Place | None, copies: int
     ) -> Mapping[str, Any]:
-        limit_s = 120 + 5 * self.question.budget_s  # generous: it only ends what hangs
         described = {
             peer.arm: {"runtime": peer.runtime, "network": peer.network, "precision": peer.precision} for peer in peers
         }
-        job = Job(
+        options = {"peers": described, "copies": copies, "limit_s": self._limit_s}
+        job = replace(self._job(kind, number, place), options=options)
+        return run_worker(job, self._limit_s + 10, peer_worker)
+
+    @property
+    def _limit_s(self) -> float:
+        return 120 + 5 * self.question.budget_s  # generous: it only ends what hangs
+
+    def _job(self, kind: str, number: int, place: Place | None) -> Job:
+        return Job(
             kind=kind,
-            models={name: str(path) for name, path in self.files.items()},
+            models=_texts(self.files),
             inputs=str(self.folder / "queries.npy"),
             result=str(self.folder / f"{kind}-{number}.json"),
             threads=self.question.threads,
             seed=self.question.seed * 1_000 + number,
             cores=place.cores if place else None,
+            choices={network: choices_of(record) for network, record in self.ours.items()},
             phases=_PHASES,
-            options={"peers": described, "copies": copies, "limit_s": limit_s},
         )
-        return run_worker(job, limit_s + 10, peer_worker)
+
+
+def _texts(files: Mapping[str, Path]) -> dict[str, str]:
+    return {name: str(path) for name, path in files.items()}
