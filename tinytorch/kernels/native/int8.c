@@ -164,9 +164,9 @@ typedef struct {
 
 /* Copy int8 that were rounded before; not 0 if one of them stands for a NaN. */
 static int copy_integers(const int8_t *x, int64_t n, uint8_t flip, uint8_t *q) {
-    int nans = 0;
+    uint8_t nans = 0; /* of the same size as what is copied: then a vector holds as many of them */
     for (int64_t i = 0; i < n; i++) {
-        nans |= x[i] == INT8_NAN;
+        nans |= (uint8_t)(x[i] == INT8_NAN);
         q[i] = (uint8_t)x[i] ^ flip;
     }
     return nans;
