@@ -6,6 +6,7 @@ import pytest
 from tinytorch.core.losses import (
     BinaryCrossEntropyLoss,
     CrossEntropyLoss,
+    DistillationBackward,
     MSELoss,
     log_softmax,
 )
@@ -86,3 +87,23 @@ def test_elementwise_losses_name_both_shapes(loss):
 def test_losses_have_no_parameters():
     """The course asks every module for its parameters."""
     assert [loss.parameters() for loss in (MSELoss(), CrossEntropyLoss(), BinaryCrossEntropyLoss())] == [[], [], []]
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
+def test_distillation_is_the_divergence_from_the_teacher(temperature):
+    """T² times KL(teacher || student) at temperature T, in float64; its gradient is checked numerically."""
+    teacher, step = np.array([[0.3, -1.0, 2.0], [1.0, 1.5, -2.0]]), 1e-6
+
+    def exact(logits):
+        log_q, log_p = exact_log_softmax(logits / temperature), exact_log_softmax(teacher / temperature)
+        return temperature**2 * (np.exp(log_p) * (log_p - log_q)).sum(axis=-1).mean()
+
+    function = DistillationBackward(None, None, temperature=temperature)
+    assert float(function.forward(LOGITS, teacher)) == pytest.approx(exact(LOGITS), rel=1e-9)
+    found = function.backward(np.float64(1.0))[0]
+    for place in np.ndindex(LOGITS.shape):
+        moved = np.zeros_like(LOGITS)
+        moved[place] = step
+        slope = (exact(LOGITS + moved) - exact(LOGITS - moved)) / (2 * step)
+        assert found[place] == pytest.approx(slope, abs=1e-7)
+    assert float(DistillationBackward.run(Tensor(teacher), Tensor(teacher)).data) == pytest.approx(0, abs=1e-6)
