@@ -12,7 +12,7 @@ from pipeline.cli.tables import table
 from pipeline.stages import STAGES
 from tinytorch.data import DATASETS, load_dataset_module
 from tinytorch.models import MODELS, load_model_module
-from tinytorch.passes import PASSES, STEPS, load_pass
+from tinytorch.passes import PASSES, RAMPED, STEPS, load_pass
 
 __all__ = ["configure", "run"]
 
@@ -44,6 +44,7 @@ def _with_args(names: Mapping[str, str], load: Callable[[str], ModuleType]) -> l
 
 def _passes() -> list[dict[str, Any]]:
     steps = {name: step for step, (_, _, choices) in STEPS.items() for name, _ in choices.values()}
+    steps |= {name: step for step, (_, _, name, _) in RAMPED.items()}
     return [{"name": name, "step": steps[name], "what": _summary(load_pass(name))} for name in sorted(PASSES)]
 
 

@@ -19,7 +19,7 @@ from pipeline.config.paths import Path
 from pipeline.core.experiment import JSON
 from tinytorch.data import DATASETS, load_dataset_module
 from tinytorch.models import MODELS, load_model_module
-from tinytorch.passes import KINDS, resolve
+from tinytorch.passes import KINDS, kinds
 from tinytorch.passes.targets import covers, match
 
 __all__ = [
@@ -120,7 +120,7 @@ def step_findings(index: int, step: Mapping[str, JSON], layers: Layers, quantize
                 "E134", path, f"{use} comes after quantize, and integer weights cannot be trained", at_key=True
             )
         return
-    names = layers.of(KINDS[resolve(use, params)[0]])
+    names = layers.of(kinds(use, params))
     if not names and params["allow_no_effect"]:
         return
     unmatched = list(_unmatched_globs(params, names, layers, path))
@@ -142,13 +142,13 @@ def layers_after(step: Mapping[str, JSON], layers: Layers) -> Layers:
     params = step.get("low_rank")
     if params is None:
         return layers
-    kinds: dict[str, str] = {}
+    found: dict[str, str] = {}
     for name, kind in layers.kinds.items():
-        kinds[name] = kind
+        found[name] = kind
         globs = (*params["targets"], *params["per_layer"])
         if kind in KINDS["low_rank"] and any(covers(glob, name) for glob in globs):
-            kinds |= {f"{name}.inputs": kind, f"{name}.outputs": kind}
-    return Layers(kinds)
+            found |= {f"{name}.inputs": kind, f"{name}.outputs": kind}
+    return Layers(found)
 
 
 def _unmatched_globs(params: Mapping[str, JSON], names: Sequence[str], layers: Layers, path: Path) -> Iterator[Finding]:

@@ -36,6 +36,11 @@ class Inert(NamedTuple):
 INERT: tuple[Inert, ...] = (
     Inert(("model", "train"), "momentum", "optimizer", ("sgd",)),
     Inert(("optimize", "finetune"), "momentum", "optimizer", ("sgd",)),
+    Inert(("optimize", "prune"), "steps", "ramp", ("cubic", "linear")),
+    Inert(("optimize", "prune"), "epochs", "ramp", ("cubic", "linear")),
+    Inert(("optimize", "prune"), "lr", "ramp", ("cubic", "linear")),
+    Inert(("optimize", "prune"), "batch_size", "ramp", ("cubic", "linear")),
+    Inert(("optimize", "prune"), "schedule", "ramp", ("cubic", "linear")),
     Inert(("optimize", "prune"), "importance", "method", ("block", "structured")),
     Inert(("optimize", "distill"), "momentum", "optimizer", ("sgd",)),
     Inert(("optimize", "quantize"), "group_size", "weights", ("per_group",)),

@@ -267,13 +267,13 @@ def _plan_step(draft: Draft, step: Step, seed: int, data: str, baseline: Ref, mo
 
 
 _TELLING = {
-    "prune": ("method", "sparsity"),
+    "prune": ("method", "sparsity", "ramp"),
     "finetune": ("epochs",),
     "low_rank": ("keep",),
     "distill": ("epochs",),
     "quantize": ("bits", "method"),
 }
-_USUAL = ("rtn",)  # and not worth a word
+_USUAL = ("none", "rtn")  # and not worth a word
 
 
 def _step_title(step: Step) -> str:

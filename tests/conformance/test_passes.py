@@ -44,6 +44,14 @@ EXAMPLES: dict[str, Examples] = {
     ),
     "finetune": Examples(({"epochs": 1}, {"epochs": 1, "optimizer": "sgd", "lr": 0.1}), {"epochs": 0}),
     "fuse": Examples(({},), {"targets": [], "allow_no_effect": True}, ("cnn", "resnet")),
+    "gradual_prune": Examples(
+        (
+            {"sparsity": 0.5, "steps": 2},
+            {"method": "block", "sparsity": 0.8, "steps": 3, "ramp": "linear", "scope": "global"},
+            {"method": "magnitude", "sparsity": 0.9, "steps": 2, "epochs": 0},
+        ),
+        {"sparsity": 0.0},
+    ),
     "low_rank": Examples(
         ({"keep": 0.3}, {"keep": 0.4, "rank_by": "weights", "per_layer": {"fc_out": {"keep": 1.0}}}), {"keep": 1.0}
     ),

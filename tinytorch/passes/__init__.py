@@ -16,7 +16,7 @@ from typing import Any
 
 from tinytorch.errors import TinyTorchError
 
-__all__ = ["KINDS", "PASSES", "STEPS", "TEACHER", "load_pass", "needs", "resolve"]
+__all__ = ["KINDS", "PASSES", "RAMPED", "STEPS", "TEACHER", "kinds", "load_pass", "needs", "resolve"]
 
 PASSES: dict[str, str] = {
     "block_prune": "tinytorch.passes.block_prune",
@@ -24,6 +24,7 @@ PASSES: dict[str, str] = {
     "finetune": "tinytorch.passes.finetune",
     "gptq": "tinytorch.passes.gptq",
     "fuse": "tinytorch.passes.fuse",
+    "gradual_prune": "tinytorch.passes.gradual_prune",
     "low_rank": "tinytorch.passes.low_rank",
     "magnitude_prune": "tinytorch.passes.magnitude_prune",
     "qat": "tinytorch.passes.qat",
@@ -54,6 +55,7 @@ _NEEDS: dict[str, frozenset[str]] = {
     "finetune": frozenset({"train", "validation"}),
     "gptq": frozenset({"train"}),
     "fuse": frozenset(),
+    "gradual_prune": frozenset({"train", "validation"}),
     "low_rank": frozenset(),
     "magnitude_prune": frozenset(),
     "qat": frozenset({"train", "validation"}),
@@ -89,6 +91,12 @@ STEPS: dict[str, tuple[str | None, str, dict[str, tuple[str, frozenset[str]]]]] 
     ),
 }
 
+# step -> (the parameter that says in how many steps it is done, its value for one, the pass that does several, what
+# means something to that pass only); it is given the step's chooser, too
+RAMPED: dict[str, tuple[str, str, str, frozenset[str]]] = {
+    "prune": ("ramp", "none", "gradual_prune", frozenset({"steps"}) | _OF_TRAINING)
+}
+
 
 def load_pass(name: str) -> ModuleType:
     """Return the module of the pass `name`; raises TinyTorchError with the valid names and the nearest."""
@@ -114,10 +122,25 @@ def resolve(step: str, params: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     ``resolve("prune", {"method": "magnitude", "sparsity": 0.5}) == ("magnitude_prune", {"sparsity": 0.5})``.
     Raises TinyTorchError for an unknown step or method, with the nearest valid one.
     """
+    chooser, name, meaningless = _chosen(step, params)
+    if step in RAMPED:
+        ramp, at_once, gradual, only = RAMPED[step]
+        if params.get(ramp, at_once) != at_once:
+            return gradual, {key: value for key, value in params.items() if key not in meaningless}
+        meaningless |= {ramp, *only}
+    return name, {key: value for key, value in params.items() if key != chooser and key not in meaningless}
+
+
+def kinds(step: str, params: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the types of layers that a step of an experiment file changes; raises like `resolve`."""
+    return KINDS[_chosen(step, params)[1]]
+
+
+def _chosen(step: str, params: Mapping[str, Any]) -> tuple[str | None, str, frozenset[str]]:
+    """Return what chooses the step's pass, that pass, and the parameters that mean nothing to it."""
     chooser, default, choices = STEPS[_known("step", step, STEPS)]
     chosen = default if chooser is None else params.get(chooser, default)
-    name, meaningless = choices[_known(str(chooser), chosen, choices)]
-    return name, {key: value for key, value in params.items() if key != chooser and key not in meaningless}
+    return chooser, *choices[_known(str(chooser), chosen, choices)]
 
 
 def _known(what: str, name: Any, table: Mapping[str, object]) -> str:

@@ -146,6 +146,11 @@ FACTORIZED["optimize"][0] = {
 }
 FUSED |= {"model": {"arch": "cnn"}, "optimize": [{"fuse": {"targets": ["bn*"], "except": ["bn2"]}}]}
 BASES |= {"optimize.low_rank": FACTORIZED, "optimize.fuse": FUSED}
+RAMPED = copy.deepcopy(ONE)
+RAMP = {"ramp": "linear", "steps": 2, "epochs": 1, "lr": 0.01, "batch_size": 16, "schedule": "constant"}
+OTHER_RAMP = {"ramp": "cubic", "steps": 3, "epochs": 2, "lr": 0.02, "batch_size": 8, "schedule": "cosine"}
+RAMPED["optimize"][0]["prune"] |= RAMP
+BASES |= {f"optimize.prune.{key}": RAMPED for key in RAMP}
 
 OTHER_TRAINING = {
     "epochs": 3,
@@ -171,6 +176,7 @@ CASES: dict[str, tuple[tuple[str | int, ...], Any, str]] = {
     **{f"model.train.{key}": (("model", "train", key), other, "train") for key, other in OTHER_TRAINING.items()},
     "optimize.prune.method": (("optimize", 0, "prune"), {"method": "magnitude"}, "optimize"),
     "optimize.prune.sparsity": (("optimize", 0, "prune", "sparsity"), 0.6, "optimize"),
+    **{f"optimize.prune.{k}": (("optimize", 0, "prune", k), v, "optimize") for k, v in OTHER_RAMP.items()},
     "optimize.prune.importance": (("optimize", 0, "prune", "importance"), "l2", "optimize"),
     "optimize.prune.scope": (("optimize", 0, "prune", "scope"), "global", "optimize"),
     "optimize.prune.targets": (("optimize", 0, "prune", "targets"), ["fc2"], "optimize"),

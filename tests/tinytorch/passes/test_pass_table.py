@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tinytorch.errors import TinyTorchError
-from tinytorch.passes import PASSES, STEPS, load_pass, needs, resolve
+from tinytorch.passes import PASSES, RAMPED, STEPS, load_pass, needs, resolve
 
 
 def test_the_method_chooses_the_pruning_pass() -> None:
@@ -18,6 +18,7 @@ def test_the_method_chooses_the_pruning_pass() -> None:
 def test_every_pass_is_meant_by_some_step() -> None:
     """No pass is out of a file's reach, and no step means an unknown pass."""
     reached = {name for _, _, choices in STEPS.values() for name, _ in choices.values()}
+    reached |= {name for _, _, name, _ in RAMPED.values()}
     assert reached == set(PASSES)
 
 
