@@ -59,6 +59,7 @@ static Dense product_of(const Op *op, const Context *ctx) {
         .rows = ctx->batch * op->dim[ROWS_DIM],
         .inputs = op->dim[INPUTS_DIM],
         .outputs = op->dim[OUTPUTS_DIM],
+        .stride = op->dim[OUTPUTS_DIM],
         .act = (int)op->dim[ACT_DIM],
     };
 }
@@ -95,7 +96,9 @@ enum { TILE_ROWS = 3 };
 static inline Lanes multiply_add(Lanes sum, float x, Lanes w) { return sum + x * w; }
 #include "dense_lanes.h"
 
-static void run_portable(const Op *op, const Context *ctx) { run(op, ctx, lanes_block); }
+void tt_dense_portable(const Dense *d, const DenseBlock *block) { lanes_block(d, block); }
+
+static void run_portable(const Op *op, const Context *ctx) { run(op, ctx, tt_dense_portable); }
 #ifdef TT_X86
 static void run_avx2(const Op *op, const Context *ctx) { run(op, ctx, tt_dense_avx2); }
 static void run_avx512(const Op *op, const Context *ctx) { run(op, ctx, tt_dense_avx512); }

@@ -5,13 +5,13 @@
 
 enum { DENSE_PANEL = 16 }; /* outputs that lie together in the packed matrix: one AVX-512 register, two of AVX2 */
 
-/* y (rows, outputs) = act(x (rows, inputs) . weights + bias) */
+/* y = act(x (rows, inputs) . weights + bias) */
 typedef struct {
     const float *x;
-    float *y;
+    float *y;             /* (rows, stride), of which the first `outputs` of each row are written */
     const float *weights; /* (panels, inputs, DENSE_PANEL), zeros beyond the last output */
     const float *bias;    /* (panels, DENSE_PANEL) */
-    int64_t rows, inputs, outputs;
+    int64_t rows, inputs, outputs, stride;
     int act;
 } Dense;
 
@@ -22,6 +22,7 @@ typedef struct {
 
 typedef void (*RunDenseBlock)(const Dense *, const DenseBlock *);
 
+void tt_dense_portable(const Dense *, const DenseBlock *);
 void tt_dense_avx512(const Dense *, const DenseBlock *);
 void tt_dense_avx2(const Dense *, const DenseBlock *);
 void tt_dense_neon(const Dense *, const DenseBlock *);

@@ -47,11 +47,11 @@ static inline void store(float *to, int64_t lanes, __m256 low, __m256 high, int 
 static inline __attribute__((always_inline)) void run_tile(const Dense *d, const Tile *t, int rows) {
     const int64_t inputs = d->inputs, lanes = stored_lanes(d, t->panel);
     const float *x = d->x + t->row * inputs, *weights = d->weights + t->panel * inputs * DENSE_PANEL;
-    float *y = d->y + t->row * d->outputs + t->panel * DENSE_PANEL;
+    float *y = d->y + t->row * d->stride + t->panel * DENSE_PANEL;
     __m256 sum[TILE_ROWS][2];
 #pragma GCC unroll 6
     for (int r = 0; r < rows; r++)
-        if (t->input) load(y + r * d->outputs, lanes, sum[r]);
+        if (t->input) load(y + r * d->stride, lanes, sum[r]);
         else load(d->bias + t->panel * DENSE_PANEL, DENSE_PANEL, sum[r]);
     for (int64_t k = t->input; k < t->input_end; k++) {
         const __m256 low = _mm256_load_ps(weights + k * DENSE_PANEL);
@@ -65,7 +65,7 @@ static inline __attribute__((always_inline)) void run_tile(const Dense *d, const
     }
     const int is_relu = d->act == ACT_RELU && t->input_end == inputs;
 #pragma GCC unroll 6
-    for (int r = 0; r < rows; r++) store(y + r * d->outputs, lanes, sum[r][0], sum[r][1], is_relu);
+    for (int r = 0; r < rows; r++) store(y + r * d->stride, lanes, sum[r][0], sum[r][1], is_relu);
 }
 
 #define TILE(R) \
@@ -98,7 +98,7 @@ static void run_vector(const Dense *d, int64_t row, int64_t panel) {
 #pragma GCC unroll 2
     for (int half = 0; half < 2; half++)
         sum[0][half] = _mm256_add_ps(_mm256_add_ps(sum[0][half], sum[1][half]), _mm256_add_ps(sum[2][half], sum[3][half]));
-    store(d->y + row * d->outputs + panel * DENSE_PANEL, stored_lanes(d, panel), sum[0][0], sum[0][1], d->act == ACT_RELU);
+    store(d->y + row * d->stride + panel * DENSE_PANEL, stored_lanes(d, panel), sum[0][0], sum[0][1], d->act == ACT_RELU);
 }
 
 void tt_dense_avx2(const Dense *d, const DenseBlock *block) {

@@ -30,14 +30,14 @@ static inline __m512 activated(const Dense *d, __m512 sum) {
 static inline __attribute__((always_inline)) void run_tile(const Dense *d, const Tile *t, int rows, int panels) {
     const int64_t inputs = d->inputs, stride = inputs * DENSE_PANEL;
     const float *x = d->x + t->row * inputs, *weights = d->weights + t->panel * stride;
-    float *y = d->y + t->row * d->outputs + t->panel * DENSE_PANEL;
+    float *y = d->y + t->row * d->stride + t->panel * DENSE_PANEL;
     const __mmask16 last = stored_lanes(d, t->panel + panels - 1);
     __m512 sum[TILE_ROWS][TILE_PANELS];
 #pragma GCC unroll 6
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 4
         for (int p = 0; p < panels; p++)
-            sum[r][p] = t->input ? _mm512_maskz_loadu_ps(p == panels - 1 ? last : 0xffff, y + r * d->outputs + p * DENSE_PANEL)
+            sum[r][p] = t->input ? _mm512_maskz_loadu_ps(p == panels - 1 ? last : 0xffff, y + r * d->stride + p * DENSE_PANEL)
                                  : _mm512_load_ps(d->bias + (t->panel + p) * DENSE_PANEL);
     for (int64_t k = t->input; k < t->input_end; k++) {
         __m512 w[TILE_PANELS];
@@ -55,7 +55,7 @@ static inline __attribute__((always_inline)) void run_tile(const Dense *d, const
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 4
         for (int p = 0; p < panels; p++)
-            _mm512_mask_storeu_ps(y + r * d->outputs + p * DENSE_PANEL, p == panels - 1 ? last : 0xffff,
+            _mm512_mask_storeu_ps(y + r * d->stride + p * DENSE_PANEL, p == panels - 1 ? last : 0xffff,
                                   is_done ? activated(d, sum[r][p]) : sum[r][p]);
 }
 
@@ -88,7 +88,7 @@ static void run_vector(const Dense *d, int64_t row, int64_t panel) {
     for (int step = 4; step; step /= 2)
 #pragma GCC unroll 4
         for (int i = 0; i < step; i++) sum[i] = _mm512_add_ps(sum[i], sum[i + step]);
-    _mm512_mask_storeu_ps(d->y + row * d->outputs + panel * DENSE_PANEL, stored_lanes(d, panel), activated(d, sum[0]));
+    _mm512_mask_storeu_ps(d->y + row * d->stride + panel * DENSE_PANEL, stored_lanes(d, panel), activated(d, sum[0]));
 }
 
 void tt_dense_avx512(const Dense *d, const DenseBlock *block) {

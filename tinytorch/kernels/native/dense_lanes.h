@@ -30,7 +30,7 @@ static inline __attribute__((always_inline)) void lanes_tile(const Dense *d, int
             for (int p = 0; p < PARTS; p++) sum[r][p] += sum[s * rows + r][p];
     const int64_t left = d->outputs - panel * DENSE_PANEL, stored = left < DENSE_PANEL ? left : DENSE_PANEL;
     for (int r = 0; r < rows; r++) {
-        float *y = d->y + (row + r) * d->outputs + panel * DENSE_PANEL, all[DENSE_PANEL];
+        float *y = d->y + (row + r) * d->stride + panel * DENSE_PANEL, all[DENSE_PANEL];
         memcpy(all, sum[r], sizeof all);
         for (int64_t j = 0; j < stored; j++) y[j] = d->act == ACT_RELU && all[j] < 0 ? 0 : all[j]; /* NaN stays NaN */
     }

@@ -7,7 +7,6 @@ quantized_linear_int32 in kernels/quantized.py, bit for bit where activations ar
 #include <string.h>
 
 #include "int8_rows.h"
-#include "lanes.h"
 
 enum { ROWS_DIM, INPUTS_DIM, OUTPUTS_DIM, ACT_DIM, GROUP_DIM, DYNAMIC_DIM, DIMS };
 enum { WEIGHTS, SCALE, BIAS, ARRAYS };
@@ -17,6 +16,7 @@ enum { PACKED, PACKED_BIAS };
 enum { LARGEST_DIM = 1 << 28 };
 enum { LARGEST_GROUP = 1 << 20 }; /* 15 * 127 times as much fits an int32 */
 enum { PART_ROWS = 96, PART_PANELS = 4 };
+enum { MANY_ROWS = 10 }; /* from so many on, multiplying weights out costs less than unpacking them for each few rows */
 #define LEAST_PARALLEL 2e5 /* multiplications below which waking threads costs more than they save */
 enum { LINE = 64 };
 
@@ -27,6 +27,7 @@ static int64_t whole_lines(int64_t bytes) { return quotient_up(bytes, LINE) * LI
 /* The sizes that follow from the dims. */
 static Int4 sizes_of(const Op *op) {
     Int4 p = {.inputs = op->dim[INPUTS_DIM], .outputs = op->dim[OUTPUTS_DIM], .act = (int)op->dim[ACT_DIM]};
+    p.is_dynamic = op->dim[DYNAMIC_DIM] == 1;
     p.panels = quotient_up(p.outputs, INT4_PANEL);
     p.group = least(op->dim[GROUP_DIM], p.inputs);
     p.groups = quotient_up(p.inputs, p.group);
@@ -109,185 +110,114 @@ static void sum_groups(const Int4 *p, const int8_t *q, int32_t *offset) {
     }
 }
 
-/* Where the activations of `rows` rows lie in the scratch memory. */
-typedef struct {
-    float *x, *x_scale;
-    int8_t *q;
-    int32_t *offset;
-} Activations;
-
-static int64_t lay_out(const Int4 *p, int64_t rows, char *scratch, Activations *a) {
-    char *at = scratch;
-    a->x = (float *)at;
-    at += whole_lines(rows * p->padded * 4);
-    a->q = (int8_t *)at;
-    at += whole_lines(rows * p->padded);
-    a->offset = (int32_t *)at;
-    at += whole_lines(rows * p->groups * 4);
-    a->x_scale = (float *)at;
-    at += whole_lines(rows * 4);
-    return at - scratch;
-}
-
-static int64_t scratch(const Op *op, int64_t batch, int threads) {
-    (void)threads;
-    const Int4 p = sizes_of(op);
-    Activations unused;
-    static char origin;
-    const double rows = (double)batch * (double)op->dim[ROWS_DIM];
-    if (rows * (double)p.padded > 1e15) return -1;
-    return lay_out(&p, batch * op->dim[ROWS_DIM], &origin, &unused);
-}
-
-typedef struct {
-    const float *x;
-    const Int8Rows *rounding; /* NULL: activations stay float32 */
-    int keeps_floats;         /* plain C multiplies the integers as float32 */
-} Source;
-
-static void prepare_row(const Int4 *p, const Source *source, const Activations *a, int64_t row) {
-    const float *from = source->x + row * p->inputs;
-    float *x = a->x + row * p->padded;
-    if (!source->rounding) {
-        memcpy(x, from, (size_t)p->inputs * 4);
+static void prepare_row(const Int4 *p, const Int8Rows *rounding, int keeps_floats, int64_t row) {
+    const float *source = p->source + row * p->inputs;
+    float *x = p->x + row * p->padded;
+    if (!p->is_dynamic) {
+        memcpy(x, source, (size_t)p->inputs * 4);
         spread_groups(p, (char *)x, sizeof *x);
         return;
     }
-    int8_t *q = a->q + row * p->padded;
-    a->x_scale[row] = tt_int8_row(source->rounding, from, p->inputs, NULL, FLIP_NONE, (uint8_t *)q);
+    int8_t *q = p->q + row * p->padded;
+    p->x_scale[row] = tt_int8_row(rounding, source, p->inputs, NULL, FLIP_NONE, (uint8_t *)q);
     spread_groups(p, (char *)q, sizeof *q);
-    sum_groups(p, q, a->offset + row * p->groups);
-    for (int64_t i = 0; source->keeps_floats && i < p->padded; i++) x[i] = q[i];
+    sum_groups(p, q, p->offset + row * p->groups);
+    for (int64_t i = 0; keeps_floats && i < p->padded; i++) x[i] = q[i];
+}
+
+/* ---- Scratch memory ---- */
+
+/* The next `bytes` of scratch memory, in whole lines. */
+static void *next(char *scratch, int64_t *used, int64_t bytes) {
+    const int64_t at = *used;
+    *used += whole_lines(bytes);
+    return scratch ? scratch + at : NULL;
+}
+
+/* Lay the activations of p->rows rows out in scratch memory; return how much they take. */
+static int64_t lay_out(Int4 *p, int threads, char *scratch) {
+    int64_t used = 0;
+    p->x = next(scratch, &used, p->rows * p->padded * 4);
+    p->q = next(scratch, &used, p->rows * p->padded);
+    p->offset = next(scratch, &used, p->rows * p->groups * 4);
+    p->x_scale = next(scratch, &used, p->rows * 4);
+    p->multiplied_out = next(scratch, &used, p->is_dynamic ? 0 : threads * p->inputs * INT4_PANEL * 4);
+    return used;
+}
+
+static int64_t scratch(const Op *op, int64_t batch, int threads) {
+    Int4 p = sizes_of(op);
+    if ((double)batch * (double)op->dim[ROWS_DIM] * (double)p.padded > 1e15) return -1;
+    p.rows = batch * op->dim[ROWS_DIM];
+    return lay_out(&p, threads, NULL);
 }
 
 /* ---- Running ---- */
 
-static Int4Part part_at(const Int4 *p, int64_t index, int64_t across) {
-    const int64_t row = index / across * PART_ROWS, panel = index % across * PART_PANELS;
-    return (Int4Part){row, least(row + PART_ROWS, p->rows), panel, least(panel + PART_PANELS, p->panels)};
+/* What an instruction set multiplies with. many: NULL where real is as fast. */
+typedef struct {
+    RunInt4 dynamic, real, many;
+} Kernel;
+
+static const Kernel kernels[ISA_COUNT] = {
+    [ISA_PORTABLE] = {tt_int4_portable, tt_int4_portable, tt_int4_many_portable},
+#ifdef TT_ARM
+    [ISA_NEON] = {tt_int4_dynamic_neon, tt_int4_portable, tt_int4_many_neon},
+#endif
+#ifdef TT_X86
+    [ISA_AVX2] = {tt_int4_dynamic_avx2, tt_int4_float_avx2, tt_int4_many_avx2},
+    [ISA_AVX512] = {tt_int4_dynamic_avx512, tt_int4_float_avx512, NULL},
+#endif
+};
+
+/* How a product is divided: into parts of so many rows and panels, by one of the kernels. */
+typedef struct {
+    RunInt4 run;
+    int64_t rows, panels;
+} Division;
+
+static Division division_of(const Int4 *p, const Kernel *kernel) {
+    if (!p->is_dynamic && kernel->many && p->rows >= MANY_ROWS) return (Division){kernel->many, p->rows, 1};
+    return (Division){p->is_dynamic ? kernel->dynamic : kernel->real, PART_ROWS, PART_PANELS};
 }
 
-static void run(const Op *op, const Context *ctx, RunInt4 run_part, int is_portable) {
+static void run_part(const Int4 *p, const Division *by, int64_t index) {
+    const int64_t across = quotient_up(p->panels, by->panels);
+    const int64_t row = index / across * by->rows, panel = index % across * by->panels;
+    const Int4Part part = {row, least(row + by->rows, p->rows), panel, least(panel + by->panels, p->panels)};
+    by->run(p, &part);
+}
+
+static void run(const Op *op, const Context *ctx) {
     Int4 p = sizes_of(op);
     p.rows = ctx->batch * op->dim[ROWS_DIM];
-    const int is_dynamic = op->dim[DYNAMIC_DIM] == 1;
-    const Source source = {(const float *)ctx->slot[op->slot[INPUT]], is_dynamic ? tt_int8_rows(op->isa) : NULL, is_portable};
-    Activations a;
-    lay_out(&p, p.rows, ctx->scratch, &a);
+    lay_out(&p, ctx->threads, ctx->scratch);
     p.weights = op->owned[PACKED];
     p.bias = op->owned[PACKED_BIAS];
+    p.source = (const float *)ctx->slot[op->slot[INPUT]];
     p.y = (float *)ctx->slot[op->slot[OUTPUT]];
-    p.x = a.x;
-    p.q = is_dynamic ? a.q : NULL;
-    p.x_scale = a.x_scale;
-    p.offset = a.offset;
-    const int64_t across = quotient_up(p.panels, PART_PANELS), parts = across * quotient_up(p.rows, PART_ROWS);
+    const Kernel *kernel = &kernels[op->isa];
+    const Int8Rows *rounding = tt_int8_rows(op->isa);
+    const int keeps_floats = kernel->dynamic == tt_int4_portable;
+    const Division by = p.rows ? division_of(&p, kernel) : (Division){NULL, 1, 1};
+    const int64_t parts = quotient_up(p.panels, by.panels) * quotient_up(p.rows, by.rows);
+    const int64_t prepared = by.run == kernel->many ? 0 : p.rows; /* these read the activations as they are given */
     const double multiplications = (double)p.rows * (double)p.inputs * (double)p.outputs;
     if (ctx->threads == 1 || multiplications < LEAST_PARALLEL) { /* even a region of one thread costs 0.2 us */
-        for (int64_t row = 0; row < p.rows; row++) prepare_row(&p, &source, &a, row);
-        for (int64_t i = 0; i < parts; i++) {
-            const Int4Part part = part_at(&p, i, across);
-            run_part(&p, &part);
-        }
+        for (int64_t row = 0; row < prepared; row++) prepare_row(&p, rounding, keeps_floats, row);
+        for (int64_t i = 0; i < parts; i++) run_part(&p, &by, i);
         return;
     }
 #pragma omp parallel num_threads(ctx->threads)
     {
 #pragma omp for schedule(static)
-        for (int64_t row = 0; row < p.rows; row++) prepare_row(&p, &source, &a, row);
+        for (int64_t row = 0; row < prepared; row++) prepare_row(&p, rounding, keeps_floats, row);
 #pragma omp for schedule(static)
-        for (int64_t i = 0; i < parts; i++) {
-            const Int4Part part = part_at(&p, i, across);
-            run_part(&p, &part);
-        }
+        for (int64_t i = 0; i < parts; i++) run_part(&p, &by, i);
     }
 }
-
-/* ---- Plain C ---- */
-
-enum { PIECES = INT4_PANEL / LANES };
-enum { EXACT_BLOCKS = 2048 }; /* a float32 sum of 16,384 products of at most 8 * 127 is exact */
-
-static inline void add_blocks(const uint8_t *blocks, const float *x, int64_t count, Lanes sum[PIECES]) {
-    for (int64_t block = 0; block < count; block++, x += INT4_BLOCK)
-        for (int piece = 0; piece < PIECES; piece++) {
-            const WordLanes words = ((const WordLanes *)(blocks + block * INT4_BLOCK_BYTES))[piece];
-            for (int i = 0; i < INT4_BLOCK; i++) {
-                const IntegerLanes weight = (IntegerLanes)(words >> (4 * i) & 15) - INT4_OFFSET;
-                sum[piece] += __builtin_convertvector(weight, Lanes) * x[i % 2 * 4 + i / 2];
-            }
-        }
-}
-
-static void add_group(const Int4 *p, int64_t row, int64_t panel, int64_t group, Lanes total[PIECES]) {
-    const Lanes *scale = (const Lanes *)int4_group(p, panel, group);
-    const uint8_t *blocks = (const uint8_t *)scale + INT4_BLOCK_BYTES;
-    const int64_t first = group * p->group_blocks, count = int4_group_end(p, group) - first;
-    const float *x = p->x + row * p->padded + first * INT4_BLOCK;
-    if (!p->q) {
-        Lanes sum[PIECES] = {{0}};
-        add_blocks(blocks, x, count, sum);
-        for (int piece = 0; piece < PIECES; piece++) total[piece] += sum[piece] * scale[piece];
-        return;
-    }
-    IntegerLanes integers[PIECES] = {{0}};
-    for (int64_t block = 0; block < count; block += EXACT_BLOCKS) {
-        Lanes sum[PIECES] = {{0}};
-        add_blocks(blocks + block * INT4_BLOCK_BYTES, x + block * INT4_BLOCK, least(EXACT_BLOCKS, count - block), sum);
-        for (int piece = 0; piece < PIECES; piece++) integers[piece] += __builtin_convertvector(sum[piece], IntegerLanes);
-    }
-    for (int piece = 0; piece < PIECES; piece++)
-        total[piece] += __builtin_convertvector(integers[piece], Lanes) * (p->x_scale[row] * scale[piece]);
-}
-
-static void portable_panel(const Int4 *p, int64_t row, int64_t panel) {
-    Lanes total[PIECES];
-    for (int piece = 0; piece < PIECES; piece++) total[piece] = -(Lanes){0}; /* -0.0 + x is x, whatever its sign */
-    for (int64_t group = 0; group < p->groups; group++) add_group(p, row, panel, group, total);
-    const int64_t first = panel * INT4_PANEL, count = least(INT4_PANEL, p->outputs - first);
-    float sum[INT4_PANEL], *y = p->y + row * p->outputs + first;
-    memcpy(sum, total, sizeof sum);
-    for (int64_t i = 0; i < count; i++) {
-        const float value = sum[i] + p->bias[first + i];
-        y[i] = p->act == ACT_RELU && value < 0 ? 0 : value;
-    }
-}
-
-static void portable_part(const Int4 *p, const Int4Part *part) {
-    for (int64_t panel = part->panel; panel < part->panel_end; panel++)
-        for (int64_t row = part->row; row < part->row_end; row++) portable_panel(p, row, panel);
-}
-
-static void run_portable(const Op *op, const Context *ctx) { run(op, ctx, portable_part, 1); }
-#ifdef TT_X86
-static void run_avx2(const Op *op, const Context *ctx) {
-    run(op, ctx, op->dim[DYNAMIC_DIM] ? tt_int4_dynamic_avx2 : tt_int4_float_avx2, 0);
-}
-static void run_avx512(const Op *op, const Context *ctx) {
-    run(op, ctx, op->dim[DYNAMIC_DIM] ? tt_int4_dynamic_avx512 : tt_int4_float_avx512, 0);
-}
-#endif
-
-#ifdef TT_ARM
-static void run_neon(const Op *op, const Context *ctx) {
-    run(op, ctx, op->dim[DYNAMIC_DIM] ? tt_int4_dynamic_neon : portable_part, 0);
-}
-#endif
 
 const OpKind tt_int4_kinds[] = {
-    {
-        .name = "linear_i4",
-        .check = check,
-        .prepare = prepare,
-        .scratch = scratch,
-        .run[ISA_PORTABLE] = run_portable,
-#ifdef TT_ARM
-        .run[ISA_NEON] = run_neon,
-#endif
-#ifdef TT_X86
-        .run[ISA_AVX2] = run_avx2,
-        .run[ISA_AVX512] = run_avx512,
-#endif
-    },
+    {.name = "linear_i4", .check = check, .prepare = prepare, .scratch = scratch, .run[ISA_PORTABLE] = run},
     {.name = NULL},
 };

@@ -11,15 +11,17 @@ enum { INT4_PANEL = 16, INT4_BLOCK = 8, INT4_BLOCK_BYTES = 64, INT4_OFFSET = 8 }
 
 typedef struct {
     const uint8_t *weights;
-    const float *bias;       /* (panels, INT4_PANEL) */
-    float *y;                /* (rows, outputs) */
-    const float *x;          /* (rows, padded): as they are, or in plain C integers */
-    const int8_t *q;         /* (rows, padded): activations as integers; NULL where they stay float32 */
-    const float *x_scale;    /* (rows) */
-    const int32_t *offset;   /* (rows, groups): -INT4_OFFSET times the sum of q over a group */
+    const float *bias;     /* (panels, INT4_PANEL) */
+    const float *source;   /* (rows, inputs): activations as they are given */
+    float *y;              /* (rows, outputs) */
+    float *x;              /* (rows, padded): activations by group, for plain C integers too */
+    int8_t *q;             /* (rows, padded): the same as integers */
+    int32_t *offset;       /* (rows, groups): -INT4_OFFSET times the sum of q over a group */
+    float *x_scale;        /* (rows) */
+    float *multiplied_out; /* (threads, inputs, INT4_PANEL): room for a panel in float32 */
     int64_t rows, inputs, outputs, panels, group, groups;
     int64_t group_blocks, blocks, padded; /* blocks of each group but the last, of all groups; inputs of these */
-    int act;
+    int act, is_dynamic;                  /* dynamic: activations are rounded to integers, one scale a row */
 } Int4;
 
 /* Some rows of some panels: what one thread computes at a time. */
@@ -29,12 +31,16 @@ typedef struct {
 
 typedef void (*RunInt4)(const Int4 *, const Int4Part *);
 
-/* Activations of 8 bits, and of float32. */
+/* With activations of 8 bits; with float32 ones; with these and many rows, by multiplying the weights out. */
 void tt_int4_dynamic_avx512(const Int4 *, const Int4Part *);
-void tt_int4_float_avx512(const Int4 *, const Int4Part *);
 void tt_int4_dynamic_avx2(const Int4 *, const Int4Part *);
-void tt_int4_float_avx2(const Int4 *, const Int4Part *);
 void tt_int4_dynamic_neon(const Int4 *, const Int4Part *);
+void tt_int4_float_avx512(const Int4 *, const Int4Part *);
+void tt_int4_float_avx2(const Int4 *, const Int4Part *);
+void tt_int4_portable(const Int4 *, const Int4Part *); /* both, with p->x */
+void tt_int4_many_portable(const Int4 *, const Int4Part *);
+void tt_int4_many_avx2(const Int4 *, const Int4Part *);
+void tt_int4_many_neon(const Int4 *, const Int4Part *);
 
 static inline int64_t int4_panel_bytes(const Int4 *p) { return (p->groups + p->blocks) * INT4_BLOCK_BYTES; }
 

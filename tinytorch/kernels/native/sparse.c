@@ -48,15 +48,17 @@ static const char *check(const Op *op, const int64_t *slot_bytes) {
     return check_indices(op);
 }
 
-static int copy(Op *op, int which) {
-    void *to = tt_alloc(op, which, op->array_bytes[which]);
-    if (to && op->array_bytes[which]) memcpy(to, op->array[which], (size_t)op->array_bytes[which]);
-    return to ? 0 : -1;
+static int copy(Op *op, int which, int64_t padding) {
+    char *to = tt_alloc(op, which, op->array_bytes[which] + padding);
+    if (!to) return -1;
+    if (op->array_bytes[which]) memcpy(to, op->array[which], (size_t)op->array_bytes[which]);
+    memset(to + op->array_bytes[which], 0, (size_t)padding);
+    return 0;
 }
 
 /* Copies are aligned, and nobody changes an index after it was checked. */
 static int prepare(Op *op) {
-    if (copy(op, VALUES) || copy(op, COLUMNS) || copy(op, ENDS)) return -1;
+    if (copy(op, VALUES, 0) || copy(op, COLUMNS, SPARSE_AHEAD * 4) || copy(op, ENDS, 0)) return -1;
     const int64_t outputs = op->dim[OUTPUTS_DIM], padded = block_rows_of(outputs) * SPARSE_BLOCK;
     float *bias = tt_alloc(op, BIAS, padded * 4);
     if (!bias) return -1;

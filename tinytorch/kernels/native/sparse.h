@@ -7,10 +7,11 @@ of one input for all rows of a tile lie together. */
 #include "op.h"
 
 enum { SPARSE_BLOCK = 16 };
+enum { SPARSE_AHEAD = 8 }; /* blocks whose inputs are prefetched ahead of where a tile's product reads */
 
 typedef struct {
     const float *values;    /* (blocks, SPARSE_BLOCK), by block row */
-    const int32_t *columns; /* (blocks): the input of each block */
+    const int32_t *columns; /* (blocks), then SPARSE_AHEAD zeros: the input of each block */
     const int32_t *ends;    /* (block rows): where the blocks of each end */
     const float *bias;      /* (block rows, SPARSE_BLOCK) */
     const float *x;         /* (rows, inputs), or the tiles one after the other */

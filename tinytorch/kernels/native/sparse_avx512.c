@@ -51,6 +51,7 @@ static inline __attribute__((always_inline)) void run_rows(const Sparse *s, cons
     for (int64_t i = t->block_row ? s->ends[t->block_row - 1] : 0; i < s->ends[t->block_row]; i++) {
         const __m512 block = _mm512_load_ps(s->values + i * SPARSE_BLOCK);
         const float *x = t->x + (int64_t)s->columns[i] * TILE_ROWS;
+        _mm_prefetch((const char *)(t->x + (int64_t)s->columns[i + SPARSE_AHEAD] * TILE_ROWS), _MM_HINT_T0);
 #pragma GCC unroll 16
         for (int r = 0; r < rows; r++) sum[r] = _mm512_fmadd_ps(_mm512_set1_ps(x[r]), block, sum[r]);
     }
