@@ -19,7 +19,7 @@ from pipeline.config.paths import Path
 from pipeline.core.experiment import JSON
 from tinytorch.data import DATASETS, load_dataset_module
 from tinytorch.models import MODELS, load_model_module
-from tinytorch.passes import KINDS, kinds
+from tinytorch.passes import KINDS, kinds, needs, resolve
 from tinytorch.passes.targets import covers, match
 
 __all__ = [
@@ -114,11 +114,12 @@ def step_findings(index: int, step: Mapping[str, JSON], layers: Layers, quantize
     use = next(name for name in step if name not in ("id", "when"))
     params: Mapping[str, JSON] = step[use]
     path: Path = ("optimize", index, use)
+    technique = resolve(use, params)[0]
+    if quantized and needs(technique) >= {"train", "validation"}:
+        message = f"{technique} comes after quantize, and integer weights cannot be trained"
+        yield Finding("E134", path, message, at_key=True)
+        return
     if "targets" not in params:
-        if quantized:
-            yield Finding(
-                "E134", path, f"{use} comes after quantize, and integer weights cannot be trained", at_key=True
-            )
         return
     names = layers.of(kinds(use, params))
     if not names and params["allow_no_effect"]:

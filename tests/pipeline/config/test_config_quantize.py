@@ -54,3 +54,19 @@ def test_keys_that_work_together_are_fine(settings: str) -> None:
 def test_keys_without_effect_say_what_they_are_for(settings: str, message: str) -> None:
     """All the ways in which a key could have one are named."""
     assert messages(settings) == [f"E119 {message}"]
+
+
+@pytest.mark.parametrize(
+    ("step", "technique"),
+    [
+        ("finetune: {epochs: 1}", "finetune"),
+        ("distill: {epochs: 1}", "distill"),
+        ("quantize: {method: qat, except: [fc1]}", "qat"),
+    ],
+)
+def test_nothing_is_trained_after_quantize(step: str, technique: str) -> None:
+    """Also not the layers that an earlier step has left alone, since the others are in the way of their gradients."""
+    text = TEXT.replace("{quantize: {SETTINGS}}", f"{{quantize: {{targets: [fc1]}}}}, {{{step}}}")
+    (problem,) = check(loads(text))
+    assert (problem.code, problem.yaml_path) == ("E134", f"optimize[1].{step.partition(':')[0]}")
+    assert problem.message == f"{technique} comes after quantize, and integer weights cannot be trained"
