@@ -15,6 +15,7 @@ enum { C, H, W, KH, KW, SH, SW, PH, PW, LAYOUT_DIMS = W + 1, POOL_DIMS = PW + 1 
 enum { NUMBERS_A_THREAD = 1 << 15, TILE = 16 }; /* with fewer numbers, waking a thread takes longer than it helps */
 
 typedef void (*RunRow)(const PoolRow *);
+typedef void (*Transpose)(const float *in, float *out, int64_t rows, int64_t columns);
 
 static int64_t out_height(const Op *op) {
     return (op->dim[H] + 2 * op->dim[PH] - op->dim[KH]) / op->dim[SH] + 1;
@@ -107,20 +108,8 @@ static void run_pool(const Op *op, const Context *ctx, RunRow run_row) {
     }
 }
 
-#define DEFINE_POOLS(isa)                                                                                                   \
-    static void max_pool_##isa(const Op *op, const Context *ctx) { run_pool(op, ctx, tt_max_pool_row_##isa); }              \
-    static void avg_pool_##isa(const Op *op, const Context *ctx) { run_pool(op, ctx, tt_avg_pool_row_##isa); }
-DEFINE_POOLS(portable)
-#ifdef TT_X86
-DEFINE_POOLS(avx2)
-DEFINE_POOLS(avx512)
-#define POOLS(name) {name##_portable, NULL, name##_avx2, name##_avx512}
-#else
-#define POOLS(name) {name##_portable} /* on Arm, where every processor has NEON, these are NEON too */
-#endif
-
-/* out (columns, rows) = in (rows, columns) transposed, in tiles of which both sides stay in the nearest cache. */
-static void transpose(const float *restrict in, float *restrict out, int64_t rows, int64_t columns) {
+/* In tiles of which both sides stay in the nearest cache. */
+void tt_transpose_portable(const float *restrict in, float *restrict out, int64_t rows, int64_t columns) {
     for (int64_t i = 0; i < rows; i += TILE)
         for (int64_t j = 0; j < columns; j += TILE)
             for (int64_t y = j; y < j + TILE && y < columns; y++)
@@ -135,12 +124,12 @@ static void interleave3(const float *restrict in, float *restrict out, int64_t c
             out[3 * i + c] = in[c * count + i];
 }
 
-static void run_layout(const Op *op, const Context *ctx, int64_t rows, int64_t columns) {
+static void run_layout(const Op *op, const Context *ctx, Transpose transpose, int64_t rows, int64_t columns) {
     const int threads = useful_threads(op, ctx);
     const float *in = (const float *)ctx->slot[op->slot[0]];
     float *out = (float *)ctx->slot[op->slot[1]];
     const int64_t count = rows * columns;
-    (void)threads;
+    (void)threads; /* without OpenMP there is one */
 #pragma omp parallel for num_threads(threads) if (threads > 1)
     for (int64_t i = 0; i < ctx->batch; i++) {
         if (rows == 1 || columns == 1)
@@ -152,18 +141,28 @@ static void run_layout(const Op *op, const Context *ctx, int64_t rows, int64_t c
     }
 }
 
-static void nchw_to_nhwc(const Op *op, const Context *ctx) {
-    run_layout(op, ctx, op->dim[C], op->dim[H] * op->dim[W]);
-}
-
-static void nhwc_to_nchw(const Op *op, const Context *ctx) {
-    run_layout(op, ctx, op->dim[H] * op->dim[W], op->dim[C]);
-}
+#define DEFINE_RUNS(isa)                                                                                                    \
+    static void max_pool_##isa(const Op *op, const Context *ctx) { run_pool(op, ctx, tt_max_pool_row_##isa); }              \
+    static void avg_pool_##isa(const Op *op, const Context *ctx) { run_pool(op, ctx, tt_avg_pool_row_##isa); }              \
+    static void nchw_to_nhwc_##isa(const Op *op, const Context *ctx) {                                                      \
+        run_layout(op, ctx, tt_transpose_##isa, op->dim[C], op->dim[H] * op->dim[W]);                                       \
+    }                                                                                                                       \
+    static void nhwc_to_nchw_##isa(const Op *op, const Context *ctx) {                                                      \
+        run_layout(op, ctx, tt_transpose_##isa, op->dim[H] * op->dim[W], op->dim[C]);                                       \
+    }
+DEFINE_RUNS(portable)
+#ifdef TT_X86
+DEFINE_RUNS(avx2)
+DEFINE_RUNS(avx512)
+#define RUNS(name) {name##_portable, NULL, name##_avx2, name##_avx512}
+#else
+#define RUNS(name) {name##_portable} /* on Arm, where every processor has NEON, these are NEON too */
+#endif
 
 const OpKind tt_image_kinds[] = {
-    {.name = "max_pool", .check = check_pool, .scratch = pool_scratch, .run = POOLS(max_pool)},
-    {.name = "avg_pool", .check = check_pool, .scratch = pool_scratch, .run = POOLS(avg_pool)},
-    {.name = "nchw_to_nhwc", .check = check_layout, .run = {nchw_to_nhwc}},
-    {.name = "nhwc_to_nchw", .check = check_layout, .run = {nhwc_to_nchw}},
+    {.name = "max_pool", .check = check_pool, .scratch = pool_scratch, .run = RUNS(max_pool)},
+    {.name = "avg_pool", .check = check_pool, .scratch = pool_scratch, .run = RUNS(avg_pool)},
+    {.name = "nchw_to_nhwc", .check = check_layout, .run = RUNS(nchw_to_nhwc)},
+    {.name = "nhwc_to_nchw", .check = check_layout, .run = RUNS(nhwc_to_nchw)},
     {0},
 };

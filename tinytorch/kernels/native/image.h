@@ -1,4 +1,4 @@
-/* What the files of the image family share: one output row of a pool, for each instruction set. */
+/* What the files of the image family share: one output row of a pool, and a transposition, for each instruction set. */
 #ifndef TT_IMAGE_H
 #define TT_IMAGE_H
 #include "op.h"
@@ -15,9 +15,13 @@ typedef struct {
     float *out;
 } PoolRow;
 
-#define DECLARE_POOLS(isa) void tt_max_pool_row_##isa(const PoolRow *), tt_avg_pool_row_##isa(const PoolRow *)
-DECLARE_POOLS(portable);
-DECLARE_POOLS(avx2);
-DECLARE_POOLS(avx512);
+/* The transposition makes (columns, rows) from (rows, columns). */
+#define DECLARE_IMAGE(isa)                                                                                                  \
+    void tt_max_pool_row_##isa(const PoolRow *);                                                                            \
+    void tt_avg_pool_row_##isa(const PoolRow *);                                                                            \
+    void tt_transpose_##isa(const float *in, float *out, int64_t rows, int64_t columns);
+DECLARE_IMAGE(portable)
+DECLARE_IMAGE(avx2)
+DECLARE_IMAGE(avx512)
 
 #endif
