@@ -48,7 +48,7 @@ Array: TypeAlias = NDArray[Any]
 
 _KINDS = KINDS["gptq"]
 NEEDS = frozenset({"train"})
-_BATCH = 64  # images; the windows of a convolution's inputs are copied, and that many at a time
+_MOST_VALUES = 1 << 23  # of the windows of a convolution's inputs that are laid out at once: 32 MiB
 
 
 @dataclass(frozen=True)
@@ -97,21 +97,26 @@ def _compensated(name: str, layer: Any, scheme: Scheme, gram: Array) -> tuple[Ar
 
 
 class _Gram(Observer):
-    """Sum up X^T X (K, K) of the inputs X (n, K) that each output of a layer is made from, in float64."""
+    """Sum up X^T X (K, K) of the inputs X (n, K) that each output of a layer is made from.
+
+    Products are float32, which is precise enough beside the damping, and their sums float64.
+    """
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer)
         self.gram = np.zeros(())
 
     def see(self, x: Array) -> None:
-        rows = _rows(self.layer, x).astype(np.float64)
-        self.gram = self.gram + rows.T @ rows
+        at_once = max(1, _MOST_VALUES // _rows(self.layer, x[:1]).size)
+        for start in range(0, len(x), at_once):
+            rows = _rows(self.layer, x[start : start + at_once])
+            with np.errstate(over="ignore"):  # which is reported as inputs that are not finite
+                self.gram = self.gram + (rows.T @ rows).astype(np.float64)
 
 
 def _gram(model: Network, name: str, layer: Layer, images: Array) -> Array:
     observer = _Gram(layer)
-    for start in range(0, len(images), _BATCH):
-        observe(model, {name: observer}, images[start : start + _BATCH])
+    observe(model, {name: observer}, images)
     return observer.gram
 
 
