@@ -90,11 +90,14 @@ def system_json(machine: Mapping[str, Any], submission: Mapping[str, Any], names
     }
 
 
+_TRAINING = ("distill", "finetune", "gradual_prune", "qat")
+
+
 def measurements_json(submission: Mapping[str, Any]) -> dict[str, Any]:
     """Return what was done to the weights, from the submission's own record of its steps."""
     bits = {layer["bits_after"] for effect in submission["effects"] for layer in effect["layers"]}
     named = {32: "fp32", 16: "fp16"}
-    retrained = any(effect["technique"] in ("finetune", "distill") for effect in submission["effects"])
+    retrained = any(effect["technique"] in _TRAINING for effect in submission["effects"])
     return {
         "input_data_types": "fp32",
         "retraining": "yes: trained and fine-tuned by the experiment"

@@ -135,7 +135,7 @@ def _course_metrics(model: ModelResult, chosen: Candidate, side: str) -> dict[st
 
 def _is_applied(effect: Mapping[str, Any]) -> bool:
     """Return whether a step did anything: sparsity 0, 32 bits and 0 epochs are points of a sweep, not techniques."""
-    if effect["technique"] == "finetune":
+    if effect["technique"] in ("distill", "finetune"):  # which change values, and no size
         return bool(effect["settings"].get("epochs", 1))
     totals = ("stored_bytes", "macs", "parameters", "nonzero")
     return any(effect[f"{name}_before"] != effect[f"{name}_after"] for name in totals)
