@@ -60,6 +60,24 @@ def test_a_float_network_gives_the_same_outputs(pruned: Network) -> None:
     np.testing.assert_allclose(loaded.run(None, {INPUT: TEST[:1]})[0], pruned.predict(TEST[:1]), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        ("block_prune", {"sparsity": 0.5}),
+        ("low_rank", {"keep": 0.5, "rank_by": "weights"}),
+        ("fuse", {"allow_no_effect": True}),
+    ],
+)
+def test_a_network_of_another_structure_agrees(pruned: Network, name: str, params: dict[str, Any]) -> None:
+    """Layers in blocks, two layers for one and folded batch norms: in floats, and with integers after it."""
+    model = step(name, pruned, **params)
+    found = session(to_onnx(model)).run(None, {INPUT: TEST})[0]
+    np.testing.assert_allclose(found, model.predict(TEST), rtol=1e-3, atol=1e-3)
+    model = step("quantize", model, bits=8)
+    found, expected = session(to_onnx(model, TRAIN)).run(None, {INPUT: TEST})[0], model.predict(TEST)
+    assert np.abs(found - expected).mean() < 0.02 * np.ptp(expected)
+
+
 @pytest.mark.parametrize("activations", ["dynamic", "static", "none"])
 @pytest.mark.parametrize("bits", [8, 4])
 def test_a_quantized_network_agrees(pruned: Network, bits: int, activations: str) -> None:
