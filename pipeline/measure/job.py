@@ -66,4 +66,4 @@ class Job:
 
 def choices_of(session: Mapping[str, Any]) -> dict[str, str]:
     """Return the kernel of each layer by its name, given the record of a session (see `planned`)."""
-    return {layer["name"]: layer["kernel"] for layer in session["layers"]}
+    return {layer["name"]: layer["computed_by"] for layer in session["layers"]}

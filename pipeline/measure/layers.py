@@ -82,7 +82,7 @@ def profile_layers(model: Network, session: InferenceSession, queries: Sequence[
                 "name": planned.name,
                 "names": list(planned.names),
                 "kind": planned.kind,
-                "kernel": planned.kernel,
+                "computed_by": planned.kernel,
                 "parameters": h.parameters,
                 "macs": h.macs,
                 "weight_bytes": h.stored_bytes,

@@ -17,8 +17,8 @@ Record = dict[str, Any]
 def session_record(session: InferenceSession) -> Record:
     """Describe a session: instruction set or "reference" and why, threads, the bytes a call touches, layers."""
     return {
-        "kernels": session.kernels,
-        "kernels_reason": native.why_not() or None,
+        "instruction_set": session.kernels,
+        "reference_reason": native.why_not() or None,
         "threads": session.threads,
         "batch_size": session.batch,
         "working_set_bytes": session.working_set_bytes,
@@ -27,7 +27,7 @@ def session_record(session: InferenceSession) -> Record:
             {
                 "name": layer.name,
                 "names": list(layer.names),
-                "kernel": layer.kernel,
+                "computed_by": layer.kernel,
                 "size_bytes": layer.size_bytes,
                 "candidates_ns": dict(layer.candidates),
             }

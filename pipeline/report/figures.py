@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pipeline.report.execution import execution_rows
 from pipeline.report.row import Figure, Note, Value, row, value
 from pipeline.report.timing import time_notes, time_rows
 from pipeline.submission.quantities import quantity
@@ -88,11 +89,12 @@ def _size(submission: Document) -> list[Figure]:
 
 def _work(submission: Document, sides: tuple[Document, Document]) -> list[Figure]:
     sizes = submission["size"]["baseline"], submission["size"]["optimized"]
+    executed = execution_rows(sides) or [_counted("working set", sizes, "working_set_bytes", _BYTES, is_detail=True)]
     return [
         _counted("parameters", sizes, "parameters", _COUNT),
         _counted("non-zero", sizes, "nonzero_parameters", _COUNT, is_detail=True),
         _counted("work (MACs)", sizes, "macs", _COUNT),
-        _counted("working set", sizes, "working_set_bytes", _BYTES, is_detail=True),
+        *executed,
         _counted("peak memory", sides, "peak_rss_bytes", _BYTES, is_detail=True),
         *_quantities(sides),
     ]

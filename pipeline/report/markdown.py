@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pipeline.report import loadgen
+from pipeline.report.execution import EXECUTION_HEADER
 from pipeline.report.peers import HEADER
 from pipeline.report.text import printable
 from pipeline.report.view import View, make_view
@@ -33,6 +34,7 @@ def render(submission: Mapping[str, Any]) -> str:
         _points,
         _failed,
         _steps,
+        _execution,
         _layers,
         _warnings,
         _facts,
@@ -151,15 +153,35 @@ def _steps(view: View) -> Iterator[str]:
         yield from _table(header, rows)
 
 
+def _execution(view: View) -> Iterator[str]:
+    if view.execution.layers:
+        yield "## How the models ran\n"
+        yield from (f"- {_escape(sentence)}" for sentence in view.execution.sentences)
+        yield ""
+        yield from _table(EXECUTION_HEADER, [tuple(map(_escape, row.texts)) for row in view.execution.layers])
+
+
 def _layers(view: View) -> Iterator[str]:
     if view.layers:
         yield "## Where the time goes\n"
         yield f"{_paragraph(view.profile_note)}\n"
-        header = ("layer", "kind", "time", "share", "parameters", "MACs", "weights", "FLOP/byte", "bound by")
+        header = (
+            "layer",
+            "kind",
+            "computed by",
+            "time",
+            "share",
+            "parameters",
+            "MACs",
+            "weights",
+            "FLOP/byte",
+            "bound by",
+        )
         rows = [
             (
                 _escape(layer.name),
                 _escape(layer.kind),
+                layer.kernel,
                 layer.time,
                 layer.share_text,
                 layer.parameters,

@@ -239,15 +239,32 @@ _DETAILS = """
 {% endfor %}
 </tbody></table></div>
 {% endif %}
+{% if view.execution.layers %}
+<h2>How the models ran</h2>
+<ul>
+{% for sentence in view.execution.sentences %}
+<li>{{ sentence }}</li>
+{% endfor %}
+</ul>
+<div class="scroll" tabindex="0"><table>
+{{ head(["model", "layer", "with", "computed by", "weights", "time of each candidate"], right=["weights"]) }}
+<tbody>
+{% for layer in view.execution.layers %}
+<tr><td>{{ layer.side }}</td><th scope="row">{{ layer.layer }}</th><td>{{ layer.fused }}</td><td>{{ layer.kernel }}</td>
+<td class="number">{{ layer.size }}</td><td>{{ layer.candidates }}</td></tr>
+{% endfor %}
+</tbody></table></div>
+{% endif %}
 {% if view.layers %}
 <h2>Where the time goes</h2>
 <p>{{ view.profile_note }}</p>
 <div class="scroll" tabindex="0"><table>
-{{ head(["layer", "kind", "time", "share", "parameters", "MACs", "weights", "FLOP/byte", "bound by"],
+{{ head(["layer", "kind", "computed by", "time", "share", "parameters", "MACs", "weights", "FLOP/byte", "bound by"],
         right=["time", "parameters", "MACs", "weights", "FLOP/byte"]) }}
 <tbody>
 {% for layer in view.layers %}
-<tr><th scope="row">{{ layer.name }}</th><td>{{ layer.kind }}</td><td class="number">{{ layer.time }}</td>
+<tr><th scope="row">{{ layer.name }}</th><td>{{ layer.kind }}</td><td>{{ layer.kernel }}</td>
+<td class="number">{{ layer.time }}</td>
 <td class="figure"><span class="bar" style="width:{{ (layer.share * 6)|round(2) }}rem"></span>
 {{ layer.share_text }}</td>
 <td class="number">{{ layer.parameters }}</td>

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline.report.execution import Execution, execution
 from pipeline.report.figures import course_figures, figures
 from pipeline.report.headline import headline, scenario_text
 from pipeline.report.loadgen import LoadGen, loadgen
@@ -90,6 +91,7 @@ class Layer:
     share_text: str
     intensity: str
     bound: str
+    kernel: str = ""
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,7 @@ class View:
     rule: str = ""
     reason: str = ""
     steps: tuple[Step, ...] = ()
+    execution: Execution = field(default_factory=Execution)
     layers: tuple[Layer, ...] = ()
     profile_note: str = ""
     notes: tuple[Note, ...] = ()
@@ -172,6 +175,7 @@ def _view(submission: Document) -> View:
         rule=selection["rule"],
         reason=selection["reason"],
         steps=tuple(_step(effect) for effect in submission["effects"]),
+        execution=execution(submission["benchmark"]["comparisons"][0]),
         layers=tuple(_layer(layer) for layer in profile["layers"]) if profile else (),
         profile_note=_profile_note(profile) if profile else "",
         notes=notes,
@@ -304,6 +308,7 @@ def _layer(layer: Document) -> Layer:
         share_text=quantity(layer["share"], "share"),
         intensity=f"{layer['arithmetic_intensity']:.3g}",
         bound=layer["bound"],
+        kernel=layer.get("computed_by", ""),
     )
 
 

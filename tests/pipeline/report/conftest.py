@@ -51,8 +51,8 @@ def _hostile_item(key: str, item: Any) -> Any:
 FREE_KEYS = {"caches", "settings"}
 FREE = {
     "blas", "command", "container", "cpu", "description", "governor", "id", "kernel", "kind", "label", "missing",
-    "model_name", "name", "p99", "peak_rss_reason", "reason", "rule", "system", "technique", "techniques_applied",
-    "warnings", "numpy", "python", "package", "kernels", "flags", "scipy", "architecture", "sparsity",
+    "model_name", "name", "names", "p99", "peak_rss_reason", "reason", "rule", "system", "technique",
+    "techniques_applied", "warnings", "numpy", "python", "package", "kernels", "flags", "scipy", "architecture", "sparsity",
 }  # fmt: skip
 
 

@@ -17,6 +17,7 @@ def test_every_part_is_there(submission: dict[str, Any]) -> None:
         "Goals",
         "4 points tried",
         "Steps",
+        "How the models ran",
         "Where the time goes",
         "Warnings",
         "Machine",
@@ -38,7 +39,7 @@ def test_hostile_text_stays_text(hostile: dict[str, Any]) -> None:
     assert not re.search(r"(?<!\\)\]\(", text)
     assert "**bold**" not in text
     assert not re.search(r"^# h", text, re.MULTILINE)
-    assert len(re.findall(r"^#+ ", text, re.MULTILINE)) == 10
+    assert len(re.findall(r"^#+ ", text, re.MULTILINE)) == 11
     test_tables_are_regular(hostile)
 
 

@@ -55,7 +55,7 @@ def test_quantized_layers_read_what_is_executed(monkeypatch):
     quantized, _, _ = step.apply(model, step.Settings.from_params({"bits": 4}), {}, 0)
     assert quantized.predict(images).shape == (8, 10)
     fc1 = profiled(quantized, (1, 8, 8), 1)["layers"][0]
-    assert (fc1["kind"], fc1["kernel"], fc1["macs"]) == ("QuantizedLinear", "numpy", 64 * 32)
+    assert (fc1["kind"], fc1["computed_by"], fc1["macs"]) == ("QuantizedLinear", "numpy", 64 * 32)
     assert fc1["weight_bytes"] == 64 * 32 // 2 + 4 * (32 + 32)
     read = 4 * (64 * 32 + 32 + 32) + 4 * (64 + 32)
     assert fc1["arithmetic_intensity"] == 2 * 64 * 32 / read

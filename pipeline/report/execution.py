@@ -1,0 +1,109 @@
+"""How both models ran: instruction set, threads, working set and the cache it fits, and the kernel of each layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.report.row import Figure, Value
+from pipeline.submission.quantities import MISSING, quantity
+
+__all__ = ["EXECUTION_HEADER", "Executed", "Execution", "execution", "execution_rows"]
+
+Document = Mapping[str, Any]
+Sides = tuple[Document, Document]
+
+EXECUTION_HEADER = ("model", "layer", "with", "computed by", "weights", "time of each candidate")
+
+
+@dataclass(frozen=True)
+class Executed:
+    """One layer of a model as it ran, with what is fused into it; `candidates` are kernels with their times."""
+
+    side: str
+    layer: str
+    fused: str
+    kernel: str
+    size: str
+    candidates: str
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The cells of its row."""
+        return (self.side, self.layer, self.fused, self.kernel, self.size, self.candidates)
+
+
+@dataclass(frozen=True)
+class Execution:
+    """A sentence for each model, and a row for each of its layers; empty where a submission does not say."""
+
+    sentences: tuple[str, ...] = ()
+    layers: tuple[Executed, ...] = field(default=())
+
+
+def execution(comparison: Document) -> Execution:
+    """Return how the models of a comparison ran."""
+    sessions = {side: _session(comparison["arms"][side]) for side in ("baseline", "optimized")}
+    known = {side: session for side, session in sessions.items() if session is not None}
+    return Execution(
+        sentences=tuple(_sentence(side, session) for side, session in known.items()),
+        layers=tuple(_executed(side, layer) for side, session in known.items() for layer in session["layers"]),
+    )
+
+
+def execution_rows(sides: Sides) -> list[Figure]:
+    """Return the rows of kernels and working set for two arms; none where they do not say."""
+    before, after = (_session(arm) for arm in sides)
+    if before is None or after is None:
+        return []
+    same = before["instruction_set"] == after["instruction_set"] and before["threads"] == after["threads"]
+    ratio = before["working_set_bytes"] / max(after["working_set_bytes"], 1)
+    change = "same" if ratio == 1 else f"{quantity(max(ratio, 1 / max(ratio, 1e-9)), 'ratio')} {_smaller(ratio)}"
+    return [
+        Figure("kernels", Value(_kernels(before)), Value(_kernels(after)), _where(after) if same else Value("")),
+        Figure("working set", _working_set(before), _working_set(after), Value(change)),
+    ]
+
+
+def _smaller(ratio: float) -> str:
+    return "smaller" if ratio > 1 else "larger"
+
+
+def _session(arm: Document) -> Document | None:
+    found: Document | None = arm.get("session")
+    return found
+
+
+def _kernels(session: Document) -> str:
+    """Return the kernels of the layers that have weights, in order; all of them if none has."""
+    heavy = [layer for layer in session["layers"] if layer["size_bytes"]] or session["layers"]
+    return ", ".join(dict.fromkeys(layer["computed_by"] for layer in heavy)) or MISSING
+
+
+def _where(session: Document) -> Value:
+    threads = session["threads"]
+    return Value(session["instruction_set"], f"on {threads} thread{'s' if threads > 1 else ''}")
+
+
+def _working_set(session: Document) -> Value:
+    return Value(quantity(session["working_set_bytes"], "B"), f"({session['fits']})" if session["fits"] else "")
+
+
+def _sentence(side: str, session: Document) -> str:
+    why = f" ({session['reference_reason']})" if session["reference_reason"] else ""
+    size = quantity(session["working_set_bytes"], "B")
+    place = {None: "", "memory": ", more than any cache"}.get(session["fits"], f", which fits {session['fits']}")
+    return f"{side}: {_where(session).full}{why}; a call touches {size}{place}"
+
+
+def _executed(side: str, layer: Document) -> Executed:
+    times = layer["candidates_ns"].items()
+    return Executed(
+        side=side,
+        layer=layer["name"],
+        fused=", ".join(name for name in layer["names"] if name != layer["name"]),
+        kernel=layer["computed_by"],
+        size=quantity(layer["size_bytes"], "B"),
+        candidates=", ".join(name if ns is None else f"{name} {quantity(ns, 'ns')}" for name, ns in times),
+    )
