@@ -52,7 +52,8 @@ FREE_KEYS = {"caches", "settings"}
 FREE = {
     "blas", "command", "container", "cpu", "description", "governor", "id", "kernel", "kind", "label", "missing",
     "model_name", "name", "names", "p99", "peak_rss_reason", "reason", "rule", "system", "technique",
-    "techniques_applied", "warnings", "numpy", "python", "package", "kernels", "flags", "scipy", "architecture", "sparsity",
+    "techniques_applied", "warnings", "numpy", "python", "package", "kernels", "flags", "scipy", "architecture",
+    "sparsity",
 }  # fmt: skip
 
 

@@ -18,7 +18,7 @@ def comparison(submission: dict[str, Any]) -> dict[str, Any]:
 def test_every_report_names_kernels_and_working_set(submission: dict[str, Any]) -> None:
     """With the instruction set, the threads, and the cache that the working set fits."""
     for text in (terminal(submission, width=100), markdown(submission), html(submission)):
-        assert all(part in text for part in ("kernels", "linear_i8", "avx512vnni on 1 thread", "45.9 KiB (L1d)"))
+        assert all(part in text for part in ("kernels", "linear_i8", "avx512vnni on 1 thread", "45.9 KiB", "(L1d)"))
 
 
 def test_long_reports_list_every_layer_with_its_candidates(submission: dict[str, Any]) -> None:
