@@ -63,7 +63,7 @@ def test_one_scale_no_bias_and_relu(isa: str) -> None:
 @pytest.mark.parametrize("count", [1, 200])
 def test_threads_change_nothing(isa: str, count: int) -> None:
     """The outputs are split between threads, never a sum."""
-    operand = operands(count, 300, 520)
+    operand = operands(count, 600, 520)
     expected = run(isa, *operand)
     for threads in (2, 3):
         np.testing.assert_array_equal(run(isa, *operand, threads=threads), expected)

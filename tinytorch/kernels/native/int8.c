@@ -17,7 +17,7 @@ enum {
     BLOCK_ROWS = MOST_TILE_ROWS,           /* a multiple of TILE_ROWS; so many rows fit the second-level cache */
     TILE_ROWS = 12,                        /* the most rows that a product takes at once */
     LINE = 64,                             /* bytes of a cache line */
-    ALONE = 1 << 18,                       /* multiplications below which a thread takes longer to wake than to help */
+    ALONE = 1 << 19,                       /* multiplications below which a thread takes longer to wake than to help */
 };
 
 static int64_t rounded_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }

@@ -6,7 +6,7 @@
 enum { WEIGHTS, PARAMETERS };             /* of Op.owned */
 enum { W, W_SCALE, BIAS, ARRAYS };        /* of Op.array */
 enum { ROWS, I, O, ACT, SCALES, DIMS };   /* of Op.dim */
-enum { ALONE = 1 << 17 };                 /* multiplications below which a thread takes longer to wake than to help */
+enum { ALONE = 1 << 18 };                 /* multiplications below which a thread takes longer to wake than to help */
 enum { LANES = 16, CHUNK = 64 };          /* of the products in plain C */
 /* Rows that a panel is multiplied with before the next one is. The same for any number of threads: how the rows of a block
    are cut into tiles decides the order of a sum. */
