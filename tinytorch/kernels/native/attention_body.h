@@ -6,10 +6,11 @@
 
 enum { TOGETHER = 4 }; /* positions at once: one alone waits for the last addition of its sum, or for its result */
 
+/* Not fused: a compiler may refuse to make vectors of a sum of fused products. */
 static inline float product_of(const float *a, const float *b, int64_t n) {
     float sum = 0.0f;
 #pragma omp simd reduction(+ : sum)
-    for (int64_t i = 0; i < n; i++) sum = MUL_ADD(a[i], b[i], sum);
+    for (int64_t i = 0; i < n; i++) sum += a[i] * b[i];
     return sum;
 }
 
@@ -18,10 +19,10 @@ static inline void products_of(const float *q, const float *keys, int64_t n, flo
     float s0 = 0.0f, s1 = 0.0f, s2 = 0.0f, s3 = 0.0f;
 #pragma omp simd reduction(+ : s0, s1, s2, s3)
     for (int64_t i = 0; i < n; i++) {
-        s0 = MUL_ADD(q[i], keys[i], s0);
-        s1 = MUL_ADD(q[i], k1[i], s1);
-        s2 = MUL_ADD(q[i], k2[i], s2);
-        s3 = MUL_ADD(q[i], k3[i], s3);
+        s0 += q[i] * keys[i];
+        s1 += q[i] * k1[i];
+        s2 += q[i] * k2[i];
+        s3 += q[i] * k3[i];
     }
     score[0] = s0, score[1] = s1, score[2] = s2, score[3] = s3;
 }
@@ -29,11 +30,10 @@ static inline void products_of(const float *q, const float *keys, int64_t n, flo
 /* score[t] = softmax over t of query . keys[t] / sqrt(head_dim), but for the division by the sum, which is returned. */
 static float weigh(const Head *head) {
     int64_t n = head->head_dim, count = head->position + 1, t = 0;
-    float *score = head->score, factor = 1.0f / sqrtf((float)n), most = -INFINITY, sum = 0.0f;
+    float *score = head->score, factor = 1.0f / sqrtf((float)n), sum = 0.0f;
     for (; t + TOGETHER <= count; t += TOGETHER) products_of(head->query, head->keys + t * n, n, score + t);
     for (; t < count; t++) score[t] = product_of(head->query, head->keys + t * n, n);
-#pragma omp simd reduction(max : most)
-    for (t = 0; t < count; t++) most = score[t] > most ? score[t] : most;
+    float most = largest(score, count);
 #pragma omp simd reduction(+ : sum)
     for (t = 0; t < count; t++) {
         float e = exponential((score[t] - most) * factor);

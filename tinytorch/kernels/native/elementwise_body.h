@@ -76,13 +76,6 @@ static void affine_range(const Op *op, const Context *ctx, int64_t first, int64_
     }
 }
 
-static inline float largest(const float *x, int64_t n) {
-    float most = x[0];
-#pragma omp simd reduction(max : most)
-    for (int64_t i = 1; i < n; i++) most = x[i] > most ? x[i] : most;
-    return most;
-}
-
 static void softmax_range(const Op *op, const Context *ctx, int64_t first, int64_t last) {
     int64_t n = op->dim[1];
     for (int64_t row = first; row < last; row++) {

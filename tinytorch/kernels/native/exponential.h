@@ -1,5 +1,5 @@
-/* e to the x for x <= 0, in plain C that a compiler turns into vectors of any width. No include guard: it is included once a
-   file, after begin_*.h, and takes that instruction set.
+/* What a softmax is made of: the largest of some numbers, and e to the x for x <= 0; in plain C that a compiler turns into
+   vectors. No include guard: it is included once a file, after begin_*.h, and takes that instruction set.
 
    Only negative arguments occur: softmax subtracts the maximum, and sigmoid and tanh are symmetric, so that nothing
    overflows. Before the include, FMA says whether the set has a fused multiply-add. Relative error: below 2e-7 with it,
@@ -11,6 +11,21 @@
 #else
 #define MUL_ADD(a, b, c) ((a) * (b) + (c))
 #endif
+
+enum { LANES = 16 }; /* at least as many as a register holds */
+
+/* The largest of n numbers, n at least 1; a NaN among them may be taken or not. In lanes, as not every compiler makes
+   vectors of a maximum of numbers that could be NaN. */
+static inline float largest(const float *x, int64_t n) {
+    float most[LANES];
+    int64_t whole = n - n % LANES;
+    for (int lane = 0; lane < LANES; lane++) most[lane] = x[0];
+    for (int64_t i = 0; i < whole; i += LANES)
+        for (int lane = 0; lane < LANES; lane++) most[lane] = x[i + lane] > most[lane] ? x[i + lane] : most[lane];
+    for (int64_t i = whole; i < n; i++) most[0] = x[i] > most[0] ? x[i] : most[0];
+    for (int lane = 1; lane < LANES; lane++) most[0] = most[lane] > most[0] ? most[lane] : most[0];
+    return most[0];
+}
 
 /* Of e to the x = scale * (1 + rest): scale is the power of two below, |rest| <= 0.42. */
 typedef struct {
