@@ -66,7 +66,9 @@ extern const OpKind tt_dense_kinds[], tt_int8_kinds[], tt_int4_kinds[], tt_spars
 #if (defined(__x86_64__) || defined(_M_X64)) && (defined(__GNUC__) || defined(__clang__))
 #define TT_X86 1
 #endif
-#if defined(__aarch64__) && (defined(__GNUC__) || defined(__clang__))
+/* Before version 16 clang's header declares dot products only if all code may use them. */
+#if defined(__clang__) && __clang_major__ < 16 && !defined(__ARM_FEATURE_DOTPROD)
+#elif defined(__aarch64__) && (defined(__GNUC__) || defined(__clang__))
 #define TT_ARM 1
 #endif
 #endif
