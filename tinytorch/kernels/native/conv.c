@@ -9,11 +9,9 @@
    bit for bit; a NaN or an infinity makes all outputs of its sample NaN, with a calibrated scale a NaN only those whose
    window holds it. */
 #include "conv.h"
+#include "parallel.h"
 #include <math.h>
 #include <string.h>
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 
 enum { C, H, W, O, KH, KW, SH, SW, PH, PW, ACT, HAS_ADDEND, SCALES };     /* of Op.dim */
 enum { WEIGHTS, F32_BIAS, I8_SCALES = 1, I8_BIAS, I8_X_SCALE };           /* of Op.array */
@@ -300,28 +298,55 @@ static void restore_nan(const Op *op, const ConvBlock *b, const float *x, int64_
                 b->out[i * b->outputs + o] = NAN;
 }
 
-static float x_scale_of(const Op *op, const Context *ctx, int64_t sample) {
-    if (!is_i8(op))
-        return 0;
-    const float *fixed = op->array[I8_X_SCALE];
-    return fixed ? *fixed : ((const float *)ctx->scratch)[sample];
+typedef struct {
+    const Op *op;
+    const Context *ctx;
+    Plan plan;
+    float *scales; /* dynamic: one a sample, in scratch */
+    char *copies;  /* of each thread */
+} Task;
+
+static const float *sample_of(const Task *t, int64_t sample) {
+    const int64_t *d = t->op->dim;
+    return (const float *)t->ctx->slot[t->op->slot[0]] + sample * d[H] * d[W] * d[C];
 }
 
-static void run_block(const Op *op, const Context *ctx, const Plan *p, int64_t item, char *copy) {
+static void find_scale(const void *task, int64_t sample, int thread) {
+    const Task *t = task;
+    const int64_t *d = t->op->dim;
+    (void)thread;
+    t->scales[sample] = dynamic_scale(t->plan.path, sample_of(t, sample), d[H] * d[W] * d[C]);
+}
+
+static float x_scale_of(const Task *t, int64_t sample) {
+    if (!is_i8(t->op))
+        return 0;
+    if (t->op->array[I8_X_SCALE])
+        return *(const float *)t->op->array[I8_X_SCALE];
+    if (t->plan.blocks == 1) /* here, so that the sample is still in the cache when it is rounded */
+        find_scale(t, sample, 0);
+    return t->scales[sample];
+}
+
+static void run_block(const void *task, int64_t item, int thread) {
+    const Task *t = task;
+    const Op *op = t->op;
+    const Plan *p = &t->plan;
     const int64_t *d = op->dim, sample = item / p->blocks, first = item % p->blocks * p->rows;
     const int64_t rows = first + p->rows < p->out_height ? p->rows : p->out_height - first;
     const int64_t size = p->path->element_bytes, row_bytes = p->padded_width * d[C] * size;
     const int64_t done = (sample * p->out_height + first) * p->out_width;
-    const float *x = (const float *)ctx->slot[op->slot[0]] + sample * d[H] * d[W] * d[C];
+    const float *x = sample_of(t, sample);
+    char *copy = t->copies + thread * p->copy_bytes;
     ConvBlock b = {
         .image = copy, .pixel_bytes = d[SW] * d[C] * size, .line_bytes = d[SH] * row_bytes, .window_row_bytes = row_bytes,
         .window_rows = d[KH], .groups = p->groups, .width = p->out_width, .pixels = rows * p->out_width, .outputs = d[O],
         .weights = op->owned[PACKED], .panel_bytes = p->panel_bytes, .bias = op->owned[BIAS], .scale = op->owned[SCALE],
-        .start = op->owned[START], .x_scale = x_scale_of(op, ctx, sample), .act = (int)d[ACT],
-        .out = (float *)ctx->slot[op->slot[1]] + done * d[O],
+        .start = op->owned[START], .x_scale = x_scale_of(t, sample), .act = (int)d[ACT],
+        .out = (float *)t->ctx->slot[op->slot[1]] + done * d[O],
     };
     if (d[HAS_ADDEND])
-        b.addend = (const float *)ctx->slot[op->slot[2]] + done * d[O];
+        b.addend = (const float *)t->ctx->slot[op->slot[2]] + done * d[O];
     int has_nan = 0;
     if (p->copy_bytes)
         has_nan = copy_rows(op, p, x, b.x_scale, first, rows, copy);
@@ -332,32 +357,16 @@ static void run_block(const Op *op, const Context *ctx, const Plan *p, int64_t i
         restore_nan(op, &b, x, first);
 }
 
-static void find_scales(const Op *op, const Context *ctx, int threads) {
-    const int64_t count = op->dim[H] * op->dim[W] * op->dim[C];
-    const float *x = (const float *)ctx->slot[op->slot[0]];
-    float *scales = (float *)ctx->scratch;
-    (void)threads; /* without OpenMP there is one */
-#pragma omp parallel for num_threads(threads) if (threads > 1)
-    for (int64_t i = 0; i < ctx->batch; i++)
-        scales[i] = dynamic_scale(path_of(op), x + i * count, count);
-}
-
 static void run(const Op *op, const Context *ctx) {
     const Plan *undivided = op->owned[PLAN];
     const int threads = useful_threads(op, ctx, undivided);
-    const Plan p = threads == 1 ? *undivided : plan_of(op, ctx->batch, threads);
-    const int64_t scales = scales_bytes(op, ctx->batch);
-    if (scales)
-        find_scales(op, ctx, threads);
-#pragma omp parallel for num_threads(threads) if (threads > 1)
-    for (int64_t item = 0; item < ctx->batch * p.blocks; item++) {
-#ifdef _OPENMP
-        int64_t thread = omp_get_thread_num();
-#else
-        int64_t thread = 0;
-#endif
-        run_block(op, ctx, &p, item, ctx->scratch + scales + thread * p.copy_bytes);
-    }
+    const Task task = {
+        op, ctx, threads == 1 ? *undivided : plan_of(op, ctx->batch, threads),
+        (float *)ctx->scratch, ctx->scratch + scales_bytes(op, ctx->batch),
+    };
+    if (scales_bytes(op, ctx->batch) && task.plan.blocks > 1)
+        tt_for_each(ctx->batch, threads, find_scale, &task);
+    tt_for_each(ctx->batch * task.plan.blocks, threads, run_block, &task);
 }
 
 const OpKind tt_conv_kinds[] = {

@@ -7,9 +7,8 @@
 #include "image_body.h"
 
 #include <string.h>
-#ifdef _OPENMP
-#include <omp.h>
-#endif
+
+#include "parallel.h"
 
 enum { C, H, W, KH, KW, SH, SW, PH, PW, LAYOUT_DIMS = W + 1, POOL_DIMS = PW + 1 }; /* of Op.dim */
 enum { NUMBERS_A_THREAD = 1 << 15, TILE = 16 }; /* with fewer numbers, waking a thread takes longer than it helps */
@@ -80,32 +79,33 @@ static int64_t pool_scratch(const Op *op, int64_t batch, int threads) {
     return threads * row_bytes(op);
 }
 
-static void pool_row(const Op *op, const Context *ctx, int64_t item, RunRow run_row, char *scratch) {
-    const int64_t *d = op->dim, line = d[W] * d[C], sample = item / out_height(op);
-    const int64_t top = item % out_height(op) * d[SH] - d[PH];
+typedef struct {
+    const Op *op;
+    const Context *ctx;
+    int64_t height, width; /* of the output */
+    RunRow run_row;
+} PoolTask;
+
+static void pool_row(const void *task, int64_t item, int thread) {
+    const PoolTask *t = task;
+    const Op *op = t->op;
+    const int64_t *d = op->dim, line = d[W] * d[C], sample = item / t->height;
+    const int64_t top = (item - sample * t->height) * d[SH] - d[PH];
     const int64_t first = top < 0 ? 0 : top, end = top + d[KH] < d[H] ? top + d[KH] : d[H];
     PoolRow row = {
         .rows = end > first ? end - first : 0, .row_step = line, .window_rows = d[KH], .channels = d[C], .width = d[W],
-        .out_width = out_width(op), .columns = d[KW], .stride = d[SW], .padding = d[PW], .across = (float *)scratch,
-        .out = (float *)ctx->slot[op->slot[1]] + item * out_width(op) * d[C],
+        .out_width = t->width, .columns = d[KW], .stride = d[SW], .padding = d[PW],
+        .across = (float *)(t->ctx->scratch + thread * row_bytes(op)),
+        .out = (float *)t->ctx->slot[op->slot[1]] + item * t->width * d[C],
     };
     if (row.rows) /* a window may lie outside of the image altogether */
-        row.in = (const float *)ctx->slot[op->slot[0]] + (sample * d[H] + first) * line;
-    run_row(&row);
+        row.in = (const float *)t->ctx->slot[op->slot[0]] + (sample * d[H] + first) * line;
+    t->run_row(&row);
 }
 
 static void run_pool(const Op *op, const Context *ctx, RunRow run_row) {
-    const int threads = useful_threads(op, ctx);
-    (void)threads; /* without OpenMP there is one */
-#pragma omp parallel for num_threads(threads) if (threads > 1)
-    for (int64_t item = 0; item < ctx->batch * out_height(op); item++) {
-#ifdef _OPENMP
-        int64_t thread = omp_get_thread_num();
-#else
-        int64_t thread = 0;
-#endif
-        pool_row(op, ctx, item, run_row, ctx->scratch + thread * row_bytes(op));
-    }
+    const PoolTask task = {op, ctx, out_height(op), out_width(op), run_row};
+    tt_for_each(ctx->batch * task.height, useful_threads(op, ctx), pool_row, &task);
 }
 
 /* In tiles of which both sides stay in the nearest cache. */
@@ -124,21 +124,32 @@ static void interleave3(const float *restrict in, float *restrict out, int64_t c
             out[3 * i + c] = in[c * count + i];
 }
 
+typedef struct {
+    const float *in;
+    float *out;
+    int64_t rows, columns;
+    Transpose transpose;
+} LayoutTask;
+
+static void change_layout(const void *task, int64_t sample, int thread) {
+    const LayoutTask *t = task;
+    const int64_t count = t->rows * t->columns;
+    const float *in = t->in + sample * count;
+    float *out = t->out + sample * count;
+    (void)thread;
+    if (t->rows == 1 || t->columns == 1)
+        memcpy(out, in, (size_t)(4 * count));
+    else if (t->rows == 3)
+        interleave3(in, out, t->columns);
+    else
+        t->transpose(in, out, t->rows, t->columns);
+}
+
 static void run_layout(const Op *op, const Context *ctx, Transpose transpose, int64_t rows, int64_t columns) {
-    const int threads = useful_threads(op, ctx);
-    const float *in = (const float *)ctx->slot[op->slot[0]];
-    float *out = (float *)ctx->slot[op->slot[1]];
-    const int64_t count = rows * columns;
-    (void)threads; /* without OpenMP there is one */
-#pragma omp parallel for num_threads(threads) if (threads > 1)
-    for (int64_t i = 0; i < ctx->batch; i++) {
-        if (rows == 1 || columns == 1)
-            memcpy(out + i * count, in + i * count, (size_t)(4 * count));
-        else if (rows == 3)
-            interleave3(in + i * count, out + i * count, columns);
-        else
-            transpose(in + i * count, out + i * count, rows, columns);
-    }
+    const LayoutTask task = {
+        (const float *)ctx->slot[op->slot[0]], (float *)ctx->slot[op->slot[1]], rows, columns, transpose,
+    };
+    tt_for_each(ctx->batch, useful_threads(op, ctx), change_layout, &task);
 }
 
 #define DEFINE_RUNS(isa)                                                                                                    \
