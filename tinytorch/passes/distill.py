@@ -3,6 +3,9 @@
 The loss is (1 - a) · cross-entropy with the labels + a · T² · KL(teacher ‖ student) at temperature T, a being the
 `teacher_weight`: a teacher says of every image how like the other classes it is, which a label does not. Pruned weights
 stay zero, as in `finetune`. [Hinton, Vinyals & Dean, "Distilling the Knowledge in a Neural Network", 2015]
+
+Measured on the digits, it brought pruned networks no nearer to the baseline's accuracy than `finetune` did, and
+temperature 4 less near than 2: a teacher that gets all its training images right says little more than their labels.
 """
 
 from __future__ import annotations
@@ -43,7 +46,7 @@ class Settings(TrainingSettings):
     Raises ValueError for values out of range.
     """
 
-    temperature: float = 4.0
+    temperature: float = 2.0
     teacher_weight: float = 0.9
 
     def __post_init__(self) -> None:
