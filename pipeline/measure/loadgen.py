@@ -12,12 +12,12 @@ import statistics
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pipeline.measure import loadgen_worker
-from pipeline.measure.job import Job
+from pipeline.measure.job import Job, choices_of
 from pipeline.measure.launch import run_worker
 from pipeline.measure.loadgen_log import LoadGenRun, Logs, parse_run, read_logs
 from pipeline.measure.quiet import idlest
@@ -81,12 +81,10 @@ def compare(question: LoadGenQuestion, models: Mapping[str, Path], samples: Path
     if record["reason"]:
         return record
     began = time.monotonic()
-    record["query_ns"] = {
-        arm: probe(
-            question.scenario, question.batch_size, models[arm], samples, folder, question.threads, question.seed
-        )["median"]
-        for arm in _ARMS
-    }
+    record["sessions"] = _plan(question, models, samples, folder)
+    choices = {arm: choices_of(session) for arm, session in record["sessions"].items()}
+    looks = {arm: _probe(question, models[arm], samples, folder / f"probe-{arm}.json", choices[arm]) for arm in _ARMS}
+    record["query_ns"] = {arm: found["median"] for arm, found in looks.items()}
     record["reason"] = too_quick(record["query_ns"])
     if record["reason"]:
         return record
@@ -96,7 +94,8 @@ def compare(question: LoadGenQuestion, models: Mapping[str, Path], samples: Path
     for pair in range(_MOST_PAIRS):
         for arm in _ARMS if pair % 2 == 0 else reversed(_ARMS):
             logs = folder / f"{arm}-{pair}"
-            run, record["logs"][logs.name] = _run(question, settings, models[arm], samples, logs)
+            asked = {**settings, "choices": choices[arm]}
+            run, record["logs"][logs.name] = _run(question, asked, models[arm], samples, logs)
             runs[arm].append(run)
             order.append(arm)
         elapsed_s = time.monotonic() - began
@@ -184,12 +183,40 @@ def probe(
     """Return the least and the median time in ns of what a query takes, in a fresh process without LoadGen.
 
     `scenario` is our name. A query of multi_stream is several calls where batch_size is below 8; of offline, whose
-    query is everything, one call counts.
+    query is everything, one call counts. Layers have the usual kernels.
     """
-    size = min(batch_size, _MULTI_STREAM) if scenario == "multi_stream" else batch_size
-    calls = -(-_MULTI_STREAM // size) if scenario == "multi_stream" else 1
-    settings = {"scenario": SCENARIOS[scenario], "logs": str(folder), "batch_size": size}
-    job = _job("probe", model, samples, folder / f"probe-{model.stem}.json", settings, threads, seed)
+    question = LoadGenQuestion(scenario, batch_size, threads, 0.0, seed)
+    return _probe(question, model, samples, folder / f"probe-{model.stem}.json", {})
+
+
+def _plan(
+    question: LoadGenQuestion, models: Mapping[str, Path], samples: Path, folder: Path
+) -> dict[str, dict[str, Any]]:
+    """Return the records of the sessions that will answer, their kernels chosen by measuring."""
+    job = _job("plan", models["baseline"], samples, folder / "plan.json", {}, question.threads, question.seed)
+    files = {arm: str(models[arm]) for arm in _ARMS}
+    job = replace(job, models=files, options={}, batch_size=_call_samples(question))
+    found: dict[str, dict[str, Any]] = run_worker(job, _START_S)["sessions"]
+    return found
+
+
+def _call_samples(question: LoadGenQuestion) -> int:
+    is_multi = question.scenario == "multi_stream"
+    return min(question.batch_size, _MULTI_STREAM) if is_multi else question.batch_size
+
+
+def _probe(
+    question: LoadGenQuestion, model: Path, samples: Path, result: Path, choices: Mapping[str, str]
+) -> dict[str, float]:
+    size = _call_samples(question)
+    calls = -(-_MULTI_STREAM // size) if question.scenario == "multi_stream" else 1
+    settings = {
+        "scenario": SCENARIOS[question.scenario],
+        "logs": str(result.parent),
+        "batch_size": size,
+        "choices": choices,
+    }
+    job = _job("probe", model, samples, result, settings, question.threads, question.seed)
     found = run_worker(job, _START_S, program=loadgen_worker)["query_ns"]
     return {name: ns * calls for name, ns in found.items()}
 

@@ -12,7 +12,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -51,7 +51,8 @@ class Settings:
     official runs do, for the benchmark of that name: then these two files settle everything. `target_qps` and
     `target_latency_ns` belong to Server. `batch_size` is how many samples of a query are given to the model at once.
     `other_cores` is where LoadGen's own threads go; empty leaves them with the caller. `trace` makes LoadGen write
-    every sample's latency to its trace, which costs time.
+    every sample's latency to its trace, which costs time. `choices` are the kernels of the model's layers; without them
+    the usual ones are taken.
     """
 
     scenario: str
@@ -68,6 +69,7 @@ class Settings:
     benchmark: str = "*"
     other_cores: Sequence[int] = ()
     trace: bool = False
+    choices: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -187,7 +189,7 @@ def _probe(job: Job) -> Result:
 
 def _session(model: Network, job: Job, options: Settings) -> InferenceSession:
     """Return the session that answers, for as many samples as a call has."""
-    return InferenceSession(model, _call_samples(options), job.threads, job.choices.get("model"))
+    return InferenceSession(model, _call_samples(options), job.threads, options.choices)
 
 
 def _call_samples(options: Settings) -> int:
