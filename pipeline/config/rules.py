@@ -42,6 +42,7 @@ INERT: tuple[Inert, ...] = (
     Inert(("optimize", "prune"), "batch_size", "ramp", ("cubic", "linear")),
     Inert(("optimize", "prune"), "schedule", "ramp", ("cubic", "linear")),
     Inert(("optimize", "prune"), "importance", "method", ("block", "structured")),
+    Inert(("optimize", "budget"), "method", "use", ("prune",)),
     Inert(("optimize", "distill"), "momentum", "optimizer", ("sgd",)),
     Inert(("optimize", "quantize"), "group_size", "weights", ("per_group",)),
     Inert(("optimize", "quantize"), "calibration", "activations", ("static",)),
@@ -72,11 +73,22 @@ def _steps(data: Mapping[str, JSON]) -> Iterator[Finding]:
         if len(names) > 1:
             message = f"a step has one name, not {len(names)}; write {' and '.join(names)} as items of their own"
             yield Finding("E117", ("optimize", index, names[1]), message, at_key=True)
+        yield from _budget(index, step.get("budget"))
         name = step.get("id")
         if isinstance(name, str):
             if name in ids:
                 yield Finding("E127", ("optimize", index, "id"), f'step {ids[name]} has the id "{name}" already')
             ids.setdefault(name, index)
+
+
+def _budget(index: int, settings: JSON) -> Iterator[Finding]:
+    """A budget has exactly one target."""
+    target = settings.get("target") if isinstance(settings, dict) else None
+    if isinstance(target, dict) and set(target) <= {"size_bytes", "speedup"}:
+        given = [goal for goal, wanted in target.items() if wanted is not None]
+        if len(given) != 1:
+            message = f"a target is one of size_bytes and speedup, not {' and '.join(given) or 'nothing'}"
+            yield Finding("E117", ("optimize", index, "budget", "target"), message)
 
 
 def _goals(data: Mapping[str, JSON]) -> Iterator[Finding]:

@@ -202,8 +202,9 @@ def _plan_run(draft: Draft, run: Run) -> RunNodes:
     profile = draft.add("profile", "baseline", profile_spec, {"model": baseline, "sample": test}, layers)
     steps: list[str] = []
     optimized = baseline
+    special = {_TEACHER: baseline, _PROFILE: Ref(profile, "profile")}
     for step in run.steps:
-        steps.append(_plan_step(draft, step, run.seed, data, baseline, optimized))
+        steps.append(_plan_step(draft, step, run.seed, data, {"model": optimized, **special}))
         optimized = Ref(steps[-1], "model")
     splits = {"validation": Ref(data, "validation"), "test": test}
     evaluate_baseline = draft.add("evaluate", "baseline", {}, {"model": baseline, **splits}, layers)
@@ -254,19 +255,20 @@ def _plan_train(draft: Draft, model: ModelSpec, seed: int, data: str) -> str:
 
 
 # The role in which a pass is given the trained baseline, to learn from; the others are splits of the data.
-_TEACHER = "teacher"
+_TEACHER, _PROFILE = "teacher", "profile"
 
 
-def _plan_step(draft: Draft, step: Step, seed: int, data: str, baseline: Ref, model: Ref) -> str:
+def _plan_step(draft: Draft, step: Step, seed: int, data: str, at_hand: Mapping[str, Ref]) -> str:
     name, params = draft.catalog.resolve_step(step.use, step.params)
     needs = sorted(draft.catalog.pass_needs(name, params))
     spec = {"pass": name, "params": as_json(params), "seed": seed}
-    inputs = {"model": model, **{role: baseline if role == _TEACHER else Ref(data, role) for role in needs}}
+    inputs = {role: at_hand.get(role) or Ref(data, role) for role in ("model", *needs)}
     code = (draft.catalog.pass_module(name), *draft.catalog.codec_modules("model"))
     return draft.add("optimize", _step_title(step), spec, inputs, code)
 
 
 _TELLING = {
+    "budget": ("use", "target"),
     "prune": ("method", "sparsity", "ramp"),
     "finetune": ("epochs",),
     "low_rank": ("keep",),

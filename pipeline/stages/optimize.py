@@ -7,16 +7,18 @@ from typing import Any
 
 from pipeline.core.stage import Inputs
 from tinytorch.data.split import Split
-from tinytorch.passes import TEACHER, load_pass
+from tinytorch.passes import PROFILE, TEACHER, load_pass
 
 __all__ = ["execute"]
+
+_AS_THEY_ARE = (PROFILE, TEACHER)  # all other roles are splits of the data
 
 
 def execute(spec: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
     """Apply `spec["pass"]`; raises NoEffectError when it changes nothing and the file does not allow that."""
     technique = load_pass(spec["pass"])
     settings = technique.Settings.from_params(spec["params"])
-    splits = {role: Split.from_arrays(inputs[role]) for role in inputs if role not in ("model", TEACHER)}
-    data = {**splits, **({TEACHER: inputs[TEACHER]} if TEACHER in inputs else {})}
+    given = {role: inputs[role] for role in inputs if role != "model"}
+    data = {role: value if role in _AS_THEY_ARE else Split.from_arrays(value) for role, value in given.items()}
     model, effect, history = technique.apply(inputs["model"], settings, data, spec["seed"])
     return {"model": model, "effect": effect.to_json(), "history": history or []}

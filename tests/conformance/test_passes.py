@@ -17,7 +17,7 @@ from tinytorch.data.split import Split
 from tinytorch.kernels.quantized import quantized_conv2d_int32, quantized_linear_int32
 from tinytorch.models import MODELS, load_model_module
 from tinytorch.models.network import Network
-from tinytorch.passes import PASSES, TEACHER, load_pass
+from tinytorch.passes import PASSES, PROFILE, TEACHER, load_pass
 from tinytorch.passes.effect import Effect
 from tinytorch.serialization import LEAVES, clone, dumps, loads
 
@@ -51,6 +51,14 @@ EXAMPLES: dict[str, Examples] = {
             {"method": "magnitude", "sparsity": 0.9, "steps": 2, "epochs": 0},
         ),
         {"sparsity": 0.0},
+    ),
+    "budget": Examples(
+        (
+            {"target": {"size_bytes": 9000}, "use": "quantize"},
+            {"target": {"size_bytes": 9000}, "values": [0.5, 0.75]},
+        ),
+        {"target": {"size_bytes": 10**9}},
+        ("mlp", "resnet"),
     ),
     "low_rank": Examples(
         ({"keep": 0.3}, {"keep": 0.4, "rank_by": "weights", "per_layer": {"fc_out": {"keep": 1.0}}}), {"keep": 1.0}
@@ -120,7 +128,7 @@ def build(arch: str) -> Network:
 def run(name: str, params: Mapping[str, Any], model: Network, seed: int = 0) -> tuple[Network, Effect]:
     """Apply a pass to a model, giving it only the data it says it needs."""
     technique = load_pass(name)
-    offered = {**data(), TEACHER: clone(model)}
+    offered = {**data(), TEACHER: clone(model), PROFILE: None}
     given = {role: offered[role] for role in technique.NEEDS}
     result, effect, _ = technique.apply(model, technique.Settings.from_params(params), given, seed)
     return result, effect

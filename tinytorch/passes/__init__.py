@@ -16,10 +16,11 @@ from typing import Any
 
 from tinytorch.errors import TinyTorchError
 
-__all__ = ["KINDS", "PASSES", "RAMPED", "STEPS", "TEACHER", "kinds", "load_pass", "needs", "resolve"]
+__all__ = ["KINDS", "PASSES", "PROFILE", "RAMPED", "STEPS", "TEACHER", "kinds", "load_pass", "needs", "resolve"]
 
 PASSES: dict[str, str] = {
     "block_prune": "tinytorch.passes.block_prune",
+    "budget": "tinytorch.passes.budget",
     "distill": "tinytorch.passes.distill",
     "finetune": "tinytorch.passes.finetune",
     "gptq": "tinytorch.passes.gptq",
@@ -35,6 +36,7 @@ PASSES: dict[str, str] = {
 # The types of layers each pass changes. Here, because checking an experiment's targets must not load the passes.
 KINDS: dict[str, tuple[str, ...]] = {
     "block_prune": ("BlockSparseLinear", "Linear", "SparseLinear"),
+    "budget": ("BlockSparseLinear", "Conv2d", "Linear", "SparseConv2d", "SparseLinear"),
     "distill": ("BatchNorm2d", "BlockSparseLinear", "Conv2d", "Linear", "SparseConv2d", "SparseLinear"),
     "finetune": ("BatchNorm2d", "BlockSparseLinear", "Conv2d", "Linear", "SparseConv2d", "SparseLinear"),
     "gptq": ("BlockSparseLinear", "Conv2d", "Linear", "SparseConv2d", "SparseLinear"),
@@ -47,10 +49,12 @@ KINDS: dict[str, tuple[str, ...]] = {
 }
 
 TEACHER = "teacher"  # the role of the trained baseline, which is a network and no split
+PROFILE = "profile"  # the role of the baseline's profile: each layer's work and time
 
 # What each pass may read; the module's own NEEDS says the same (tested). Planning must know it without importing NumPy.
 _NEEDS: dict[str, frozenset[str]] = {
     "block_prune": frozenset(),
+    "budget": frozenset({PROFILE, "validation"}),
     "distill": frozenset({TEACHER, "train", "validation"}),
     "finetune": frozenset({"train", "validation"}),
     "gptq": frozenset({"train"}),
@@ -67,6 +71,7 @@ _OF_TRAINING = frozenset({"epochs", "lr", "batch_size", "schedule"})
 
 # step -> (the parameter that chooses the pass, its default, choice -> (pass, parameters that mean nothing to it))
 STEPS: dict[str, tuple[str | None, str, dict[str, tuple[str, frozenset[str]]]]] = {
+    "budget": (None, "", {"": ("budget", frozenset())}),
     "distill": (None, "", {"": ("distill", frozenset())}),
     "finetune": (None, "", {"": ("finetune", frozenset())}),
     "fuse": (None, "", {"": ("fuse", frozenset())}),
@@ -106,13 +111,15 @@ def load_pass(name: str) -> ModuleType:
 def needs(name: str, params: Mapping[str, Any] | None = None) -> frozenset[str]:
     """Return the roles of what the pass `name` reads: all it may read, or with `params` only what these settings read.
 
-    They are splits of the data, and the teacher. A quantization to the nearest without calibrated ("static")
-    activations reads no data.
+    They are splits of the data, the teacher and the profile. A quantization to the nearest without calibrated
+    ("static") activations reads no data; a budget that is no speed-up needs no profile.
     """
     roles = _NEEDS[_known("pass", name, PASSES)]
     if name == "quantize" and params is not None:
         layers = (params, *params.get("per_layer", {}).values())
         return roles if any(layer.get("activations") == "static" for layer in layers) else frozenset()
+    if name == "budget" and params is not None and params.get("target", {}).get("speedup") is None:
+        return roles - {PROFILE}
     return roles
 
 

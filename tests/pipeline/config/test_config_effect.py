@@ -146,6 +146,21 @@ FACTORIZED["optimize"][0] = {
 }
 FUSED |= {"model": {"arch": "cnn"}, "optimize": [{"fuse": {"targets": ["bn*"], "except": ["bn2"]}}]}
 BASES |= {"optimize.low_rank": FACTORIZED, "optimize.fuse": FUSED}
+BUDGETED = copy.deepcopy(ONE)
+BUDGETED["optimize"] = [
+    {
+        "budget": {
+            "target": {"size_bytes": 900},
+            "use": "prune",
+            "method": "block",
+            "targets": ["fc*"],
+            "except": ["fc1"],
+        }
+    }
+]
+FASTER = copy.deepcopy(BUDGETED)
+FASTER["optimize"][0]["budget"] |= {"target": {"speedup": 2}}
+BASES |= {"optimize.budget.target.speedup": FASTER, "optimize.budget": BUDGETED}
 RAMPED = copy.deepcopy(ONE)
 RAMP = {"ramp": "linear", "steps": 2, "epochs": 1, "lr": 0.01, "batch_size": 16, "schedule": "constant"}
 OTHER_RAMP = {"ramp": "cubic", "steps": 3, "epochs": 2, "lr": 0.02, "batch_size": 8, "schedule": "cosine"}
@@ -194,6 +209,13 @@ CASES: dict[str, tuple[tuple[str | int, ...], Any, str]] = {
     "optimize.fuse.targets": (("optimize", 0, "fuse", "targets"), ["bn1"], "optimize"),
     "optimize.fuse.except": (("optimize", 0, "fuse", "except"), ["bn1"], "optimize"),
     "optimize.fuse.allow_no_effect": (("optimize", 0, "fuse", "allow_no_effect"), True, "optimize"),
+    "optimize.budget.target.size_bytes": (("optimize", 0, "budget", "target", "size_bytes"), 800, "optimize"),
+    "optimize.budget.target.speedup": (("optimize", 0, "budget", "target", "speedup"), 3, "optimize"),
+    "optimize.budget.use": (("optimize", 0, "budget"), {"target": {"size_bytes": 900}, "use": "quantize"}, "optimize"),
+    "optimize.budget.method": (("optimize", 0, "budget", "method"), "structured", "optimize"),
+    "optimize.budget.values": (("optimize", 0, "budget", "values"), [0.5], "optimize"),
+    "optimize.budget.targets": (("optimize", 0, "budget", "targets"), ["fc2"], "optimize"),
+    "optimize.budget.except": (("optimize", 0, "budget", "except"), ["fc2"], "optimize"),
     **{f"optimize.finetune.{k}": (("optimize", 1, "finetune", k), v, "optimize") for k, v in OTHER_TRAINING.items()},
     **{f"optimize.distill.{k}": (("optimize", 1, "distill", k), v, "optimize") for k, v in OTHER_TRAINING.items()},
     "optimize.distill.temperature": (("optimize", 1, "distill", "temperature"), 2.0, "optimize"),
