@@ -3,6 +3,7 @@
 #define FMA 0
 #define RUN(name) tt_##name##_portable
 #include "attention_body.h"
+#include "parallel.h"
 
 static int64_t score_bytes(const Op *op) { return (op->dim[2] + 15) / 16 * 64; }
 
@@ -21,6 +22,23 @@ static Head head_of(const Op *op, const Context *ctx, int64_t which, int64_t pos
     };
 }
 
+typedef struct {
+    const Op *op;
+    const Context *ctx;
+    AttendHead attend_head;
+    int64_t heads, parts, position;
+} Task;
+
+static void attend_part(const void *task, int64_t part, int thread) {
+    const Task *t = task;
+    (void)thread; /* the scratch belongs to the part */
+    for (int64_t which = t->heads * part / t->parts; which < t->heads * (part + 1) / t->parts; which++) {
+        Head head = head_of(t->op, t->ctx, which, t->position);
+        head.score = (float *)(t->ctx->scratch + part * score_bytes(t->op));
+        t->attend_head(&head);
+    }
+}
+
 void tt_attention_split(const Op *op, const Context *ctx, AttendHead attend_head) {
     int64_t heads = ctx->batch * op->dim[0], parts = heads < ctx->threads ? heads : ctx->threads;
     /* The caller moves it on between runs. Read once: what is checked is what is used. */
@@ -30,13 +48,8 @@ void tt_attention_split(const Op *op, const Context *ctx, AttendHead attend_head
         for (int64_t i = 0; i < heads * op->dim[1]; i++) out[i] = NAN;
         return;
     }
-#pragma omp parallel for num_threads((int)parts) if (parts > 1) schedule(static)
-    for (int64_t part = 0; part < parts; part++)
-        for (int64_t which = heads * part / parts; which < heads * (part + 1) / parts; which++) {
-            Head head = head_of(op, ctx, which, position);
-            head.score = (float *)(ctx->scratch + part * score_bytes(op));
-            attend_head(&head);
-        }
+    const Task task = {op, ctx, attend_head, heads, parts, position};
+    tt_for_each(parts, (int)parts, attend_part, &task);
 }
 
 static const char *check(const Op *op, const int64_t *slot_bytes) {
