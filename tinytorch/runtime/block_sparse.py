@@ -42,7 +42,7 @@ class BlockSparseLinear(Leaf):
             )
         self.blocks = blocks.copy()
         self.masked = SparseLinear(dense, np.repeat(blocks, BLOCK, axis=0)[:outputs].T, "dense")
-        self.storage = storage or storages.smallest(blocks, 32, unit=outputs / rows)
+        self.storage = storage or storages.smallest(blocks, 32, BLOCK, outputs / (rows * BLOCK))
 
     @property
     def dense(self) -> Linear:
@@ -94,7 +94,7 @@ class BlockSparseLinear(Leaf):
         return self.dense.macs(input_shape) // weights * int(np.count_nonzero(self.mask))
 
     def config(self) -> dict[str, JSON]:
-        """Return the Linear's config and the storage of the index: `dense`, `bitmask`, `csr` or `holes`."""
+        """Return the Linear's config and the storage of the index: `dense`, `bitmask`, `csr`, `gaps` or `holes`."""
         return {**self.dense.config(), "storage": self.storage}
 
     def state(self) -> dict[str, Array]:

@@ -69,7 +69,7 @@ class _Sparse(Leaf):
         return sum(tensor.data.nbytes for tensor in self.parameters())
 
     def config(self) -> dict[str, JSON]:
-        """Return the dense layer's config and the storage: `dense`, `bitmask` or `csr`."""
+        """Return the dense layer's config and the storage: `dense`, `bitmask`, `csr`, `gaps` or `holes`."""
         return {**self.dense.config(), "storage": self.storage}
 
     def state(self) -> dict[str, Array]:

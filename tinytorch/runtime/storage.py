@@ -16,13 +16,16 @@ from tinytorch.errors import ModelFileError
 from tinytorch.kernels.quantized import pack_int4, unpack_int4
 from tinytorch.kernels.sparse import (
     MAX_EXPANSION,
-    count_holes,
+    count_steps,
     decode_bitmask,
     decode_csr,
+    decode_gaps,
     decode_holes,
     encode_bitmask,
     encode_csr,
+    encode_gaps,
     encode_holes,
+    index_type,
 )
 
 __all__ = ["ARRAYS", "arrays_of", "count_kept", "decode_index", "encode_index", "restore", "smallest", "store"]
@@ -35,18 +38,26 @@ ARRAYS: dict[str, tuple[str, ...]] = {
     "dense": ("weight",),
     "bitmask": ("weight_mask", "weight_values"),
     "csr": ("weight_ends", "weight_columns", "weight_values"),
+    "gaps": ("weight_gaps", "weight_values"),
     "holes": ("weight_holes", "weight_values"),
 }
 _ENCODE: dict[str, Callable[[Mask], tuple[Array, ...]]] = {
     "bitmask": encode_bitmask,
     "csr": encode_csr,
+    "gaps": encode_gaps,
     "holes": encode_holes,
 }
-_DECODE: dict[str, Callable[..., Mask]] = {"bitmask": decode_bitmask, "csr": decode_csr, "holes": decode_holes}
+_DECODE: dict[str, Callable[..., Mask]] = {
+    "bitmask": decode_bitmask,
+    "csr": decode_csr,
+    "gaps": decode_gaps,
+    "holes": decode_holes,
+}
 _INDEX_TYPES = {
     "weight_mask": ("uint8",),
     "weight_ends": ("uint32",),
     "weight_columns": ("uint16", "uint32"),
+    "weight_gaps": ("uint8",),
     "weight_holes": ("uint8",),
 }
 _TYPES = {32: np.dtype(np.float32), 8: np.dtype(np.int8), 4: np.dtype(np.uint8)}  # 4: two values a byte
@@ -75,7 +86,10 @@ def count_kept(index: Sequence[Array], storage: str, shape: tuple[int, int]) -> 
     """Return how many positions of (R, C) an index claims to keep, without allocating a mask."""
     if storage == "bitmask":
         return int(np.unpackbits(index[0]).sum(dtype=np.int64))
-    return len(index[1]) if storage == "csr" else shape[0] * shape[1] - count_holes(index[0])
+    if storage == "csr":
+        return len(index[1])
+    named = count_steps(index[0])
+    return named if storage == "gaps" else shape[0] * shape[1] - named
 
 
 def restore(state: Mapping[str, Array], storage: str, bits: int, shape: tuple[int, int]) -> tuple[Array, Mask]:
@@ -129,21 +143,23 @@ def _decode(index: list[Array], values: Array, storage: str, bits: int, shape: t
     return matrix, mask
 
 
-def smallest(mask: Mask, bits: int, unit: float = 1) -> str:
+def smallest(mask: Mask, bits: int, unit: int = 1, filled: float = 1.0) -> str:
     """Return the storage that takes the fewest bytes for a matrix of `bits` wide values kept where `mask` is true.
 
-    `unit` values lie at each position of the mask.
+    `unit` values lie at each position of the mask, of which the share `filled` are stored.
     """
     rows, columns = mask.shape
     kept = int(np.count_nonzero(mask))
-    values = kept * unit * bits / 8
-    (holes,) = encode_holes(mask)
-    sizes = {
-        "dense": rows * columns * unit * bits / 8,
-        "bitmask": rows * columns / 8 + values + _ENTRY_BYTES,
-        "csr": 4 * rows + kept * (2 if columns <= 2**16 else 4) + values + 2 * _ENTRY_BYTES,
-        "holes": len(holes) + values + _ENTRY_BYTES,
+    value_bytes = unit * filled * bits / 8
+    index = {
+        "bitmask": (rows * columns + 7) // 8,
+        "csr": 4 * rows + kept * np.dtype(index_type(columns)).itemsize,
+        "gaps": len(encode_gaps(mask)[0]),
+        "holes": len(encode_holes(mask)[0]),
     }
-    if rows * columns * unit > MAX_EXPANSION * sizes["csr"]:
-        del sizes["csr"]  # a loader would refuse so large an expansion
+    sizes = {"dense": rows * columns * value_bytes}
+    for storage, size in index.items():
+        is_wide = rows * columns * unit > MAX_EXPANSION * (size + kept * unit)  # a loader would refuse it
+        if storage not in ("csr", "gaps") or not is_wide:
+            sizes[storage] = size + kept * value_bytes + (len(ARRAYS[storage]) - 1) * _ENTRY_BYTES
     return min(sizes, key=lambda storage: sizes[storage])

@@ -14,6 +14,7 @@ RNG = np.random.default_rng(11)
 ENCODINGS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "bitmask": (sparse.encode_bitmask, sparse.decode_bitmask),
     "csr": (sparse.encode_csr, sparse.decode_csr),
+    "gaps": (sparse.encode_gaps, sparse.decode_gaps),
     "holes": (sparse.encode_holes, sparse.decode_holes),
 }
 
@@ -83,7 +84,7 @@ def test_a_csr_that_contradicts_itself_is_refused(ends: list[int], columns: list
     ("encoded", "kept", "message"),
     [
         ([1, 1], 3, "not 2 holes and values for 3"),
-        ([1, 255], 5, "ends without one"),
+        ([1, 255], 5, "ends at no position"),
         ([4, 4], 4, "outside 2 x 3"),
         ([6], 5, "outside 2 x 3"),
     ],
@@ -94,9 +95,21 @@ def test_holes_that_contradict_themselves_are_refused(encoded: list[int], kept: 
         sparse.decode_holes(np.array(encoded, np.uint8), kept, (2, 3))
 
 
+@pytest.mark.parametrize(
+    ("encoded", "message"),
+    [([1], "1 positions are kept, but values for 2"), ([0, 0, 255], "ends at no position"), ([4, 1], "outside 2 x 3")],
+)
+def test_gaps_that_contradict_themselves_are_refused(encoded: list[int], message: str) -> None:
+    """There is a value for each position, and none may lie behind the last."""
+    with pytest.raises(ValueError, match=message):
+        sparse.decode_gaps(np.array(encoded, np.uint8), 2, (2, 3))
+
+
 @pytest.mark.parametrize("unit", [1, 16])
 def test_a_small_file_cannot_ask_for_a_large_matrix(unit: int) -> None:
-    """CSR of a few bytes that declares a huge matrix is refused before anything is allocated."""
+    """A few bytes that declare a huge matrix are refused before anything is allocated."""
     rows, columns = 60_000, 65_536 // unit
     with pytest.raises(ValueError, match="more than 1024 a byte"):
         sparse.decode_csr(np.zeros(rows, np.uint32), np.zeros(0, np.uint16), 0, (rows, columns), unit)
+    with pytest.raises(ValueError, match="more than 1024 a byte"):
+        sparse.decode_gaps(np.zeros(1, np.uint8), 1, (rows, columns), unit)

@@ -38,7 +38,7 @@ def test_a_block_is_sixteen_outputs_of_one_input() -> None:
     assert layer.nonzero_count() == 20
 
 
-@pytest.mark.parametrize("storage", ["dense", "bitmask", "csr", "holes"])
+@pytest.mark.parametrize("storage", ["dense", "bitmask", "csr", "gaps", "holes"])
 @pytest.mark.parametrize("outputs", [1, 15, 16, 17, 40])
 def test_every_storage_gives_the_layer_back(storage: str, outputs: int) -> None:
     """Weights, blocks and outputs survive being stored in each form, and so does the file."""
@@ -50,7 +50,7 @@ def test_every_storage_gives_the_layer_back(storage: str, outputs: int) -> None:
     assert dumps(loads(data)) == data
 
 
-@pytest.mark.parametrize(("removed", "storage"), [(0, "dense"), (3, "holes"), (1500, "bitmask"), (2975, "csr")])
+@pytest.mark.parametrize(("removed", "storage"), [(0, "dense"), (3, "holes"), (1500, "bitmask"), (2900, "gaps")])
 def test_the_smallest_storage_is_chosen(removed: int, storage: str) -> None:
     """An index of blocks is small, so that three of 3,000 blocks pay for it."""
     blocks = np.random.default_rng(0).permutation(3000).reshape(10, 300) >= removed
@@ -98,7 +98,7 @@ def test_a_mask_of_another_shape_is_refused() -> None:
         BlockSparseLinear(Linear(3, 20), np.ones((3, 20), bool))
 
 
-@pytest.mark.parametrize("storage", ["bitmask", "csr", "holes"])
+@pytest.mark.parametrize("storage", ["bitmask", "csr", "gaps", "holes"])
 def test_a_state_that_contradicts_the_config_is_refused(storage: str) -> None:
     """Missing arrays, other types and other sizes are errors of the model file, found before anything is allocated."""
     layer = layer_of(storage=storage)

@@ -244,7 +244,7 @@ def test_a_state_that_contradicts_the_config_is_refused(config: dict, arrays: di
 def test_a_pruned_layer_is_stored_sparse_where_that_is_smaller() -> None:
     """Zeros of a pruned layer are left out of the file at 8 and 4 bits, and the outputs stay the same."""
     weight = normal(64, 64) * (np.random.default_rng(1).random((64, 64)) < 0.1)
-    for bits, storage in ((8, "bitmask"), (4, "bitmask")):
+    for bits, storage in ((8, "gaps"), (4, "gaps")):
         scheme = Scheme(bits)
         sparse = QuantizedWeight.of(weight.astype(np.float32), scheme, is_sparse=True)
         assert sparse.storage == storage

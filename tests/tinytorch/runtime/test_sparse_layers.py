@@ -60,7 +60,7 @@ def test_training_keeps_pruned_weights_at_zero(layer: Any, make: Any) -> None:
     assert (layer.weight.data != before)[layer.mask].all()
 
 
-@pytest.mark.parametrize("storage", ["dense", "bitmask", "csr", "holes"])
+@pytest.mark.parametrize("storage", ["dense", "bitmask", "csr", "gaps", "holes"])
 def test_every_storage_gives_the_layer_back(storage: str) -> None:
     """Weights, mask and outputs survive being stored in each form."""
     layer = sparse_linear(0.2, storage)
@@ -70,11 +70,17 @@ def test_every_storage_gives_the_layer_back(storage: str) -> None:
     assert again.config() == layer.config()
 
 
-@pytest.mark.parametrize(("density", "storage"), [(1.0, "dense"), (0.99, "holes"), (0.5, "bitmask"), (0.01, "csr")])
+@pytest.mark.parametrize(("density", "storage"), [(1.0, "dense"), (0.99, "holes"), (0.5, "bitmask"), (0.1, "gaps")])
 def test_the_smallest_storage_is_chosen(density: float, storage: str) -> None:
-    """Dense while nothing is removed, then the distances of the few holes, then a bit mask, then CSR."""
+    """Dense while nothing is removed, then the distances of few holes, then a bit mask, then those of few values."""
     rng = np.random.default_rng(0)
     assert SparseLinear(Linear(200, 100, rng=rng), rng.random((200, 100)) < density).storage == storage
+
+
+def test_a_few_weights_in_wide_rows_are_stored_by_their_column() -> None:
+    """CSR does not count the way from one to the next."""
+    rng = np.random.default_rng(0)
+    assert SparseLinear(Linear(4, 50_000, rng=rng), rng.random((4, 50_000)) < 0.001).storage == "csr"
 
 
 def test_a_convolution_survives_storage() -> None:
