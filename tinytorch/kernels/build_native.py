@@ -40,6 +40,7 @@ WARNINGS = ("-Wall", "-Wextra", "-Wno-missing-field-initializers")  # a table le
 # What program.c does not list is left out of the module.
 SECTIONS, UNUSED = ("-ffunction-sections", "-fdata-sections"), "-Wl,--gc-sections"
 OPENMP = "-fopenmp"
+VECTORS = "-fopenmp-simd"  # without threads, what the pragmas say of vectors still counts
 TIMEOUT_S = 600
 
 # What is linked may still lack a symbol, which shows when it is loaded.
@@ -101,8 +102,8 @@ def build(target: Path, extra: Sequence[str] = ()) -> None:
         raise BuildError(f"Python's C headers are not installed (no Python.h in {include})")
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        parallel = (OPENMP,) if _compiles(compiler, OPENMP, folder) else ()
-        flags = (*FLAGS, *SECTIONS, *parallel, *shlex.split(os.environ.get("CFLAGS", "")), *extra)
+        parallel = OPENMP if _compiles(compiler, OPENMP, folder) else VECTORS
+        flags = (*FLAGS, *SECTIONS, parallel, *shlex.split(os.environ.get("CFLAGS", "")), *extra)
         objects = _compile(compiler, flags, include, folder)
         special = ("-undefined", "dynamic_lookup") if sys.platform == "darwin" else (UNUSED,)
         linked = folder / target.name
