@@ -40,6 +40,9 @@ static int has_neon_dot(void) {
 #endif
 
 int tt_has_isa(int isa) {
+#ifdef TT_X86
+    __builtin_cpu_init();
+#endif
     switch (isa) {
     case ISA_PORTABLE:
         return 1;

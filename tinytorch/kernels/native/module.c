@@ -1,4 +1,5 @@
 /* tinytorch.kernels._native: programs for Python, through the stable ABI and the buffer protocol. */
+#include <pyconfig.h> /* says whether Python has its lock; the stable ABI needs it */
 #ifndef Py_GIL_DISABLED
 #define Py_LIMITED_API 0x030B0000 /* 3.11, the first with buffers in the stable ABI */
 #endif
