@@ -21,7 +21,7 @@ __all__ = ["layer_settings"]
 
 _SAMPLES = 16  # enough to calibrate on; the scales are not shown
 # What a file sets; the rest of a setting follows from it.
-_ASKED = ("sparsity", "keep", "bits", "weights", "group_size", "activations")
+_ASKED = ("sparsity", "keep", "bits", "weights", "group_size", "activations", "norm", "into")
 _ANY_CLASSES = 10  # where only the files tell (image folders); the last layer's width changes no name
 
 

@@ -64,19 +64,20 @@ def apply(
     before = {name: (owner, layer) for name, owner, layer in _predecessors("", model)}
     layers = dict(model.named_layers())
     changes: dict[str, Layer | None] = {}
+    matched: dict[str, dict[str, Any]] = {}
     kept = {}
     for name in chosen:
         owner, layer = before.get(name, ("", None))
         if isinstance(layer, Conv2d | SparseConv2d):
             check_finite(owner, layer, "fused")
             changes |= {owner: _folded(layer, layers[name]), name: None}
+            matched |= {owner: {"norm": name}, name: {"into": owner}}
         else:
             kept[name] = f"{name} stays: {_reason(owner, layer)}."
     if not changes and not settings.allow_no_effect:
         why = " ".join(kept.values()) or f"no layer of the types {', '.join(_KINDS)} was chosen."
         raise NoEffectError(f"fuse folded no batch norm: {why}")
     result = clone(model.replaced(changes))
-    matched: dict[str, dict[str, Any]] = {name: {} for name in changes}
     effect = measure_effect("fuse", to_params(settings), model, result, matched, warnings=[*kept.values()])
     return result, effect, None
 

@@ -24,3 +24,20 @@ def test_quantization_tells_its_layers_without_training(method: str) -> None:
     assert step.use == "quantize"
     words = "bits 4, weights per_group, group_size 64, activations dynamic"
     assert layers == {"fc1": words, "fc_out": words}
+
+
+STRUCTURE = """
+name: x
+data: {name: digits}
+model: {arch: cnn, args: {width: 16, depth: 1}}
+optimize: [{low_rank: {keep: 0.5, except: [conv1]}}, {fuse: {}}, {prune: {method: block, ramp: cubic}}]
+"""
+
+
+def test_steps_that_change_the_structure_tell_what_becomes_of_which_layer() -> None:
+    """By the names that layers have by then; a ramp says what it comes to, and trains nothing for that."""
+    (run,) = build(loads(STRUCTURE, "x.yaml")).runs
+    steps = {step.use: layers for step, layers in layer_settings(run)}
+    assert steps["low_rank"] == {"fc_out": "keep 0.5"}
+    assert steps["fuse"] == {"conv1": "norm bn1", "bn1": "into conv1"}
+    assert set(steps["prune"].values()) == {"sparsity 0.5"}
