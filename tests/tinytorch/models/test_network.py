@@ -90,6 +90,16 @@ def test_replacing_an_unknown_layer_names_the_nearest() -> None:
         residual().replaced({"block1": ReLU()})
 
 
+def test_a_leaf_can_be_left_out_or_become_a_network() -> None:
+    """What takes its place continues its name; the last layer of a sequence must stay."""
+    relu, pair = Network({"relu": ReLU()}, (4,)), Network({"a": Linear(4, 2), "b": Linear(2, 3)}, (4,))
+    model = Network({"relu": ReLU(), "fc": Linear(4, 3)}, (4,))
+    changed = model.replaced({"relu": None, "fc": pair})
+    assert [name for name, _ in changed.named_layers()] == ["fc.a", "fc.b"]
+    with pytest.raises(ValueError, match="at least one layer"):
+        relu.replaced({"relu": None})
+
+
 def test_a_replacement_must_fit() -> None:
     """Shapes are checked again, and the message names the layer that cannot go on."""
     with pytest.raises(ValueError, match="fc_out"):

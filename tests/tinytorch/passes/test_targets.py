@@ -26,6 +26,16 @@ def test_globs_choose_by_case_sensitive_name() -> None:
         match(NAMES, ["FC*"])
 
 
+def test_the_name_of_a_container_chooses_what_is_inside() -> None:
+    """Up to a dot; the more specific setting wins."""
+    assert list(match(NAMES, ["block1", "fc1"])) == ["block1.conv1", "block1.conv2", "fc1"]
+    assert list(match(NAMES, except_=["block?"])) == ["conv1", "fc1", "fc_out"]
+    chosen = match(NAMES, [], per_layer={"block1": {"bits": 4}, "block1.conv2": {"bits": 8}})
+    assert chosen == {"block1.conv1": {"bits": 4}, "block1.conv2": {"bits": 8}}
+    with pytest.raises(TargetError):
+        match(NAMES, ["block"])
+
+
 def test_except_wins_over_everything() -> None:
     """A layer that `except` names is left out, whatever else names it."""
     assert list(match(NAMES, ["fc*"], ["fc_out"], {"fc_out": {"bits": 4}})) == ["fc1"]
