@@ -29,13 +29,13 @@ INLINE __m512i four_inputs(const uint8_t *x) {
     return _mm512_set1_epi32(bytes);
 }
 
-/* `rows` rows from `row` on times the panel. The sums of a few rows would wait for themselves: they are split into `chains`
-   that take turns. Both are constants where this is inlined. */
-INLINE void block(const Int8Tile *t, int64_t row, const int rows, const int chains) {
+/* `rows` rows from `row` on times the first `vectors` registers of the panel. The sums of a few rows would wait for themselves:
+   they are split into `chains` that take turns. All three are constants where this is inlined. */
+INLINE void block(const Int8Tile *t, int64_t row, const int rows, const int vectors, const int chains) {
     __m512i sums[MOST_CHAINS][MOST_ROWS][VECTORS];
     UNROLL for (int c = 0; c < chains; c++) {
         UNROLL for (int r = 0; r < rows; r++) {
-            UNROLL for (int v = 0; v < VECTORS; v++) {
+            UNROLL for (int v = 0; v < vectors; v++) {
                 sums[c][r][v] = c ? _mm512_setzero_si512() : _mm512_load_si512(t->start + v * LANES);
             }
         }
@@ -47,12 +47,12 @@ INLINE void block(const Int8Tile *t, int64_t row, const int rows, const int chai
     for (; left >= chains; left -= chains) {
         UNROLL for (int c = 0; c < chains; c++) {
             __m512i w[VECTORS];
-            UNROLL for (int v = 0; v < VECTORS; v++) {
+            UNROLL for (int v = 0; v < vectors; v++) {
                 w[v] = _mm512_load_si512(weights + (c * VECTORS + v) * LANES * STEP);
             }
             UNROLL for (int r = 0; r < rows; r++) {
                 const __m512i inputs = four_inputs(x + r * stride + c * STEP);
-                UNROLL for (int v = 0; v < VECTORS; v++) {
+                UNROLL for (int v = 0; v < vectors; v++) {
                     sums[c][r][v] = tt_dot4_avx512(sums[c][r][v], inputs, w[v]);
                 }
             }
@@ -62,7 +62,7 @@ INLINE void block(const Int8Tile *t, int64_t row, const int rows, const int chai
     }
     for (; left > 0; left--) {
         UNROLL for (int r = 0; r < rows; r++) {
-            UNROLL for (int v = 0; v < VECTORS; v++) {
+            UNROLL for (int v = 0; v < vectors; v++) {
                 sums[0][r][v] = tt_dot4_avx512(sums[0][r][v], four_inputs(x + r * stride),
                                                _mm512_load_si512(weights + v * LANES * STEP));
             }
@@ -71,7 +71,7 @@ INLINE void block(const Int8Tile *t, int64_t row, const int rows, const int chai
         weights += VECTORS * LANES * STEP;
     }
     UNROLL for (int r = 0; r < rows; r++) {
-        UNROLL for (int v = 0; v < VECTORS; v++) {
+        UNROLL for (int v = 0; v < vectors; v++) {
             __m512i sum = sums[0][r][v];
             UNROLL for (int c = 1; c < chains; c++) {
                 sum = _mm512_add_epi32(sum, sums[c][r][v]);
@@ -81,14 +81,32 @@ INLINE void block(const Int8Tile *t, int64_t row, const int rows, const int chai
     }
 }
 
-static void product_avx512(const Int8Tile *t) {
+/* The last panel, if its second half is missing. */
+static void product_narrow(const Int8Tile *t) {
     int64_t row = 0;
     for (; row + MOST_ROWS <= t->rows; row += MOST_ROWS) {
-        block(t, row, MOST_ROWS, 1);
+        block(t, row, MOST_ROWS, 1, 1);
     }
-#define CASE(rows, chains)             \
-    case rows:                         \
-        block(t, row, rows, chains);   \
+    for (; row + 4 <= t->rows; row += 4) {
+        block(t, row, 4, 1, 2);
+    }
+    for (; row < t->rows; row++) {
+        block(t, row, 1, 1, MOST_CHAINS);
+    }
+}
+
+static void product_avx512(const Int8Tile *t) {
+    if (t->outputs <= LANES) {
+        product_narrow(t);
+        return;
+    }
+    int64_t row = 0;
+    for (; row + MOST_ROWS <= t->rows; row += MOST_ROWS) {
+        block(t, row, MOST_ROWS, VECTORS, 1);
+    }
+#define CASE(rows, chains)                    \
+    case rows:                                \
+        block(t, row, rows, VECTORS, chains); \
         break
     switch (t->rows - row) {
         CASE(1, MOST_CHAINS);
