@@ -92,11 +92,13 @@ static const char *check(const Op *op, const int64_t *slot_bytes) {
 static void pack(const Int8Product *p, const int8_t *weights, int64_t in, int64_t out, int8_t *packed, int32_t *sums) {
     const int64_t width = p->width, step_bytes = p->lanes * width, panel_bytes = rounded_up(in, width) * p->lanes;
     for (int64_t o = 0; o < out; o++) {
+        const int8_t *row = weights + o * in;
         int8_t *lane = packed + o / p->lanes * panel_bytes + o % p->lanes * width;
+        for (int64_t i = 0; i < in; i += width, lane += step_bytes) {
+            memcpy(lane, row + i, (size_t)(in - i < width ? in - i : width));
+        }
         for (int64_t i = 0; i < in; i++) {
-            const int8_t weight = weights[o * in + i];
-            lane[i / width * step_bytes + i % width] = weight;
-            sums[o] += weight;
+            sums[o] += row[i];
         }
     }
 }
