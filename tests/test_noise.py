@@ -110,11 +110,13 @@ def test_samples_that_were_all_interrupted_support_no_claim(project: Project) ->
 
 def test_a_control_that_differs_supports_no_claim(project: Project) -> None:
     """The second copy of the baseline is another model here; the comparison finds out."""
-    project.edit(
-        "pipeline/measure/sampling.py",
-        'self.optimized if arm == "optimized" else self.baseline',
-        'self.baseline if arm == "baseline" else self.optimized',
-    )
+    sampling = "pipeline/measure/sampling.py"
+    for text in ('self.{} if arm == "{}" else self.{}', '"{}" if arm == "{}" else "{}"'):  # its file and its session
+        before, after = (
+            text.format("optimized", "optimized", "baseline"),
+            text.format("baseline", "baseline", "optimized"),
+        )
+        project.edit(sampling, before, after)
     precise = ("--set", "benchmark.processes=4", "--set", "benchmark.budget_s=4")
     assert "identical code differed by" in is_noisy(project, *precise)
 
