@@ -10,10 +10,12 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from packaging.tags import sys_tags
 
+__all__ = ["NativeKernels"]
+
 PACKAGE = "tinytorch/kernels"
 
 
-class NativeKernels(BuildHookInterface):
+class NativeKernels(BuildHookInterface[Any]):
     """Compile into the checkout for an editable install, else into a folder from which the wheel takes the module."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
