@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from tinytorch.models.network import Network
 from tinytorch.runtime.fusion import Step
 from tinytorch.runtime.parts import Eager, Running, running
-from tinytorch.runtime.plan import EAGER, EagerPart, candidates, make_plan
+from tinytorch.runtime.plan import EAGER, EagerPart, make_plan
 
 __all__ = ["fastest", "time_candidates"]
 
 Array: TypeAlias = NDArray[Any]
 
-_SPENT_S = 0.25  # on all rounds, once there are _LEAST_ROUNDS
+_SPENT_S, _EAGER_S = 0.25, 0.03  # on all rounds of the plans, and of an eager layer, once there are _LEAST_ROUNDS
 _LEAST_ROUNDS, _MOST_ROUNDS = 5, 300
 _GAIN = 0.97  # less than 3 % faster may be chance
 _BREAK_NS = 1_000.0  # leaving a native call and beginning another, with the arrays between them
@@ -36,8 +36,8 @@ def time_candidates(
 
     A step's are in the order of its candidates. An eager one is charged for the break between two native calls.
     """
-    steps = make_plan(model, available).steps
-    kernels = {step.name: candidates(step, available) for step in steps}
+    usual = make_plan(model, available)
+    steps, kernels = usual.steps, usual.candidates
     compiled = {name: [one for one in each if one != EAGER] or [EAGER] for name, each in kernels.items()}
     plans = []
     for number in range(max((len(each) for each in compiled.values()), default=0)):
@@ -46,7 +46,7 @@ def time_candidates(
         plans.append((choices, [running(part, batch, threads) for part in parts]))
     samples = _random((batch, *model.input_shape))
     found: dict[str, dict[str, float]] = {name: {} for name in kernels}
-    for (choices, _), times in zip(plans, _in_turns([parts for _, parts in plans], samples), strict=True):
+    for (choices, _), times in zip(plans, _in_turns([parts for _, parts in plans], samples, _SPENT_S), strict=True):
         for name, ns in times.items():
             found[name][choices[name]] = min(ns, found[name].get(choices[name], ns))
     for step in steps:
@@ -62,10 +62,10 @@ def fastest(times: Mapping[str, float]) -> str:
     return best if times[best] < _GAIN * times[usual] else usual
 
 
-def _in_turns(plans: Sequence[Sequence[Running]], samples: Array) -> list[dict[str, float]]:
+def _in_turns(plans: Sequence[Sequence[Running]], samples: Array, spent_s: float) -> list[dict[str, float]]:
     """Run every plan in turn on the samples; return for each the median time of its steps by name."""
     seen: list[list[dict[str, float]]] = [[] for _ in plans]
-    end = time.perf_counter() + _SPENT_S
+    end = time.perf_counter() + spent_s
     for number in range(_MOST_ROUNDS):
         if number >= _LEAST_ROUNDS and time.perf_counter() > end:
             break
@@ -83,7 +83,7 @@ def _in_turns(plans: Sequence[Sequence[Running]], samples: Array) -> list[dict[s
 
 def _eager_ns(step: Step, batch: int) -> float:
     part = Eager(EagerPart((step,), None, None))
-    (times,) = _in_turns([[part]], _random((batch, *step.before)))
+    (times,) = _in_turns([[part]], _random((batch, *step.before)), _EAGER_S)
     return times[step.name]
 
 

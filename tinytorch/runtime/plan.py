@@ -19,7 +19,7 @@ from tinytorch.models.network import Network
 from tinytorch.runtime.fusion import Shape, Step, fuse_steps
 from tinytorch.runtime.lowering import Body, Layout, kernels_of, lower, wanted_layout
 
-__all__ = ["EAGER", "EagerPart", "NativePart", "Op", "Part", "Plan", "candidates", "make_plan"]
+__all__ = ["EAGER", "EagerPart", "NativePart", "Op", "Part", "Plan", "make_plan"]
 
 Array: TypeAlias = NDArray[Any]
 
@@ -64,9 +64,13 @@ Part: TypeAlias = NativePart | EagerPart
 
 @dataclass(frozen=True)
 class Plan:
-    """The steps of a network, the kernel chosen for each by its name, and the parts that run one after the other."""
+    """The steps of a network, by their names the kernels that can compute each and the chosen one, and the parts.
+
+    Parts run one after the other.
+    """
 
     steps: tuple[Step, ...]
+    candidates: Mapping[str, tuple[str, ...]]
     chosen: Mapping[str, str]
     parts: tuple[Part, ...]
 
@@ -78,7 +82,8 @@ def make_plan(model: Network, available: Collection[str], choices: Mapping[str, 
     cannot compute it.
     """
     steps = _steps(model, available)
-    chosen = _chosen(steps, available, choices or {})
+    candidates = {step.name: _candidates(step, available) for step in steps}
+    chosen = _chosen(candidates, choices or {})
     planner = _Planner(model)
     for step in steps:
         if chosen[step.name] == EAGER:
@@ -86,10 +91,10 @@ def make_plan(model: Network, available: Collection[str], choices: Mapping[str, 
         else:
             planner.add(step, chosen[step.name])
     planner.finish()
-    return Plan(tuple(steps), chosen, tuple(planner.parts))
+    return Plan(tuple(steps), candidates, chosen, tuple(planner.parts))
 
 
-def candidates(step: Step, available: Collection[str]) -> tuple[str, ...]:
+def _candidates(step: Step, available: Collection[str]) -> tuple[str, ...]:
     """Return the kernels among which a step's is chosen; inside a residual block there is no way but the native."""
     found = tuple(kernel for kernel in kernels_of(step) if kernel in available)
     return found if step.block and found else (*found, EAGER)
@@ -106,14 +111,12 @@ def _steps(model: Network, available: Collection[str]) -> list[Step]:
         eager |= blocked
 
 
-def _chosen(steps: Collection[Step], available: Collection[str], choices: Mapping[str, str]) -> dict[str, str]:
+def _chosen(candidates: Mapping[str, tuple[str, ...]], choices: Mapping[str, str]) -> dict[str, str]:
     chosen = {}
-    for step in steps:
-        valid = candidates(step, available)
-        kernel = choices.get(step.name, valid[0])
+    for name, valid in candidates.items():
+        chosen[name] = kernel = choices.get(name, valid[0])
         if kernel not in valid:
-            raise ValueError(f"{step.name} can be computed by {', '.join(valid)}, not by {kernel!r}")
-        chosen[step.name] = kernel
+            raise ValueError(f"{name} can be computed by {', '.join(valid)}, not by {kernel!r}")
     if unknown := choices.keys() - chosen.keys():
         raise ValueError(f"there is no step {min(unknown)!r} (there are: {', '.join(chosen)})")
     return chosen

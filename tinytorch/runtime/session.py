@@ -6,7 +6,7 @@ no kernel computes runs as the network's own layers between native calls; where 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -17,7 +17,7 @@ from tinytorch.kernels import native
 from tinytorch.models.network import Network
 from tinytorch.runtime.choosing import fastest, time_candidates
 from tinytorch.runtime.parts import Native, for_inference, running, step_bytes
-from tinytorch.runtime.plan import NativePart, Plan, candidates, make_plan
+from tinytorch.runtime.plan import NativePart, Plan, make_plan
 
 __all__ = ["Choices", "InferenceSession", "PlannedLayer"]
 
@@ -70,7 +70,7 @@ class InferenceSession:
         plan = make_plan(own, available, choices)
         self._parts = [running(part, batch, threads) for part in plan.parts]
         self.batch, self.threads = batch, threads
-        self.layers = _planned(plan, timed, available)
+        self.layers = _planned(plan, timed)
         self._input_shape, self._output_shape = model.input_shape, model.output_shape(model.input_shape)
         # One native call and exactly `batch` samples: the short way of `run`.
         self._shape: tuple[int, ...] | None = None
@@ -130,9 +130,7 @@ class InferenceSession:
         return sum(part.size_bytes for part in self._parts)
 
 
-def _planned(
-    plan: Plan, timed: Mapping[str, Mapping[str, float]], available: Collection[str]
-) -> tuple[PlannedLayer, ...]:
+def _planned(plan: Plan, timed: Mapping[str, Mapping[str, float]]) -> tuple[PlannedLayer, ...]:
     given = _given_bytes(plan)
     return tuple(
         PlannedLayer(
@@ -140,7 +138,7 @@ def _planned(
             names=step.names,
             kind="Add" if step.layer is None else type(step.layer).__name__,
             kernel=plan.chosen[step.name],
-            candidates=timed.get(step.name) or dict.fromkeys(candidates(step, available)),
+            candidates=timed.get(step.name) or dict.fromkeys(plan.candidates[step.name]),
             size_bytes=given.get(step.name, step_bytes(step)),
             input_shape=step.before,
             output_shape=step.after,

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
-from tests.conformance.layer_examples import EXAMPLES, SHAPE, rng
-from tinytorch.core.layers import Flatten, Linear
-from tinytorch.core.spatial import Conv2d
+from tests.conformance.layer_examples import EXAMPLES, SHAPE, norm, rng
+from tinytorch.core.activations import GELU, ReLU
+from tinytorch.core.layer import Layer
+from tinytorch.core.layers import Dropout, Flatten, Linear
+from tinytorch.core.spatial import AvgPool2d, Conv2d, MaxPool2d
 from tinytorch.kernels import native
 from tinytorch.models import cnn, mlp, resnet
-from tinytorch.models.network import Network
+from tinytorch.models.network import Network, Residual
 from tinytorch.passes.quantize import Settings, apply
 from tinytorch.runtime.plan import EAGER
 from tinytorch.runtime.session import InferenceSession
@@ -107,6 +111,42 @@ def test_native_and_eager_layers_alternate() -> None:
     for chosen in (("conv1", "conv3", "fc2"), ("conv2", "fc1"), ("conv3",)):
         session = InferenceSession(model, choices=dict.fromkeys(chosen, EAGER))
         np.testing.assert_allclose(session.run(x), model.predict(x), 1e-4, 1e-5)
+
+
+def random_network(draw: np.random.Generator) -> Network:
+    """A network of random layers and sizes, each fitting the one before."""
+    shape = (int(draw.integers(1, 5)), int(draw.integers(5, 10)), int(draw.integers(5, 10)))
+    start, layers = shape, dict[str, Layer]()
+    for number in range(int(draw.integers(2, 7))):
+        channels, size = shape[0], int(draw.integers(1, 4))
+        wider = Conv2d(channels, int(draw.integers(1, 20)), size, padding=int(draw.integers(0, 2)), rng=draw)
+        same = Network({"conv": Conv2d(channels, channels, 3, padding=1, rng=draw), "bn": norm(channels)}, shape)
+        kinds = [
+            wider,
+            norm(channels),
+            ReLU(),
+            GELU(),
+            Residual(same),
+            MaxPool2d(2, 1),
+            AvgPool2d(3, 1, 1),
+            Dropout(0.5),
+        ]
+        layer = kinds[int(draw.integers(len(kinds)))]
+        if min(shape[1:]) > 3:
+            layers[f"layer{number}"], shape = layer, layer.output_shape(shape)
+    layers |= {"flatten": Flatten(), "fc": Linear(math.prod(shape), int(draw.integers(1, 40)), rng=draw)}
+    return Network(layers, start)
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_random_networks_compute_what_they_predict(seed: int) -> None:
+    """Any order of layers, odd sizes, one and two threads, the batch larger or smaller than the samples."""
+    draw = np.random.default_rng(seed)
+    model = random_network(draw)
+    x = draw.standard_normal((int(draw.integers(1, 6)), *model.input_shape), np.float32)
+    expected = model.predict(x)
+    session = InferenceSession(model, batch=int(draw.integers(1, 6)), threads=int(draw.integers(1, 3)))
+    np.testing.assert_allclose(session.run(x), expected, 0, 1e-5 * np.abs(expected).max())
 
 
 @BUILT
