@@ -185,13 +185,12 @@ class _Planner:
         self._start(step.output, step.after, after)
 
     def finish(self) -> None:
-        """End the last part; its output lies as its shape says."""
+        """End the last part. Its output stays as it lies: an image with its channels last is seen as its shape says."""
         last = self.parts[-1] if self.parts else None
         if not self.bound and isinstance(last, EagerPart):
             self.parts[-1] = replace(last, after=None)
-            return
-        self.values[self.last] = self._plain(self.values[self.last])
-        self._close(self.last)
+        else:
+            self._close(self.last)
 
     def _inputs(self, step: Step, kernel: str) -> tuple[_Value, ...]:
         wanted = wanted_layout(step, kernel)

@@ -72,15 +72,18 @@ class InferenceSession:
         self.batch, self.threads = batch, threads
         self.layers = _planned(plan, timed)
         self._input_shape, self._output_shape = model.input_shape, model.output_shape(model.input_shape)
+        last = plan.parts[-1] if plan.parts else None
+        self._image = last.layout if isinstance(last, NativePart) else None
         # One native call and exactly `batch` samples: the short way of `run`.
         self._shape: tuple[int, ...] | None = None
-        if len(self._parts) == 1 and isinstance(self._parts[0], Native):
+        if len(self._parts) == 1 and isinstance(self._parts[0], Native) and self._image is None:
             self._shape, self._out_shape = (batch, *self._input_shape), (batch, *self._output_shape)
             self._call = self._parts[0].program.run
 
     def run(self, x: Array) -> Array:
         """Return the outputs (N, *output_shape) for float32 samples x (N, *input_shape), in a new array.
 
+        Images are views of memory with channels last, as those of layers are.
         Raises ValueError for another shape or type.
         """
         if x.shape == self._shape:
@@ -98,6 +101,9 @@ class InferenceSession:
             return np.empty((0, *self._output_shape), np.float32)
         for part in self._parts:
             value = part.run(value)
+        if self._image is not None:
+            channels, height, width = self._image
+            value = value.reshape(len(x), height, width, channels).transpose(0, 3, 1, 2)
         return value.reshape(len(x), *self._output_shape)
 
     def time_layers(self, x: Array) -> dict[str, float]:
