@@ -65,6 +65,11 @@ CASES = {
     "no bias": Case(has_bias=False),
     "residual": Case((2, 8, 8, 16), 48, act=1, has_addend=True),
     "several blocks": Case((1, 40, 40, 40), 16),
+    "by transformed tiles": Case((2, 10, 8, 32), 32, act=1),
+    "tiles over the edges": Case((2, 11, 9, 48), 16, padding=(1, 0)),
+    "tiles without padding": Case((1, 9, 11, 32), 48, padding=(0, 0), has_bias=False),
+    "tiles of a residual": Case((1, 12, 12, 32), 64, act=1, has_addend=True),
+    "several blocks of tiles": Case((1, 45, 43, 32), 16),
 }
 
 
@@ -106,6 +111,20 @@ def test_float32_agrees_with_numpy(case: Case, threads: int, isa: str) -> None:
     size = reference.conv2d(np.abs(planar), np.abs(weight), None, case.stride, case.padding).transpose(0, 2, 3, 1)
     out = run(case, "conv2d_f32", (weight, bias), x, addend, isa, threads)
     assert np.all(np.abs(out - expected) <= 1e-5 * (1 + size + np.abs(addend)))
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("extreme", [np.nan, np.inf, -np.inf, 3e38])
+def test_extreme_numbers_reach_the_windows_that_see_them(extreme: float, isa: str) -> None:
+    """Also where a sum of several inputs is on the way to the output: none of these becomes NaN or infinite by it."""
+    case = Case((2, 9, 9, 32), 32)
+    x, weight, bias = case.arrays()
+    weight *= np.float32(1e-3)
+    x[1, 4, 5, 6] = extreme
+    with np.errstate(invalid="ignore"):
+        y = reference.conv2d(x.transpose(0, 3, 1, 2), weight, bias, case.stride, case.padding).transpose(0, 2, 3, 1)
+    out = run(case, "conv2d_f32", (weight, bias), x, np.zeros(y.shape, np.float32), isa, 1)
+    np.testing.assert_allclose(out, y, rtol=1e-4, atol=1e-5)
 
 
 def check_i8(case: Case, isa: str, threads: int = 1, per_channel: bool = True, x_scale: float | None = None) -> None:

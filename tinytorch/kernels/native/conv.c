@@ -9,13 +9,12 @@
    bit for bit; a NaN or an infinity makes all outputs of its sample NaN, with a calibrated scale a NaN only those whose
    window holds it. */
 #include "conv.h"
+#include "conv_winograd.h"
 #include "parallel.h"
 #include <math.h>
 #include <string.h>
 
-enum { C, H, W, O, KH, KW, SH, SW, PH, PW, ACT, HAS_ADDEND, SCALES };     /* of Op.dim */
-enum { WEIGHTS, F32_BIAS, I8_SCALES = 1, I8_BIAS, I8_X_SCALE };           /* of Op.array */
-enum { PACKED, BIAS, SCALE, START, PLAN };                                /* of Op.owned */
+enum { PACKED, BIAS, SCALE, START, PLAN, FILTERS }; /* of Op.owned; float32 has zeros for START */
 /* A block's input fits L2 together with its weights; with fewer products, waking a thread takes longer than it helps. */
 enum { SLACK = 64, BLOCK_BYTES = 192 << 10, BLOCKS_A_THREAD = 4, PRODUCTS_A_THREAD = 1 << 18 };
 enum { SMALL_BYTES = 16 << 10 }; /* a copy up to which one memset costs less than one for each row's padding */
@@ -26,7 +25,8 @@ typedef struct {
     int64_t out_height, out_width, padded_width;
     int64_t run, groups, panels, panel_bytes;
     int64_t rows, blocks; /* output rows in a block, blocks in a sample */
-    int64_t copy_bytes;   /* scratch of one thread; 0: the input is read where it is */
+    int64_t copy_bytes;   /* 0: the input is read where it is */
+    int64_t thread_bytes; /* scratch of one thread: the copy, then what tt_winograd_block needs */
 } Plan;
 
 static int is_i8(const Op *op) {
@@ -57,6 +57,10 @@ static int64_t at_least(int64_t a, int64_t b) {
     return a > b ? a : b;
 }
 
+static int64_t aligned(int64_t bytes) {
+    return (bytes + SLACK - 1) / SLACK * SLACK;
+}
+
 static Plan plan_of(const Op *op, int64_t batch, int threads) {
     const int64_t *d = op->dim;
     Plan p = {.path = path_of(op)};
@@ -71,91 +75,21 @@ static Plan plan_of(const Op *op, int64_t batch, int threads) {
     p.rows = p.out_height;
     if (threads > 1 && batch < (int64_t)BLOCKS_A_THREAD * threads)
         p.rows = (p.out_height + threads - 1) / threads;
-    int is_copied = p.path->convert || d[PH] || d[PW];
+    const int is_winograd = op->owned[FILTERS] != NULL;
+    const int is_copied = p.path->convert || d[PH] || d[PW] || is_winograd;
     if (is_copied) {
         int64_t fitting = (BLOCK_BYTES / row_bytes - d[KH]) / d[SH] + 1;
-        if (fitting < p.rows) /* equal blocks, but never of so few rows that most of each would be overlap */
+        if (fitting < p.rows) /* but never so few rows that most of each block would be overlap */
             p.rows = at_least(fitting, p.rows < d[KH] ? p.rows : d[KH]);
-        p.copy_bytes = (((p.rows - 1) * d[SH] + d[KH]) * row_bytes + 2 * SLACK - 1) / SLACK * SLACK;
     }
     p.blocks = (p.out_height + p.rows - 1) / p.rows;
     p.rows = (p.out_height + p.blocks - 1) / p.blocks;
+    if (is_winograd) /* whole tiles */
+        p.rows += p.rows % 2;
+    if (is_copied) /* with a row and a pixel more for tiles that reach over the edge */
+        p.copy_bytes = aligned(p.rows * d[SH] * row_bytes + (d[KH] + is_winograd) * row_bytes + d[C] * 4 + SLACK);
+    p.thread_bytes = p.copy_bytes + (is_winograd ? aligned(tt_winograd_scratch_bytes(d[C], d[O])) : 0);
     return p;
-}
-
-/* a · b into *a; nonzero when it is more than any memory holds, which keeps every later sum of a few within int64. */
-static int too_large(int64_t *a, int64_t b) {
-    return __builtin_mul_overflow(*a, b, a) || *a > (int64_t)1 << 48;
-}
-
-static int64_t product(int count, const int64_t *factors) {
-    int64_t result = 1;
-    for (int i = 0; i < count; i++)
-        if (too_large(&result, factors[i]))
-            return -1;
-    return result;
-}
-
-static const char *check_dims(const Op *op, const int64_t *slot_bytes) {
-    const int64_t *d = op->dim;
-    for (int i = 0; i <= PW; i++)
-        if (d[i] < (i < PH ? 1 : 0) || d[i] > INT32_MAX)
-            return "C, H, W, O, kernel and stride must be at least 1, padding at least 0";
-    if (d[ACT] < ACT_NONE || d[ACT] > ACT_RELU || d[HAS_ADDEND] < 0 || d[HAS_ADDEND] > 1)
-        return "the activation must be 0 (none) or 1 (ReLU), and the addend 0 or 1";
-    if (op->slot_count != 2 + d[HAS_ADDEND] || op->slot[0] == op->slot[1])
-        return "the slots must be in, out and, if there is one, addend; in and out must differ";
-    int64_t height = d[H] + 2 * d[PH], width = d[W] + 2 * d[PW];
-    if (height < d[KH] || width < d[KW])
-        return "the kernel is larger than the padded image";
-    int64_t out_height = (height - d[KH]) / d[SH] + 1, out_width = (width - d[KW]) / d[SW] + 1;
-    int64_t in_bytes = product(4, (int64_t[]){d[C], d[H], d[W], 4});
-    int64_t out_bytes = product(4, (int64_t[]){d[O], out_height, out_width, 4});
-    if (in_bytes < 0 || out_bytes < 0 || product(4, (int64_t[]){d[C], height, width, 4}) < 0)
-        return "the image is too large";
-    if (slot_bytes[0] != in_bytes || slot_bytes[1] != out_bytes || (d[HAS_ADDEND] && slot_bytes[2] != out_bytes))
-        return "the slots must hold H·W·C numbers in, H'·W'·O out and in the addend";
-    return NULL;
-}
-
-static int has_floats(const Op *op, int array, int64_t count) {
-    return op->array[array] && op->array_bytes[array] == 4 * count;
-}
-
-static const char *check_f32(const Op *op, const int64_t *slot_bytes) {
-    if (op->dim_count != HAS_ADDEND + 1 || op->scalar_count || op->array_count != F32_BIAS + 1)
-        return "conv2d_f32 takes 12 dims, no scalars, and the arrays weight and bias";
-    const char *wrong = check_dims(op, slot_bytes);
-    if (wrong)
-        return wrong;
-    const int64_t *d = op->dim;
-    int64_t weights = product(4, (int64_t[]){d[O], d[C], d[KH], d[KW]});
-    if (weights < 0 || !has_floats(op, WEIGHTS, weights))
-        return "the weight must be float32 (O, C, kh, kw)";
-    if (op->array[F32_BIAS] && !has_floats(op, F32_BIAS, d[O]))
-        return "the bias must be float32 (O) or None";
-    return NULL;
-}
-
-static const char *check_i8(const Op *op, const int64_t *slot_bytes) {
-    if (op->dim_count != SCALES + 1 || op->scalar_count || op->array_count != I8_X_SCALE + 1)
-        return "conv2d_i8 takes 13 dims, no scalars, and the arrays weight, weight scale, bias and activation scale";
-    const char *wrong = check_dims(op, slot_bytes);
-    if (wrong)
-        return wrong;
-    const int64_t *d = op->dim;
-    int64_t weights = product(4, (int64_t[]){d[O], d[C], d[KH], d[KW]});
-    if (weights < 0 || !op->array[WEIGHTS] || op->array_bytes[WEIGHTS] != weights)
-        return "the weight must be int8 (O, C, kh, kw)";
-    if (weights / d[O] > INT32_MAX / (127 * 127))
-        return "C·kh·kw products of int8 can overflow an int32 sum";
-    if ((d[SCALES] != 1 && d[SCALES] != d[O]) || !has_floats(op, I8_SCALES, d[SCALES]))
-        return "the weight scale must be float32 (O) or (1)";
-    if (op->array[I8_BIAS] && !has_floats(op, I8_BIAS, d[O]))
-        return "the bias must be float32 (O) or None";
-    if (op->array[I8_X_SCALE] && !has_floats(op, I8_X_SCALE, 1))
-        return "the activation scale must be float32 (1) or None";
-    return NULL;
 }
 
 /* Copies `count` floats into owned[which], padded to whole panels with `rest`; a single one is for every output. */
@@ -207,8 +141,15 @@ static int pack(Op *op) {
 }
 
 static int prepare_f32(Op *op) {
+    const int64_t *d = op->dim;
+    if (tt_winograd_fits(op)) {
+        float *filters = tt_alloc(op, FILTERS, tt_winograd_weight_bytes(d[C], d[O]));
+        if (!filters || own_floats(op, START, NULL, 0, 0))
+            return -1;
+        tt_winograd_pack(op->array[WEIGHTS], d[C], d[O], filters);
+    }
     /* -0: the one number that leaves every other as it is when added. */
-    return pack(op) || own_floats(op, BIAS, op->array[F32_BIAS], op->dim[O], -0.0f) ? -1 : 0;
+    return pack(op) || own_floats(op, BIAS, op->array[F32_BIAS], d[O], -0.0f) ? -1 : 0;
 }
 
 static int prepare_i8(Op *op) {
@@ -234,7 +175,7 @@ static int64_t scales_bytes(const Op *op, int64_t batch) {
 
 /* A block is largest for one thread: a plan for several only divides it, and a smaller batch may be one thread's. */
 static int64_t scratch(const Op *op, int64_t batch, int threads) {
-    return scales_bytes(op, batch) + threads * ((const Plan *)op->owned[PLAN])->copy_bytes;
+    return scales_bytes(op, batch) + threads * ((const Plan *)op->owned[PLAN])->thread_bytes;
 }
 
 static int useful_threads(const Op *op, const Context *ctx, const Plan *p) {
@@ -303,7 +244,7 @@ typedef struct {
     const Context *ctx;
     Plan plan;
     float *scales; /* dynamic: one a sample, in scratch */
-    char *copies;  /* of each thread */
+    char *scratch; /* of all threads */
 } Task;
 
 static const float *sample_of(const Task *t, int64_t sample) {
@@ -337,7 +278,8 @@ static void run_block(const void *task, int64_t item, int thread) {
     const int64_t size = p->path->element_bytes, row_bytes = p->padded_width * d[C] * size;
     const int64_t done = (sample * p->out_height + first) * p->out_width;
     const float *x = sample_of(t, sample);
-    char *copy = t->copies + thread * p->copy_bytes;
+    const int64_t copied = ((rows - 1) * d[SH] + d[KH]) * p->padded_width * d[C]; /* numbers */
+    char *copy = t->scratch + thread * p->thread_bytes;
     ConvBlock b = {
         .image = copy, .pixel_bytes = d[SW] * d[C] * size, .line_bytes = d[SH] * row_bytes, .window_row_bytes = row_bytes,
         .window_rows = d[KH], .groups = p->groups, .width = p->out_width, .pixels = rows * p->out_width, .outputs = d[O],
@@ -352,7 +294,10 @@ static void run_block(const void *task, int64_t item, int thread) {
         has_nan = copy_rows(op, p, x, b.x_scale, first, rows, copy);
     else
         b.image = (const char *)x + first * b.line_bytes;
-    p->path->block(&b);
+    if (!is_i8(op) && op->owned[FILTERS] && p->path->largest((const float *)copy, copied) < WINOGRAD_LIMIT)
+        tt_winograd_block(&b, p->path, d[C], op->owned[FILTERS], op->owned[START], copy + p->copy_bytes);
+    else
+        p->path->block(&b);
     if (has_nan)
         restore_nan(op, &b, x, first);
 }
@@ -370,7 +315,7 @@ static void run(const Op *op, const Context *ctx) {
 }
 
 const OpKind tt_conv_kinds[] = {
-    {.name = "conv2d_f32", .check = check_f32, .prepare = prepare_f32, .scratch = scratch, .run = {run}},
-    {.name = "conv2d_i8", .check = check_i8, .prepare = prepare_i8, .scratch = scratch, .run = {run}},
+    {.name = "conv2d_f32", .check = tt_conv_check_f32, .prepare = prepare_f32, .scratch = scratch, .run = {run}},
+    {.name = "conv2d_i8", .check = tt_conv_check_i8, .prepare = prepare_i8, .scratch = scratch, .run = {run}},
     {0},
 };

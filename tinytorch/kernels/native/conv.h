@@ -10,6 +10,11 @@
 #include "op.h"
 
 enum { LANES = 16 };
+enum { C, H, W, O, KH, KW, SH, SW, PH, PW, ACT, HAS_ADDEND, SCALES };     /* of Op.dim */
+enum { WEIGHTS, F32_BIAS, I8_SCALES = 1, I8_BIAS, I8_X_SCALE };           /* of Op.array */
+
+const char *tt_conv_check_f32(const Op *, const int64_t *slot_bytes);
+const char *tt_conv_check_i8(const Op *, const int64_t *slot_bytes);
 
 typedef struct {
     const char *image;        /* where the first window begins */
@@ -43,6 +48,7 @@ typedef struct {
     /* The largest of the numbers' bits without the sign: those of max|x|, or of a NaN, which is above infinity. */
     int32_t (*largest)(const float *x, int64_t count);
     void (*block)(const ConvBlock *);
+    const struct WinogradPath *winograd; /* float32 only */
 } ConvPath;
 
 extern const ConvPath tt_conv_f32_portable, tt_conv_f32_neon, tt_conv_f32_avx2, tt_conv_f32_avx512;
@@ -57,6 +63,13 @@ typedef struct {
 /* Sets where the windows of the next `count` output pixels begin; those beyond `left` repeat the last one. */
 static inline __attribute__((always_inline)) void conv_next_pixels(
     const ConvBlock *b, ConvCursor *at, const char **window, int count, int64_t left) {
+    if (count <= left && at->column + count < b->width) { /* the usual case: all in one row, and not its last */
+        for (int i = 0; i < count; i++)
+            window[i] = at->pixel + i * b->pixel_bytes;
+        at->pixel += count * b->pixel_bytes;
+        at->column += count;
+        return;
+    }
     for (int i = 0; i < count; i++) {
         window[i] = at->pixel;
         if (i + 1 >= left)

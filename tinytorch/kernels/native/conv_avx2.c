@@ -1,6 +1,6 @@
 /* Convolution with AVX2: tiles of 6 pixels by one panel in float32, the sums in 12 of 16 registers, in int8 the same,
    whose products are those of int16 pairs: exact, and fewer instructions than with bytes where there is no VNNI. */
-#include "conv.h"
+#include "conv_winograd.h"
 #ifdef TT_X86
 #include <immintrin.h>
 #include <string.h>
@@ -166,6 +166,6 @@ static void i8_block(const ConvBlock *b) {
 
 #include "end_isa.h"
 
-const ConvPath tt_conv_f32_avx2 = {4, 4, 1, 0, 0, NULL, NULL, f32_block};
-const ConvPath tt_conv_i8_avx2 = {2, 2, 2, 0, 0, to_i16, largest, i8_block};
+const ConvPath tt_conv_f32_avx2 = {4, 4, 1, 0, 0, NULL, largest, f32_block, &tt_winograd_avx2};
+const ConvPath tt_conv_i8_avx2 = {2, 2, 2, 0, 0, to_i16, largest, i8_block, NULL};
 #endif

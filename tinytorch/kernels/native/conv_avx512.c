@@ -1,5 +1,5 @@
 /* Convolution with AVX-512: tiles of 8 pixels by one or two panels, the sums in 8 or 16 registers. */
-#include "conv.h"
+#include "conv_winograd.h"
 #ifdef TT_X86
 #include <immintrin.h>
 #include <string.h>
@@ -44,6 +44,7 @@ INLINE void f32_sums(const ConvBlock *b, const char **window, int64_t panel, con
 }
 
 INLINE void f32_panels(const ConvBlock *b, int64_t panel, const int panels) {
+    const int is_plain = !b->addend && b->act == ACT_NONE && (panel + panels) * LANES <= b->outputs; /* sums are results */
     ConvCursor at = {b->image, b->image, 0};
     for (int64_t pixel = 0; pixel < b->pixels; pixel += PIXELS) {
         const char *window[PIXELS];
@@ -54,6 +55,13 @@ INLINE void f32_panels(const ConvBlock *b, int64_t panel, const int panels) {
             for (int j = 0; j < panels; j++)
                 sum[i][j] = _mm512_loadu_ps(b->bias + (panel + j) * LANES);
         f32_sums(b, window, panel, panels, sum);
+        if (is_plain && pixel + PIXELS <= b->pixels) {
+#pragma GCC unroll 8
+            for (int i = 0; i < PIXELS; i++)
+                for (int j = 0; j < panels; j++)
+                    _mm512_storeu_ps(b->out + (pixel + i) * b->outputs + (panel + j) * LANES, sum[i][j]);
+            continue;
+        }
 #pragma GCC unroll 8
         for (int i = 0; i < PIXELS; i++)
             for (int j = 0; j < panels && pixel + i < b->pixels; j++)
@@ -158,6 +166,6 @@ static void i8_block(const ConvBlock *b) {
 
 #include "end_isa.h"
 
-const ConvPath tt_conv_f32_avx512 = {4, 4, 1, 0, 0, NULL, NULL, f32_block};
-const ConvPath tt_conv_i8_avx512 = {1, 1, 4, 0x80, -128, to_u8, largest, i8_block};
+const ConvPath tt_conv_f32_avx512 = {4, 4, 1, 0, 0, NULL, largest, f32_block, &tt_winograd_avx512};
+const ConvPath tt_conv_i8_avx512 = {1, 1, 4, 0x80, -128, to_u8, largest, i8_block, NULL};
 #endif

@@ -1,5 +1,5 @@
 /* Convolution with NEON: tiles of 4 pixels by one panel, the sums in 16 of 32 registers; int8 by dot products of four. */
-#include "conv.h"
+#include "conv_winograd.h"
 #ifdef TT_ARM
 #include <arm_neon.h>
 #include <string.h>
@@ -145,6 +145,6 @@ static void i8_block(const ConvBlock *b) {
 
 #include "end_isa.h"
 
-const ConvPath tt_conv_f32_neon = {4, 4, 1, 0, 0, NULL, NULL, f32_block};
-const ConvPath tt_conv_i8_neon = {1, 1, 4, 0, 0, to_i8, largest, i8_block};
+const ConvPath tt_conv_f32_neon = {4, 4, 1, 0, 0, NULL, largest, f32_block, &tt_winograd_portable};
+const ConvPath tt_conv_i8_neon = {1, 1, 4, 0, 0, to_i8, largest, i8_block, NULL};
 #endif

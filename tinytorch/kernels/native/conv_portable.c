@@ -1,6 +1,6 @@
 /* Convolution for any processor: vectors of 4 as the compiler maps them, tiles of 2 pixels by one panel. int8 is
    multiplied as pairs of int16, for which even the oldest x86 instruction set has an instruction. */
-#include "conv.h"
+#include "conv_winograd.h"
 #include <string.h>
 #ifdef __SSE2__
 #include <emmintrin.h>
@@ -9,21 +9,32 @@
 enum { PIXELS = 2, PARTS = LANES / 4 };
 #define INLINE static inline __attribute__((always_inline))
 
-typedef float Floats __attribute__((vector_size(16), aligned(4)));
-typedef uint32_t Sums __attribute__((vector_size(16), aligned(4))); /* unsigned: wraps where int32 would be undefined */
-typedef int32_t Ints __attribute__((vector_size(16), aligned(4)));
+typedef float Floats __attribute__((vector_size(16), aligned(4), may_alias));
+typedef uint32_t Sums __attribute__((vector_size(16), aligned(4), may_alias)); /* unsigned: wraps where int32 would be undefined */
+typedef int32_t Ints __attribute__((vector_size(16), aligned(4), may_alias));
+
+INLINE Floats activated(Floats value, int act) {
+    return act == ACT_RELU ? (Floats)((Ints)value & ~(Ints)(value < 0)) : value; /* a NaN stays a NaN */
+}
 
 /* Adds what is to be added to the results for one pixel and panel, applies the activation, and stores them. */
 INLINE void finish(const ConvBlock *b, const Floats y[PARTS], int64_t pixel, int64_t panel) {
-    float values[LANES];
-    memcpy(values, y, sizeof values);
     const int64_t at = pixel * b->outputs + panel * LANES, left = b->outputs - panel * LANES;
-    for (int64_t l = 0; l < LANES && l < left; l++) {
-        float value = values[l];
+    float rest[LANES] = {0}, *out = b->out + at;
+    const float *addend = b->addend ? b->addend + at : rest;
+    if (left < LANES) {
         if (b->addend)
-            value += b->addend[at + l];
-        b->out[at + l] = b->act == ACT_RELU && value < 0 ? 0 : value; /* a NaN stays a NaN */
+            memcpy(rest, addend, (size_t)(4 * left));
+        addend = out = rest;
     }
+    for (int j = 0; j < PARTS; j++) {
+        Floats value = y[j];
+        if (b->addend)
+            value += *(const Floats *)(addend + 4 * j);
+        *(Floats *)(out + 4 * j) = activated(value, b->act);
+    }
+    if (left < LANES)
+        memcpy(b->out + at, rest, (size_t)(4 * left));
 }
 
 INLINE void f32_sums(const ConvBlock *b, const char **window, int64_t panel, Floats sum[PIXELS][PARTS]) {
@@ -135,5 +146,5 @@ static void i8_block(const ConvBlock *b) {
     }
 }
 
-const ConvPath tt_conv_f32_portable = {4, 4, 1, 0, 0, NULL, NULL, f32_block};
-const ConvPath tt_conv_i8_portable = {2, 2, 2, 0, 0, to_i16, largest, i8_block};
+const ConvPath tt_conv_f32_portable = {4, 4, 1, 0, 0, NULL, largest, f32_block, &tt_winograd_portable};
+const ConvPath tt_conv_i8_portable = {2, 2, 2, 0, 0, to_i16, largest, i8_block, NULL};

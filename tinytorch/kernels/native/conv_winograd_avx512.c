@@ -1,0 +1,12 @@
+/* The transformations of F(2x2, 3x3) for AVX-512. */
+#include "conv_winograd.h"
+#ifdef TT_X86
+#define WIDTH 16
+#include "begin_avx512.h"
+
+#include "conv_winograd_body.h"
+
+#include "end_isa.h"
+
+const WinogradPath tt_winograd_avx512 = {input_tiles, output_tiles};
+#endif
