@@ -194,6 +194,9 @@ static void round_rows(const Block *b) {
 
 /* Multiply the block by the panels from `panel` to before `end`. */
 static void multiply(const Block *b, int64_t panel, int64_t end) {
+    if (panel == end) {
+        return; /* there are more threads than panels */
+    }
     const Op *op = b->op;
     const int64_t lanes = b->product->lanes, width = b->product->width, out = op->dim[O];
     const int64_t steps = (op->dim[I] + width - 1) / width, padded = rounded_up(out, lanes);
@@ -201,25 +204,23 @@ static void multiply(const Block *b, int64_t panel, int64_t end) {
     const int32_t *start = (const int32_t *)(bias + padded);
     float *y = op->dim[OUT_TYPE] == INT8 ? (float *)(b->memory + b->cut->y_at)
                                          : (float *)b->ctx->slot[op->slot[1]] + b->first * out;
-    for (; panel < end; panel++) {
-        const int64_t at = panel * lanes;
-        const Int8Tile tile = {
-            .weights = (const int8_t *)op->owned[WEIGHTS] + at * steps * width,
-            .start = start + at,
-            .weight_scale = scale + at,
-            .bias = bias + at,
-            .x = (const uint8_t *)b->memory + b->cut->x_at,
-            .x_scale = (const float *)b->memory,
-            .y = y + at,
-            .steps = steps,
-            .rows = b->rows,
-            .x_stride = b->cut->x_stride,
-            .y_stride = out,
-            .outputs = out - at < lanes ? out - at : lanes,
-            .act = (int)op->dim[ACT],
-        };
-        b->product->product(&tile);
-    }
+    const int64_t at = panel * lanes, stop = end * lanes < out ? end * lanes : out;
+    const Int8Tile tile = {
+        .weights = (const int8_t *)op->owned[WEIGHTS] + at * steps * width,
+        .start = start + at,
+        .weight_scale = scale + at,
+        .bias = bias + at,
+        .x = (const uint8_t *)b->memory + b->cut->x_at,
+        .x_scale = (const float *)b->memory,
+        .y = y + at,
+        .steps = steps,
+        .rows = b->rows,
+        .x_stride = b->cut->x_stride,
+        .y_stride = out,
+        .outputs = stop - at,
+        .act = (int)op->dim[ACT],
+    };
+    b->product->product(&tile);
 }
 
 static void store_integers(const Block *b) {

@@ -82,7 +82,7 @@ INLINE void block(const Int8Tile *t, int64_t row, const int rows, const int vect
 }
 
 /* The last panel, if its second half is missing. */
-static void product_narrow(const Int8Tile *t) {
+static void narrow_panel(const Int8Tile *t) {
     int64_t row = 0;
     for (; row + MOST_ROWS <= t->rows; row += MOST_ROWS) {
         block(t, row, MOST_ROWS, 1, 1);
@@ -95,11 +95,7 @@ static void product_narrow(const Int8Tile *t) {
     }
 }
 
-static void product_avx512(const Int8Tile *t) {
-    if (t->outputs <= LANES) {
-        product_narrow(t);
-        return;
-    }
+static void panel(const Int8Tile *t) {
     int64_t row = 0;
     for (; row + MOST_ROWS <= t->rows; row += MOST_ROWS) {
         block(t, row, MOST_ROWS, VECTORS, 1);
@@ -122,6 +118,18 @@ static void product_avx512(const Int8Tile *t) {
         CASE(11, 1);
     }
 #undef CASE
+}
+
+static void product_avx512(const Int8Tile *tile) {
+    for (Int8Tile t = *tile; t.outputs > 0; tt_int8_next_panel(&t, LANES * VECTORS, STEP)) {
+        if (t.outputs <= LANES) {
+            narrow_panel(&t);
+        } else if (t.rows == 1) {
+            block(&t, 0, 1, VECTORS, MOST_CHAINS);
+        } else {
+            panel(&t);
+        }
+    }
 }
 
 const Int8Product tt_int8_product_avx512 = {LANES * VECTORS, STEP, FLIP_UNSIGNED, product_avx512};

@@ -58,7 +58,7 @@ INLINE void block(const Int8Tile *t, int64_t row, const int rows) {
     }
 }
 
-static void product_neon(const Int8Tile *t) {
+static void panel(const Int8Tile *t) {
     int64_t row = 0;
     for (; row + MOST_ROWS <= t->rows; row += MOST_ROWS) {
         block(t, row, MOST_ROWS);
@@ -73,6 +73,12 @@ static void product_neon(const Int8Tile *t) {
     case 3:
         block(t, row, 3);
         break;
+    }
+}
+
+static void product_neon(const Int8Tile *tile) {
+    for (Int8Tile t = *tile; t.outputs > 0; tt_int8_next_panel(&t, LANES * VECTORS, STEP)) {
+        panel(&t);
     }
 }
 

@@ -55,13 +55,13 @@ static void add_many(const Int8Tile *t, int64_t step, int32_t (*sums)[LANES]) {
 
 static void finish(const Int8Tile *t, int64_t row, const int32_t *sums) {
     float *y = t->y + row * t->y_stride;
-    for (int64_t lane = 0; lane < t->outputs; lane++) {
+    for (int64_t lane = 0; lane < t->outputs && lane < LANES; lane++) {
         const float value = (float)sums[lane] * (t->x_scale[row] * t->weight_scale[lane]) + t->bias[lane];
         y[lane] = t->act == ACT_RELU && value < 0.0f ? 0.0f : value; /* a NaN stays a NaN */
     }
 }
 
-static void product_portable(const Int8Tile *t) {
+static void panel(const Int8Tile *t) {
     int32_t sums[MOST_TILE_ROWS][LANES];
     memset(sums, 0, (size_t)t->rows * sizeof *sums);
     for (int64_t step = 0; step < t->steps; step++) {
@@ -73,6 +73,12 @@ static void product_portable(const Int8Tile *t) {
     }
     for (int64_t row = 0; row < t->rows; row++) {
         finish(t, row, sums[row]);
+    }
+}
+
+static void product_portable(const Int8Tile *tile) {
+    for (Int8Tile t = *tile; t.outputs > 0; tt_int8_next_panel(&t, LANES, WIDTH)) {
+        panel(&t);
     }
 }
 
