@@ -7,6 +7,8 @@ dense_*.c. */
 
 #include "dense.h"
 #include "lanes.h"
+#include "parallel.h"
+#include "product.h"
 
 enum { ROWS_DIM, INPUTS_DIM, OUTPUTS_DIM, ACT_DIM, DIMS };
 enum { WEIGHTS, BIAS, ARRAYS };
@@ -15,10 +17,8 @@ enum { INPUT, OUTPUT, SLOTS };
 /* Rows a block: with a block of four panels they stay in a cache of 1 MB for up to 1,024 inputs. A multiple of the six
    rows of a tile. */
 enum { BLOCK_ROWS = 96, BLOCK_PANELS = 4 };
-enum { LARGEST_DIM = 1 << 28 };           /* two of them times four bytes still fit an int64 */
-#define LEAST_PARALLEL 2e5      /* multiplications below which waking threads costs more than they save */
 
-static int64_t panels_of(int64_t outputs) { return (outputs + DENSE_PANEL - 1) / DENSE_PANEL; }
+static int64_t panels_of(int64_t outputs) { return quotient_up(outputs, DENSE_PANEL); }
 
 static const char *check(const Op *op, const int64_t *slot_bytes) {
     if (op->slot_count != SLOTS || op->dim_count != DIMS || op->scalar_count != 0 || op->array_count != ARRAYS)
@@ -64,31 +64,32 @@ static Dense product_of(const Op *op, const Context *ctx) {
     };
 }
 
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+/* A product, how it is computed, and how many blocks are side by side. */
+typedef struct {
+    Dense product;
+    RunDenseBlock run;
+    int64_t across;
+} Task;
 
-/* Block `index` of those the product divides into, `across` of them side by side. */
-static DenseBlock block_at(const Dense *d, int64_t index, int64_t across) {
-    const int64_t row = index / across * BLOCK_ROWS, panel = index % across * BLOCK_PANELS;
-    return (DenseBlock){row, least(row + BLOCK_ROWS, d->rows), panel, least(panel + BLOCK_PANELS, panels_of(d->outputs))};
+static void run_item(const void *task, int64_t item, int thread) {
+    (void)thread;
+    const Task *t = task;
+    const Dense *d = &t->product;
+    const int64_t row = item / t->across * BLOCK_ROWS, panel = item % t->across * BLOCK_PANELS;
+    const DenseBlock block = {
+        .row = row,
+        .row_end = least(row + BLOCK_ROWS, d->rows),
+        .panel = panel,
+        .panel_end = least(panel + BLOCK_PANELS, panels_of(d->outputs)),
+    };
+    t->run(d, &block);
 }
 
 static void run(const Op *op, const Context *ctx, RunDenseBlock run_block) {
-    const Dense product = product_of(op, ctx);
-    const int64_t across = (panels_of(product.outputs) + BLOCK_PANELS - 1) / BLOCK_PANELS;
-    const int64_t blocks = across * ((product.rows + BLOCK_ROWS - 1) / BLOCK_ROWS);
-    const double multiplications = (double)product.rows * (double)product.inputs * (double)product.outputs;
-    if (ctx->threads == 1 || multiplications < LEAST_PARALLEL) { /* even a region of one thread costs 0.2 us */
-        for (int64_t i = 0; i < blocks; i++) {
-            const DenseBlock block = block_at(&product, i, across);
-            run_block(&product, &block);
-        }
-        return;
-    }
-#pragma omp parallel for num_threads(ctx->threads) schedule(static)
-    for (int64_t i = 0; i < blocks; i++) {
-        const DenseBlock block = block_at(&product, i, across);
-        run_block(&product, &block);
-    }
+    const Dense d = product_of(op, ctx);
+    const Task task = {d, run_block, quotient_up(panels_of(d.outputs), BLOCK_PANELS)};
+    const int64_t items = task.across * quotient_up(d.rows, BLOCK_ROWS);
+    tt_for_each(items, threads_for(ctx, d.rows, d.inputs, d.outputs), run_item, &task);
 }
 
 /* Twelve sums of four floats leave 4 of the 16 registers that any 64-bit processor has. */

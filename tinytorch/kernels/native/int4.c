@@ -7,21 +7,19 @@ quantized_linear_int32 in kernels/quantized.py, bit for bit where activations ar
 #include <string.h>
 
 #include "int8_rows.h"
+#include "parallel.h"
+#include "product.h"
 
 enum { ROWS_DIM, INPUTS_DIM, OUTPUTS_DIM, ACT_DIM, GROUP_DIM, DYNAMIC_DIM, DIMS };
 enum { WEIGHTS, SCALE, BIAS, ARRAYS };
 enum { INPUT, OUTPUT, SLOTS };
 enum { PACKED, PACKED_BIAS };
 
-enum { LARGEST_DIM = 1 << 28 };
 enum { LARGEST_GROUP = 1 << 20 }; /* 15 * 127 times as much fits an int32 */
 enum { PART_ROWS = 96, PART_PANELS = 4 };
 enum { MANY_ROWS = 10 }; /* from so many on, multiplying weights out costs less than unpacking them for each few rows */
-#define LEAST_PARALLEL 2e5 /* multiplications below which waking threads costs more than they save */
 enum { LINE = 64 };
 
-static int64_t quotient_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t whole_lines(int64_t bytes) { return quotient_up(bytes, LINE) * LINE; }
 
 /* The sizes that follow from the dims. */
@@ -110,7 +108,19 @@ static void sum_groups(const Int4 *p, const int8_t *q, int32_t *offset) {
     }
 }
 
-static void prepare_row(const Int4 *p, const Int8Rows *rounding, int keeps_floats, int64_t row) {
+/* A product, how its activations are rounded, by which kernel it is computed, and in parts of how many rows and panels. */
+typedef struct {
+    Int4 product;
+    const Int8Rows *rounding;
+    int keeps_floats; /* plain C multiplies integers as float32 */
+    RunInt4 run;
+    int64_t rows, panels;
+} Task;
+
+static void prepare_row(const void *task, int64_t row, int thread) {
+    (void)thread;
+    const Task *t = task;
+    const Int4 *p = &t->product;
     const float *source = p->source + row * p->inputs;
     float *x = p->x + row * p->padded;
     if (!p->is_dynamic) {
@@ -119,10 +129,10 @@ static void prepare_row(const Int4 *p, const Int8Rows *rounding, int keeps_float
         return;
     }
     int8_t *q = p->q + row * p->padded;
-    p->x_scale[row] = tt_int8_row(rounding, source, p->inputs, NULL, FLIP_NONE, (uint8_t *)q);
+    p->x_scale[row] = tt_int8_row(t->rounding, source, p->inputs, NULL, FLIP_NONE, (uint8_t *)q);
     spread_groups(p, (char *)q, sizeof *q);
     sum_groups(p, q, p->offset + row * p->groups);
-    for (int64_t i = 0; keeps_floats && i < p->padded; i++) x[i] = q[i];
+    for (int64_t i = 0; t->keeps_floats && i < p->padded; i++) x[i] = q[i];
 }
 
 /* ---- Scratch memory ---- */
@@ -170,51 +180,38 @@ static const Kernel kernels[ISA_COUNT] = {
 #endif
 };
 
-/* How a product is divided: into parts of so many rows and panels, by one of the kernels. */
-typedef struct {
-    RunInt4 run;
-    int64_t rows, panels;
-} Division;
-
-static Division division_of(const Int4 *p, const Kernel *kernel) {
-    if (!p->is_dynamic && kernel->many && p->rows >= MANY_ROWS) return (Division){kernel->many, p->rows, 1};
-    return (Division){p->is_dynamic ? kernel->dynamic : kernel->real, PART_ROWS, PART_PANELS};
-}
-
-static void run_part(const Int4 *p, const Division *by, int64_t index) {
-    const int64_t across = quotient_up(p->panels, by->panels);
-    const int64_t row = index / across * by->rows, panel = index % across * by->panels;
-    const Int4Part part = {row, least(row + by->rows, p->rows), panel, least(panel + by->panels, p->panels)};
-    by->run(p, &part);
+static void run_part(const void *task, int64_t item, int thread) {
+    (void)thread;
+    const Task *t = task;
+    const Int4 *p = &t->product;
+    const int64_t across = quotient_up(p->panels, t->panels);
+    const int64_t row = item / across * t->rows, panel = item % across * t->panels;
+    const Int4Part part = {row, least(row + t->rows, p->rows), panel, least(panel + t->panels, p->panels)};
+    t->run(p, &part);
 }
 
 static void run(const Op *op, const Context *ctx) {
     Int4 p = sizes_of(op);
     p.rows = ctx->batch * op->dim[ROWS_DIM];
+    if (!p.rows) return;
     lay_out(&p, ctx->threads, ctx->scratch);
     p.weights = op->owned[PACKED];
     p.bias = op->owned[PACKED_BIAS];
     p.source = (const float *)ctx->slot[op->slot[INPUT]];
     p.y = (float *)ctx->slot[op->slot[OUTPUT]];
     const Kernel *kernel = &kernels[op->isa];
-    const Int8Rows *rounding = tt_int8_rows(op->isa);
-    const int keeps_floats = kernel->dynamic == tt_int4_portable;
-    const Division by = p.rows ? division_of(&p, kernel) : (Division){NULL, 1, 1};
-    const int64_t parts = quotient_up(p.panels, by.panels) * quotient_up(p.rows, by.rows);
-    const int64_t prepared = by.run == kernel->many ? 0 : p.rows; /* these read the activations as they are given */
-    const double multiplications = (double)p.rows * (double)p.inputs * (double)p.outputs;
-    if (ctx->threads == 1 || multiplications < LEAST_PARALLEL) { /* even a region of one thread costs 0.2 us */
-        for (int64_t row = 0; row < prepared; row++) prepare_row(&p, rounding, keeps_floats, row);
-        for (int64_t i = 0; i < parts; i++) run_part(&p, &by, i);
-        return;
-    }
-#pragma omp parallel num_threads(ctx->threads)
-    {
-#pragma omp for schedule(static)
-        for (int64_t row = 0; row < prepared; row++) prepare_row(&p, rounding, keeps_floats, row);
-#pragma omp for schedule(static)
-        for (int64_t i = 0; i < parts; i++) run_part(&p, &by, i);
-    }
+    const int is_many = !p.is_dynamic && kernel->many && p.rows >= MANY_ROWS;
+    const Task task = {
+        .product = p,
+        .rounding = tt_int8_rows(op->isa),
+        .keeps_floats = kernel->dynamic == tt_int4_portable,
+        .run = is_many ? kernel->many : p.is_dynamic ? kernel->dynamic : kernel->real,
+        .rows = is_many ? p.rows : PART_ROWS,
+        .panels = is_many ? 1 : PART_PANELS,
+    };
+    const int threads = threads_for(ctx, p.rows, p.inputs, p.outputs);
+    if (!is_many) tt_for_each(p.rows, threads, prepare_row, &task); /* these read the activations as they are given */
+    tt_for_each(quotient_up(p.panels, task.panels) * quotient_up(p.rows, task.rows), threads, run_part, &task);
 }
 
 const OpKind tt_int4_kinds[] = {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "int4.h"
+#include "product.h"
 #include "begin_avx512.h"
 #include "vnni.h"
 
@@ -165,8 +166,6 @@ static inline __attribute__((always_inline)) void float_tile(const Int4 *p, int6
     };
 TILES(dynamic)
 TILES(float)
-
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 static inline void run_tiles(const Int4 *p, const Int4Part *part, RunTile one, const RunTile tiles[][MAX_ROWS - 1]) {
     for (int64_t panel = part->panel, panels; panel < part->panel_end; panel += panels) {

@@ -1,22 +1,11 @@
 /* Products of many rows with 4-bit weights and float32 activations: a panel at a time is multiplied out, for the float32
 product. Unpacking costs the more the fewer rows share it, and AVX2, NEON and plain C unpack slowly. */
-#ifdef _OPENMP
-#include <omp.h>
-#endif
-
 #include "dense.h"
 #include "int4.h"
 #include "lanes.h"
+#include "parallel.h"
 
 enum { PIECES = INT4_PANEL / LANES };
-
-static int thread_index(void) {
-#ifdef _OPENMP
-    return omp_get_thread_num();
-#else
-    return 0;
-#endif
-}
 
 /* Multiply the weights of a panel by their scales into (inputs, INT4_PANEL). */
 static void multiply_out(const Int4 *p, int64_t panel, float *to) {
@@ -35,7 +24,7 @@ static void multiply_out(const Int4 *p, int64_t panel, float *to) {
 }
 
 static void run(const Int4 *p, const Int4Part *part, RunDenseBlock run_dense) {
-    float *weights = p->multiplied_out + thread_index() * p->inputs * INT4_PANEL;
+    float *weights = p->multiplied_out + tt_thread() * p->inputs * INT4_PANEL;
     for (int64_t panel = part->panel; panel < part->panel_end; panel++) {
         const int64_t first = panel * INT4_PANEL, left = p->outputs - first;
         multiply_out(p, panel, weights);

@@ -3,8 +3,7 @@
 
 #include "int4.h"
 #include "lanes.h"
-
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+#include "product.h"
 
 enum { PIECES = INT4_PANEL / LANES };
 enum { EXACT_BLOCKS = 2048 }; /* a float32 sum of 16,384 products of at most 8 * 127 is exact */

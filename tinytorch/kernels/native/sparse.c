@@ -4,18 +4,16 @@
 #include <string.h>
 
 #include "lanes.h"
+#include "parallel.h"
+#include "product.h"
 
 enum { ROWS_DIM, INPUTS_DIM, OUTPUTS_DIM, ACT_DIM, BLOCKS_DIM, DIMS };
 enum { VALUES, COLUMNS, ENDS, BIAS, ARRAYS };
 enum { INPUT, OUTPUT, SLOTS };
 enum { PADDED_BIAS };
 
-enum { LARGEST_DIM = 1 << 28 };
 enum { CHUNK_BYTES = 384 << 10 }; /* of activations that every block row reads: they stay in a cache of 1 MB */
-#define LEAST_PARALLEL 2e5 /* multiplications below which waking threads costs more than they save */
 
-static int64_t quotient_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t block_rows_of(int64_t outputs) { return quotient_up(outputs, SPARSE_BLOCK); }
 
 /* The indices are read while it runs, but they are the caller's memory: prepare() copies what it has checked. */
@@ -109,12 +107,24 @@ static int64_t scratch(const Op *op, int64_t batch, int threads) {
     return rows > 1 ? (rows + kernel_of(op->isa)->rows) * inputs * 4 : 0;
 }
 
-/* Lay out a tile of rows input by input; rows beyond the last are zeros. Sixteen inputs of a row, one line of memory, at a
-   time: rows of 4 KB share few places in a cache, and a line would be gone before its second input is read. */
-static void transpose_tile(const Sparse *s, int64_t tile, int64_t tile_rows, const float *x, float *to) {
-    const int64_t row = tile * tile_rows, rows = least(tile_rows, s->rows - row);
-    x += row * s->inputs;
-    to += row * s->inputs;
+/* A product, how it is computed, and how many rows go through all block rows in turn. */
+typedef struct {
+    Sparse product;
+    const SparseKernel *kernel;
+    const float *source; /* (rows, inputs) */
+    float *tiles;        /* the same by tiles, each input by input */
+    int64_t block_rows, chunk;
+} Task;
+
+/* Rows beyond the last are zeros. Sixteen inputs of a row, one line of memory, at a time: rows of 4 KB share few places in
+   a cache, and a line would be gone before its second input is read. */
+static void transpose_tile(const void *task, int64_t item, int thread) {
+    (void)thread;
+    const Task *t = task;
+    const Sparse *s = &t->product;
+    const int64_t tile_rows = t->kernel->rows, row = item * tile_rows, rows = least(tile_rows, s->rows - row);
+    const float *x = t->source + row * s->inputs;
+    float *to = t->tiles + row * s->inputs;
     if (rows < tile_rows) memset(to, 0, (size_t)(tile_rows * s->inputs) * 4);
     for (int64_t first = 0; first < s->inputs; first += 16) {
         const int64_t end = least(first + 16, s->inputs);
@@ -123,54 +133,49 @@ static void transpose_tile(const Sparse *s, int64_t tile, int64_t tile_rows, con
     }
 }
 
-/* One block row for the rows from `row` to `end`. */
-static void run_block_row(const Sparse *s, const SparseKernel *kernel, int64_t block_row, int64_t row, int64_t end) {
+/* One block row for a chunk of rows. */
+static void run_block_row(const void *task, int64_t item, int thread) {
+    (void)thread;
+    const Task *t = task;
+    const Sparse *s = &t->product;
+    const int64_t block_row = item % t->block_rows, tile_rows = t->kernel->rows;
     if (s->rows == 1) {
-        kernel->one(s, &(SparseTile){s->x, 0, 1, block_row});
+        t->kernel->one(s, &(SparseTile){s->x, 0, 1, block_row});
         return;
     }
-    for (; row < end; row += kernel->rows)
-        kernel->tile(s, &(SparseTile){s->x + row * s->inputs, row, least(kernel->rows, end - row), block_row});
+    int64_t row = item / t->block_rows * t->chunk;
+    const int64_t end = least(row + t->chunk, s->rows);
+    for (; row < end; row += tile_rows)
+        t->kernel->tile(s, &(SparseTile){s->x + row * s->inputs, row, least(tile_rows, end - row), block_row});
 }
 
 static void run(const Op *op, const Context *ctx) {
-    const float *x = (const float *)ctx->slot[op->slot[INPUT]];
-    float *tiles_at = (float *)ctx->scratch;
     const SparseKernel *kernel = kernel_of(op->isa);
-    const Sparse s = {
-        .values = op->owned[VALUES],
-        .columns = op->owned[COLUMNS],
-        .ends = op->owned[ENDS],
-        .bias = op->owned[BIAS],
-        .x = ctx->batch * op->dim[ROWS_DIM] == 1 ? x : tiles_at,
-        .y = (float *)ctx->slot[op->slot[OUTPUT]],
-        .rows = ctx->batch * op->dim[ROWS_DIM],
-        .inputs = op->dim[INPUTS_DIM],
-        .outputs = op->dim[OUTPUTS_DIM],
-        .act = (int)op->dim[ACT_DIM],
+    const int64_t inputs = op->dim[INPUTS_DIM], outputs = op->dim[OUTPUTS_DIM], tile_bytes = kernel->rows * inputs * 4;
+    Task t = {
+        .product =
+            {
+                .values = op->owned[VALUES],
+                .columns = op->owned[COLUMNS],
+                .ends = op->owned[ENDS],
+                .bias = op->owned[BIAS],
+                .y = (float *)ctx->slot[op->slot[OUTPUT]],
+                .rows = ctx->batch * op->dim[ROWS_DIM],
+                .inputs = inputs,
+                .outputs = outputs,
+                .act = (int)op->dim[ACT_DIM],
+            },
+        .kernel = kernel,
+        .source = (const float *)ctx->slot[op->slot[INPUT]],
+        .tiles = (float *)ctx->scratch,
+        .block_rows = block_rows_of(outputs),
+        .chunk = kernel->rows * (tile_bytes < CHUNK_BYTES ? CHUNK_BYTES / tile_bytes : 1),
     };
-    const int64_t tiles = s.rows == 1 ? 0 : quotient_up(s.rows, kernel->rows), tile_bytes = kernel->rows * s.inputs * 4;
-    const int64_t chunk = kernel->rows * (tile_bytes < CHUNK_BYTES ? CHUNK_BYTES / tile_bytes : 1); /* rows */
-    const int64_t block_rows = block_rows_of(s.outputs), parts = block_rows * quotient_up(s.rows, chunk);
-    const double multiplications = (double)s.rows * (double)op->dim[BLOCKS_DIM] * SPARSE_BLOCK;
-    if (ctx->threads == 1 || multiplications < LEAST_PARALLEL) { /* even a region of one thread costs 0.2 us */
-        for (int64_t i = 0; i < tiles; i++) transpose_tile(&s, i, kernel->rows, x, tiles_at);
-        for (int64_t i = 0; i < parts; i++) {
-            const int64_t row = i / block_rows * chunk;
-            run_block_row(&s, kernel, i % block_rows, row, least(row + chunk, s.rows));
-        }
-        return;
-    }
-#pragma omp parallel num_threads(ctx->threads)
-    {
-#pragma omp for schedule(static)
-        for (int64_t i = 0; i < tiles; i++) transpose_tile(&s, i, kernel->rows, x, tiles_at);
-#pragma omp for schedule(static)
-        for (int64_t i = 0; i < parts; i++) {
-            const int64_t row = i / block_rows * chunk;
-            run_block_row(&s, kernel, i % block_rows, row, least(row + chunk, s.rows));
-        }
-    }
+    const int64_t rows = t.product.rows, blocks = op->dim[BLOCKS_DIM];
+    const int threads = threads_for(ctx, rows, blocks, SPARSE_BLOCK);
+    t.product.x = rows == 1 ? t.source : t.tiles;
+    if (rows > 1) tt_for_each(quotient_up(rows, kernel->rows), threads, transpose_tile, &t);
+    tt_for_each(t.block_rows * quotient_up(rows, t.chunk), threads, run_block_row, &t);
 }
 
 const OpKind tt_sparse_kinds[] = {

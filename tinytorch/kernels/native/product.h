@@ -1,0 +1,15 @@
+/* What the products of the dense, int4 and sparse families divide by, and what they share of how they run. */
+#ifndef TT_PRODUCT_H
+#define TT_PRODUCT_H
+#include "op.h"
+
+enum { LARGEST_DIM = 1 << 28 }; /* two of them times four bytes still fit an int64 */
+
+static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t quotient_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/* How many threads a product is worth: 200,000 multiplications take about 10 us, waking a thread some of them. */
+static inline int threads_for(const Context *ctx, int64_t rows, int64_t inputs, int64_t outputs) {
+    return (double)rows * (double)inputs * (double)outputs < 2e5 ? 1 : ctx->threads;
+}
+#endif
