@@ -14,6 +14,10 @@ __all__ = ["EXECUTION_HEADER", "Executed", "Execution", "execution", "execution_
 Document = Mapping[str, Any]
 Sides = tuple[Document, Document]
 
+# Kernels that read weights in a smaller form than dense float32, and those that do not.
+_COMPRESSED = ("linear_bs16", "linear_i4", "linear_i8", "linear_w8")
+_PLAIN = ("linear_f32", "numpy")
+
 EXECUTION_HEADER = ("model", "layer", "with", "computed by", "weights", "time of each candidate")
 
 
@@ -47,7 +51,15 @@ def execution(comparison: Document) -> Execution:
     sessions = {side: _session(comparison["arms"][side]) for side in ("baseline", "optimized")}
     known = {side: session for side, session in sessions.items() if session is not None}
     return Execution(
-        sentences=tuple(_sentence(side, session) for side, session in known.items()),
+        sentences=(
+            *(_sentence(side, session) for side, session in known.items()),
+            *(
+                _without_gain(side, layer)
+                for side, session in known.items()
+                for layer in session["layers"]
+                if _is_plain(layer)
+            ),
+        ),
         layers=tuple(_executed(side, layer) for side, session in known.items() for layer in session["layers"]),
     )
 
@@ -95,6 +107,19 @@ def _sentence(side: str, session: Document) -> str:
     size = quantity(session["working_set_bytes"], "B")
     place = {None: "", "memory": ", more than any cache"}.get(session["fits"], f", which fits {session['fits']}")
     return f"{side}: {_where(session).full}{why}; a call touches {size}{place}"
+
+
+def _is_plain(layer: Document) -> bool:
+    """Say whether a layer whose weights could be read in a smaller form is computed faster without it."""
+    return layer["computed_by"] in _PLAIN and any(kernel in _COMPRESSED for kernel in layer["candidates_ns"])
+
+
+def _without_gain(side: str, layer: Document) -> str:
+    kernel = layer["computed_by"]
+    others = {name: ns for name, ns in layer["candidates_ns"].items() if name in _COMPRESSED}
+    times = ", ".join(f"{name} {quantity(ns, 'ns')}" for name, ns in others.items())
+    taken = quantity(layer["candidates_ns"][kernel], "ns")
+    return f"{side}: {layer['name']} gains no time from a smaller form and runs as {kernel}: {taken}, {times}"
 
 
 def _executed(side: str, layer: Document) -> Executed:

@@ -58,3 +58,12 @@ def test_candidates_that_were_not_timed_are_named_only(submission: dict[str, Any
     session = comparison(submission)["arms"]["baseline"]["session"]
     session["layers"][0]["candidates_ns"] = {"linear_f32": None}
     assert execution(comparison(submission)).layers[0].candidates == "linear_f32"
+
+
+def test_a_layer_that_gains_nothing_from_its_smaller_form_is_named(submission: dict[str, Any]) -> None:
+    """It runs as it was before; the times say why."""
+    layer = comparison(submission)["arms"]["optimized"]["session"]["layers"][2]
+    layer |= {"computed_by": "linear_f32", "candidates_ns": {"linear_f32": 360.0, "linear_w8": 410.0, "numpy": 5000.0}}
+    assert execution(comparison(submission)).sentences[2:] == (
+        "optimized: fc_out gains no time from a smaller form and runs as linear_f32: 360 ns, linear_w8 410 ns",
+    )
