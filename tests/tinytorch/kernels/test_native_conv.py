@@ -65,6 +65,7 @@ CASES = {
     "no bias": Case(has_bias=False),
     "residual": Case((2, 8, 8, 16), 48, act=1, has_addend=True),
     "several blocks": Case((1, 40, 40, 40), 16),
+    "strides beyond the image": Case((1, 3, 3, 4), 5, stride=(2**31 - 1, 2**31 - 1)),
     "by transformed tiles": Case((2, 10, 8, 32), 32, act=1),
     "tiles over the edges": Case((2, 11, 9, 48), 16, padding=(1, 0)),
     "tiles without padding": Case((1, 9, 11, 32), 48, padding=(0, 0), has_bias=False),
@@ -125,6 +126,18 @@ def test_extreme_numbers_reach_the_windows_that_see_them(extreme: float, isa: st
         y = reference.conv2d(x.transpose(0, 3, 1, 2), weight, bias, case.stride, case.padding).transpose(0, 2, 3, 1)
     out = run(case, "conv2d_f32", (weight, bias), x, np.zeros(y.shape, np.float32), isa, 1)
     np.testing.assert_allclose(out, y, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("height", [1, 5, 15, 16])
+def test_every_division_among_threads_gives_the_same(height: int) -> None:
+    """Also more threads than rows, and blocks that do not divide the image."""
+    case = Case((1, height, 40, 32), 64)
+    x, weight, bias = case.arrays()
+    zeros = np.zeros((1, height, 40, 64), np.float32)
+    expected = run(case, "conv2d_f32", (weight, bias), x, zeros, ISAS[-1], 1)
+    for threads in (2, 3, 5, 9):
+        out = run(case, "conv2d_f32", (weight, bias), x, zeros, ISAS[-1], threads)
+        np.testing.assert_array_equal(out, expected)
 
 
 def check_i8(case: Case, isa: str, threads: int = 1, per_channel: bool = True, x_scale: float | None = None) -> None:

@@ -82,12 +82,13 @@ static Plan plan_of(const Op *op, int64_t batch, int threads) {
         if (fitting < p.rows) /* but never so few rows that most of each block would be overlap */
             p.rows = at_least(fitting, p.rows < d[KH] ? p.rows : d[KH]);
     }
-    p.blocks = (p.out_height + p.rows - 1) / p.rows;
-    p.rows = (p.out_height + p.blocks - 1) / p.blocks;
-    if (is_winograd) /* whole tiles */
+    const int64_t blocks = (p.out_height + p.rows - 1) / p.rows;
+    p.rows = (p.out_height + blocks - 1) / blocks; /* equal ones */
+    if (is_winograd)                               /* whole tiles */
         p.rows += p.rows % 2;
+    p.blocks = (p.out_height + p.rows - 1) / p.rows;
     if (is_copied) /* with a row and a pixel more for tiles that reach over the edge */
-        p.copy_bytes = aligned(p.rows * d[SH] * row_bytes + (d[KH] + is_winograd) * row_bytes + d[C] * 4 + SLACK);
+        p.copy_bytes = aligned(((p.rows - 1) * d[SH] + d[KH] + is_winograd) * row_bytes + d[C] * 4 + SLACK);
     p.thread_bytes = p.copy_bytes + (is_winograd ? aligned(tt_winograd_scratch_bytes(d[C], d[O])) : 0);
     return p;
 }
