@@ -73,7 +73,11 @@ def test_the_source_distribution_holds_all_that_a_build_needs(tmp_path: Path) ->
     with tarfile.open(build("sdist", tmp_path)) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     sources = {path.relative_to(ROOT).as_posix() for path in (ROOT / "tinytorch/kernels/native").glob("*.[ch]")}
-    assert names >= sources | {"pyproject.toml", "tinytorch/kernels/build_native.py", "tinytorch/kernels/install_hook.py"}
+    assert names >= sources | {
+        "pyproject.toml",
+        "tinytorch/kernels/build_native.py",
+        "tinytorch/kernels/install_hook.py",
+    }
     assert not any(name.endswith(".so") for name in names)
 
 
