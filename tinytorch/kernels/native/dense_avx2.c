@@ -9,6 +9,7 @@
 
 enum { TILE_ROWS = 6 };      /* 12 sums, 2 of weights and 1 of x: 15 of the 16 registers */
 enum { TILE_INPUTS = 512 };  /* a panel of so many inputs, 32 KB, stays in the L1 cache between tiles */
+enum { ROW_PANELS = 4, CACHED_BYTES = 2 << 20 };
 enum { AHEAD = 2048 / 4 };   /* floats to prefetch ahead of where one vector's product reads */
 
 /* Some inputs of a tile; between its parts the sums wait in y. */
@@ -101,9 +102,32 @@ static void run_vector(const Dense *d, int64_t row, int64_t panel) {
     store(d->y + row * d->stride + panel * DENSE_PANEL, stored_lanes(d, panel), sum[0][0], sum[0][1], d->act == ACT_RELU);
 }
 
+/* One row times four panels, which share what is read of x: for weights that come from a cache. */
+static void run_row(const Dense *d, int64_t row, int64_t panel) {
+    const int64_t stride = d->inputs * DENSE_PANEL;
+    const float *x = d->x + row * d->inputs, *w = d->weights + panel * stride;
+    __m256 sum[ROW_PANELS][2];
+#pragma GCC unroll 4
+    for (int p = 0; p < ROW_PANELS; p++) load(d->bias + (panel + p) * DENSE_PANEL, DENSE_PANEL, sum[p]);
+    for (int64_t k = 0; k < d->inputs; k++, w += DENSE_PANEL) {
+        const __m256 value = _mm256_set1_ps(x[k]);
+#pragma GCC unroll 4
+        for (int p = 0; p < ROW_PANELS; p++) {
+            sum[p][0] = _mm256_fmadd_ps(value, _mm256_load_ps(w + p * stride), sum[p][0]);
+            sum[p][1] = _mm256_fmadd_ps(value, _mm256_load_ps(w + p * stride + 8), sum[p][1]);
+        }
+    }
+    float *y = d->y + row * d->stride + panel * DENSE_PANEL;
+    for (int p = 0; p < ROW_PANELS; p++)
+        store(y + p * DENSE_PANEL, stored_lanes(d, panel + p), sum[p][0], sum[p][1], d->act == ACT_RELU);
+}
+
 void tt_dense_avx2(const Dense *d, const DenseBlock *block) {
-    for (int64_t panel = block->panel; panel < block->panel_end; panel++) {
-        if (block->row_end - block->row == 1) {
+    const int is_row = block->row_end - block->row == 1, is_cached = d->inputs * d->outputs * 4 <= CACHED_BYTES;
+    int64_t panel = block->panel;
+    for (; is_row && is_cached && panel + ROW_PANELS <= block->panel_end; panel += ROW_PANELS) run_row(d, block->row, panel);
+    for (; panel < block->panel_end; panel++) {
+        if (is_row) {
             run_vector(d, block->row, panel);
             continue;
         }

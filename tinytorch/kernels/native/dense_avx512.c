@@ -8,6 +8,7 @@
 
 enum { TILE_ROWS = 6, TILE_PANELS = 4 }; /* 24 sums, 4 of weights and 1 of x: 29 of the 32 registers */
 enum { TILE_INPUTS = 1024 };             /* 4 panels of so many inputs, 256 KB, stay in the L2 cache between tiles */
+enum { CACHED_BYTES = 2 << 20 };         /* weights to which one row goes as a tile: four panels share what is read of x */
 enum { AHEAD = 2048 / 4 };               /* floats to prefetch ahead of where one vector's product reads */
 
 /* Some inputs of a tile; between its parts the sums wait in y. */
@@ -37,8 +38,10 @@ static inline __attribute__((always_inline)) void run_tile(const Dense *d, const
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 4
         for (int p = 0; p < panels; p++)
-            sum[r][p] = t->input ? _mm512_maskz_loadu_ps(p == panels - 1 ? last : 0xffff, y + r * d->stride + p * DENSE_PANEL)
-                                 : _mm512_load_ps(d->bias + (t->panel + p) * DENSE_PANEL);
+            if (t->input)
+                sum[r][p] = _mm512_maskz_loadu_ps(p == panels - 1 ? last : 0xffff, y + r * d->stride + p * DENSE_PANEL);
+            else
+                sum[r][p] = _mm512_load_ps(d->bias + (t->panel + p) * DENSE_PANEL);
     for (int64_t k = t->input; k < t->input_end; k++) {
         __m512 w[TILE_PANELS];
 #pragma GCC unroll 4
@@ -92,11 +95,12 @@ static void run_vector(const Dense *d, int64_t row, int64_t panel) {
 }
 
 void tt_dense_avx512(const Dense *d, const DenseBlock *block) {
-    if (block->row_end - block->row == 1) {
+    const int64_t panels = block->panel_end - block->panel;
+    const int is_cached = d->inputs * d->outputs * 4 <= CACHED_BYTES;
+    if (block->row_end - block->row == 1 && (panels < TILE_PANELS || !is_cached)) {
         for (int64_t panel = block->panel; panel < block->panel_end; panel++) run_vector(d, block->row, panel);
         return;
     }
-    const int64_t panels = block->panel_end - block->panel;
     for (int64_t input = 0; input < d->inputs; input += TILE_INPUTS) {
         const int64_t input_end = input + TILE_INPUTS < d->inputs ? input + TILE_INPUTS : d->inputs;
         for (int64_t row = block->row, rows; row < block->row_end; row += rows) {

@@ -35,8 +35,9 @@ static inline void finish(const Int4 *p, int64_t row, int64_t panel, __m512 tota
     _mm512_mask_storeu_ps(p->y + row * p->outputs + panel * INT4_PANEL, lanes, y);
 }
 
-/* One row times one panel: weights from memory in sequence. (Four panels at a time share what is read of the row: 5 to 10 %
-   faster from a cache, 10 % slower from memory.) Low and high halves of the bytes have sums of their own: half the latency. */
+/* One row times one panel: weights from memory in sequence. (Four panels at a time, which share what is read of the row,
+   were 10 % slower from memory and no faster from a cache.) Low and high halves of the bytes have sums of their own: half
+   the latency. */
 static void dynamic_row(const Int4 *p, int64_t row, int64_t panel) {
     const __m512i low_half = _mm512_set1_epi8(15);
     const __m512 x_scale = _mm512_set1_ps(p->x_scale[row]);
