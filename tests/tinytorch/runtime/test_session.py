@@ -199,3 +199,18 @@ def test_batch_and_threads_are_at_least_one(batch: int, threads: int) -> None:
     """Zero is refused."""
     with pytest.raises(ValueError, match="at least 1"):
         InferenceSession(MODELS["mlp"](), batch, threads)
+
+
+@pytest.mark.filterwarnings("ignore:.*:RuntimeWarning")
+@pytest.mark.parametrize("settings", [{}, {"bits": 8}, {"bits": 4, "activations": "none"}])
+@pytest.mark.parametrize("name", MODELS)
+def test_numbers_that_are_not_finite_pass_through_as_in_the_layers(name: str, settings: dict[str, object]) -> None:
+    """A sample with a NaN or an infinity has the outputs that the network gives it, and spoils no other."""
+    model = MODELS[name]()
+    model = apply(model, Settings.from_params(settings), {}, 0)[0] if settings else model
+    x = images(model)
+    x[1].flat[3], x[2].flat[5], x[3].flat[7] = np.nan, np.inf, -np.inf
+    expected = model.predict(x)
+    found = InferenceSession(model, 5).run(x)
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
+    np.testing.assert_allclose(found, expected, 1e-2, 1e-2)
