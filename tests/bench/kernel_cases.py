@@ -7,10 +7,15 @@ weights from memory as a network of that size would.
 
 from __future__ import annotations
 
+import ctypes
 import itertools
+import os
+import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -116,9 +121,6 @@ def onnxruntime_call(model: bytes, x: Array) -> Call:
 
 def dynamic_int8(model: Network) -> bytes:
     """Return the network as onnxruntime's own tool quantizes it dynamically."""
-    import tempfile
-    from pathlib import Path
-
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     with tempfile.TemporaryDirectory() as folder:
@@ -212,10 +214,30 @@ def _blas(size: int, x: Array) -> Call:
     return lambda: np.matmul(weight, vector, out=out)
 
 
+# What a core reads of memory at best. NumPy's fastest reduction over the same array was 0.2 to 0.8 times as fast.
+_READ = """
+unsigned long long read_all(const unsigned long long *at, long count) {
+    unsigned long long a = 0, b = 0, c = 0, d = 0;
+    long quarter = count / 4;
+    for (long i = 0; i < quarter; i++) {
+        a |= at[i]; b |= at[quarter + i]; c |= at[2 * quarter + i]; d |= at[3 * quarter + i];
+    }
+    return a | b | c | d;
+}
+"""
+
+
 def _streaming() -> Call:
-    # Of NumPy's reductions this read memory fastest: 29 GB/s, where a dot product of float32 reached 21.
+    compiler = os.environ.get("CC", "cc")
+    with tempfile.TemporaryDirectory() as folder:
+        source, library = Path(folder, "read.c"), Path(folder, "read.so")
+        source.write_text(_READ)
+        flags = ["-O3", "-march=native", "-funroll-loops", "-fPIC", "-shared"]
+        subprocess.run([compiler, *flags, str(source), "-o", str(library)], check=True)
+        read = ctypes.CDLL(str(library)).read_all
+    read.argtypes, read.restype = [ctypes.c_void_p, ctypes.c_long], ctypes.c_uint64
     memory = np.ones(STREAMED_BYTES // 8, np.uint64)
-    return lambda: np.bitwise_or.reduce(memory)
+    return lambda: (read(memory.ctypes.data, len(memory)), memory)[0]
 
 
 def gemv(size: int, bits: int, **params: Any) -> Callable[[], Sides]:
