@@ -6,7 +6,6 @@ dense_*.c. */
 #include <string.h>
 
 #include "dense.h"
-#include "lanes.h"
 #include "parallel.h"
 #include "product.h"
 
@@ -22,16 +21,16 @@ static int64_t panels_of(int64_t outputs) { return quotient_up(outputs, DENSE_PA
 
 static const char *check(const Op *op, const int64_t *slot_bytes) {
     if (op->slot_count != SLOTS || op->dim_count != DIMS || op->scalar_count != 0 || op->array_count != ARRAYS)
-        return "linear_f32 takes 2 slots, 4 dims and 2 arrays";
+        return "linear_f32 takes 2 slots, 4 dimensions and 2 arrays";
     for (int i = ROWS_DIM; i <= OUTPUTS_DIM; i++)
-        if (op->dim[i] < 1 || op->dim[i] > LARGEST_DIM) return "linear_f32: a dimension is not within 1 and 2**28";
-    if (op->dim[ACT_DIM] != ACT_NONE && op->dim[ACT_DIM] != ACT_RELU) return "linear_f32: unknown activation";
+        if (op->dim[i] < 1 || op->dim[i] > LARGEST_DIM) return "a dimension is not within 1 and 2**28";
+    if (op->dim[ACT_DIM] != ACT_NONE && op->dim[ACT_DIM] != ACT_RELU) return "an unknown activation";
     const int64_t rows = op->dim[ROWS_DIM], inputs = op->dim[INPUTS_DIM], outputs = op->dim[OUTPUTS_DIM];
     if (slot_bytes[INPUT] != rows * inputs * 4 || slot_bytes[OUTPUT] != rows * outputs * 4)
-        return "linear_f32: a slot is not rows times inputs or outputs";
+        return "a slot does not have the size that the dimensions say";
     if (!op->array[WEIGHTS] || op->array_bytes[WEIGHTS] != outputs * inputs * 4)
-        return "linear_f32: the weights are not outputs times inputs";
-    if (op->array[BIAS] && op->array_bytes[BIAS] != outputs * 4) return "linear_f32: the bias is not one an output";
+        return "the weights are not outputs times inputs";
+    if (op->array[BIAS] && op->array_bytes[BIAS] != outputs * 4) return "the bias is not one an output";
     return NULL;
 }
 
@@ -92,20 +91,10 @@ static void run(const Op *op, const Context *ctx, RunDenseBlock run_block) {
     tt_for_each(items, threads_for(ctx, d.rows, d.inputs, d.outputs), run_item, &task);
 }
 
-/* Twelve sums of four floats leave 4 of the 16 registers that any 64-bit processor has. */
-enum { TILE_ROWS = 3 };
-static inline Lanes multiply_add(Lanes sum, float x, Lanes w) { return sum + x * w; }
-#include "dense_lanes.h"
-
-void tt_dense_portable(const Dense *d, const DenseBlock *block) { lanes_block(d, block); }
-
 static void run_portable(const Op *op, const Context *ctx) { run(op, ctx, tt_dense_portable); }
 #ifdef TT_X86
 static void run_avx2(const Op *op, const Context *ctx) { run(op, ctx, tt_dense_avx2); }
 static void run_avx512(const Op *op, const Context *ctx) { run(op, ctx, tt_dense_avx512); }
-#endif
-#ifdef TT_ARM
-static void run_neon(const Op *op, const Context *ctx) { run(op, ctx, tt_dense_neon); }
 #endif
 
 const OpKind tt_dense_kinds[] = {
@@ -114,9 +103,6 @@ const OpKind tt_dense_kinds[] = {
         .check = check,
         .prepare = prepare,
         .run[ISA_PORTABLE] = run_portable,
-#ifdef TT_ARM
-        .run[ISA_NEON] = run_neon,
-#endif
 #ifdef TT_X86
         .run[ISA_AVX2] = run_avx2,
         .run[ISA_AVX512] = run_avx512,

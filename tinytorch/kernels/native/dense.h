@@ -25,5 +25,4 @@ typedef void (*RunDenseBlock)(const Dense *, const DenseBlock *);
 void tt_dense_portable(const Dense *, const DenseBlock *);
 void tt_dense_avx512(const Dense *, const DenseBlock *);
 void tt_dense_avx2(const Dense *, const DenseBlock *);
-void tt_dense_neon(const Dense *, const DenseBlock *);
 #endif

@@ -172,13 +172,18 @@ typedef struct {
 static const Kernel kernels[ISA_COUNT] = {
     [ISA_PORTABLE] = {tt_int4_portable, tt_int4_portable, tt_int4_many_portable},
 #ifdef TT_ARM
-    [ISA_NEON] = {tt_int4_dynamic_neon, tt_int4_portable, tt_int4_many_neon},
+    [ISA_NEON] = {tt_int4_dynamic_neon, tt_int4_portable, tt_int4_many_portable},
 #endif
 #ifdef TT_X86
     [ISA_AVX2] = {tt_int4_dynamic_avx2, tt_int4_float_avx2, tt_int4_many_avx2},
     [ISA_AVX512] = {tt_int4_dynamic_avx512, tt_int4_float_avx512, NULL},
 #endif
 };
+
+static const Kernel *kernel_of(int isa) {
+    while (!kernels[isa].dynamic) isa--;
+    return &kernels[isa];
+}
 
 static void run_part(const void *task, int64_t item, int thread) {
     (void)thread;
@@ -199,7 +204,7 @@ static void run(const Op *op, const Context *ctx) {
     p.bias = op->owned[PACKED_BIAS];
     p.source = (const float *)ctx->slot[op->slot[INPUT]];
     p.y = (float *)ctx->slot[op->slot[OUTPUT]];
-    const Kernel *kernel = &kernels[op->isa];
+    const Kernel *kernel = kernel_of(op->isa);
     const int is_many = !p.is_dynamic && kernel->many && p.rows >= MANY_ROWS;
     const Task task = {
         .product = p,

@@ -40,7 +40,6 @@ void tt_int4_float_avx2(const Int4 *, const Int4Part *);
 void tt_int4_portable(const Int4 *, const Int4Part *); /* both, with p->x */
 void tt_int4_many_portable(const Int4 *, const Int4Part *);
 void tt_int4_many_avx2(const Int4 *, const Int4Part *);
-void tt_int4_many_neon(const Int4 *, const Int4Part *);
 
 static inline int64_t int4_panel_bytes(const Int4 *p) { return (p->groups + p->blocks) * INT4_BLOCK_BYTES; }
 

@@ -1,5 +1,5 @@
 /* Products of many rows with 4-bit weights and float32 activations: a panel at a time is multiplied out, for the float32
-product. Unpacking costs the more the fewer rows share it, and AVX2, NEON and plain C unpack slowly. */
+product. Unpacking costs the more the fewer rows share it, and AVX2 and plain C unpack slowly. */
 #include "dense.h"
 #include "int4.h"
 #include "lanes.h"
@@ -44,9 +44,6 @@ static void run(const Int4 *p, const Int4Part *part, RunDenseBlock run_dense) {
 }
 
 void tt_int4_many_portable(const Int4 *p, const Int4Part *part) { run(p, part, tt_dense_portable); }
-#ifdef TT_ARM
-void tt_int4_many_neon(const Int4 *p, const Int4Part *part) { run(p, part, tt_dense_neon); }
-#endif
 #ifdef TT_X86
 void tt_int4_many_avx2(const Int4 *p, const Int4Part *part) { run(p, part, tt_dense_avx2); }
 #endif

@@ -14,7 +14,7 @@ static inline void add_blocks(const uint8_t *blocks, const float *x, int64_t cou
             const WordLanes words = ((const WordLanes *)(blocks + block * INT4_BLOCK_BYTES))[piece];
             for (int i = 0; i < INT4_BLOCK; i++) {
                 const IntegerLanes weight = (IntegerLanes)(words >> (4 * i) & 15) - INT4_OFFSET;
-                sum[piece] += __builtin_convertvector(weight, Lanes) * x[i % 2 * 4 + i / 2];
+                sum[piece] = multiply_add(sum[piece], x[i % 2 * 4 + i / 2], __builtin_convertvector(weight, Lanes));
             }
         }
 }

@@ -67,15 +67,15 @@ static int prepare(Op *op) {
 
 /* ---- Plain C ---- */
 
-enum { PIECES = SPARSE_BLOCK / LANES, TILE_ROWS = 3 }; /* 12 sums leave 4 of 16 registers */
+enum { PIECES = SPARSE_BLOCK / LANES };
 
 static inline __attribute__((always_inline)) void portable(const Sparse *s, const SparseTile *t, int rows) {
-    Lanes sum[TILE_ROWS][PIECES];
+    Lanes sum[LANES_ROWS][PIECES];
     for (int r = 0; r < rows; r++) memcpy(sum[r], s->bias + t->block_row * SPARSE_BLOCK, sizeof sum[r]);
     for (int64_t i = t->block_row ? s->ends[t->block_row - 1] : 0; i < s->ends[t->block_row]; i++) {
         const float *x = t->x + (int64_t)s->columns[i] * rows;
         for (int r = 0; r < rows; r++)
-            for (int p = 0; p < PIECES; p++) sum[r][p] += x[r] * ((const Lanes *)(s->values + i * SPARSE_BLOCK))[p];
+            for (int p = 0; p < PIECES; p++) sum[r][p] = multiply_add(sum[r][p], x[r], ((const Lanes *)(s->values + i * SPARSE_BLOCK))[p]);
     }
     const int64_t first = t->block_row * SPARSE_BLOCK, count = least(SPARSE_BLOCK, s->outputs - first);
     for (int r = 0; r < t->rows; r++) {
@@ -86,8 +86,8 @@ static inline __attribute__((always_inline)) void portable(const Sparse *s, cons
 }
 
 static void portable_one(const Sparse *s, const SparseTile *t) { portable(s, t, 1); }
-static void portable_tile(const Sparse *s, const SparseTile *t) { portable(s, t, TILE_ROWS); }
-static const SparseKernel portable_kernel = {portable_one, portable_tile, TILE_ROWS};
+static void portable_tile(const Sparse *s, const SparseTile *t) { portable(s, t, LANES_ROWS); }
+static const SparseKernel portable_kernel = {portable_one, portable_tile, LANES_ROWS};
 
 static const SparseKernel *kernel_of(int isa) {
 #ifdef TT_X86

@@ -1,17 +1,19 @@
-/* The float32 product in lanes of four floats. Include it after defining TILE_ROWS, how many rows a tile has, and
-multiply_add(sum, x, w). */
+/* The float32 product in lanes of four floats: for any compiler that knows vector types, and for Arm. */
+#include <string.h>
+
+#include "dense.h"
+#include "lanes.h"
 
 enum { PARTS = DENSE_PANEL / LANES };
 
-static inline Lanes dense_lanes(const Dense *d, int64_t panel, int64_t k, int part) {
+static inline Lanes weights_at(const Dense *d, int64_t panel, int64_t k, int part) {
     return ((const Lanes *)(d->weights + (panel * d->inputs + k) * DENSE_PANEL))[part];
 }
 
 /* `rows` rows of one panel, each the sum of `steps` partial sums over every so many-th input, which hide the latency of
-   the additions; rows times steps is at most TILE_ROWS. */
-static inline __attribute__((always_inline)) void lanes_tile(const Dense *d, int64_t row, int64_t panel, int rows,
-                                                             int steps) {
-    Lanes sum[TILE_ROWS][PARTS] = {{{0}}};
+   the additions; rows times steps is at most LANES_ROWS. */
+static inline __attribute__((always_inline)) void run_tile(const Dense *d, int64_t row, int64_t panel, int rows, int steps) {
+    Lanes sum[LANES_ROWS][PARTS] = {{{0}}};
     const float *x = d->x + row * d->inputs;
     for (int r = 0; r < rows; r++) memcpy(sum[r], d->bias + panel * DENSE_PANEL, sizeof sum[r]);
     int64_t k = 0;
@@ -20,11 +22,11 @@ static inline __attribute__((always_inline)) void lanes_tile(const Dense *d, int
             for (int r = 0; r < rows; r++)
                 for (int p = 0; p < PARTS; p++)
                     sum[s * rows + r][p] =
-                        multiply_add(sum[s * rows + r][p], x[r * d->inputs + k + s], dense_lanes(d, panel, k + s, p));
+                        multiply_add(sum[s * rows + r][p], x[r * d->inputs + k + s], weights_at(d, panel, k + s, p));
     for (; k < d->inputs; k++)
         for (int r = 0; r < rows; r++)
             for (int p = 0; p < PARTS; p++)
-                sum[r][p] = multiply_add(sum[r][p], x[r * d->inputs + k], dense_lanes(d, panel, k, p));
+                sum[r][p] = multiply_add(sum[r][p], x[r * d->inputs + k], weights_at(d, panel, k, p));
     for (int s = 1; s < steps; s++)
         for (int r = 0; r < rows; r++)
             for (int p = 0; p < PARTS; p++) sum[r][p] += sum[s * rows + r][p];
@@ -36,10 +38,10 @@ static inline __attribute__((always_inline)) void lanes_tile(const Dense *d, int
     }
 }
 
-static void lanes_block(const Dense *d, const DenseBlock *block) {
+void tt_dense_portable(const Dense *d, const DenseBlock *block) {
     for (int64_t panel = block->panel; panel < block->panel_end; panel++) {
         int64_t row = block->row;
-        for (; row + TILE_ROWS <= block->row_end; row += TILE_ROWS) lanes_tile(d, row, panel, TILE_ROWS, 1);
-        for (; row < block->row_end; row++) lanes_tile(d, row, panel, 1, TILE_ROWS);
+        for (; row + LANES_ROWS <= block->row_end; row += LANES_ROWS) run_tile(d, row, panel, LANES_ROWS, 1);
+        for (; row < block->row_end; row++) run_tile(d, row, panel, 1, LANES_ROWS);
     }
 }
