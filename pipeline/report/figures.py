@@ -128,12 +128,14 @@ def _counted(
 
 
 def _notes(comparison: Document) -> tuple[Note, ...]:
-    """Return one note for every missing figure; the same reason for both sides is said once."""
+    """Return a note for every missing figure, and for kernels; the same reason for both sides is said once."""
     found: dict[tuple[str, str], list[str]] = {}
     for side in ("baseline", "optimized"):
         arm, reasons = comparison["arms"][side], dict(time_notes(comparison, side))
         if arm["peak_rss_reason"]:
             reasons["peak memory"] = arm["peak_rss_reason"]
+        if reason := (arm.get("session") or {}).get("reference_reason"):
+            reasons["kernels"] = f"NumPy, the reference: {reason}"
         for key, reason in arm.get("quantity_reasons", {}).items():
             reasons[_QUANTITIES[key][0]] = reason
         for name, reason in reasons.items():

@@ -31,12 +31,19 @@ def execute(spec: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
 
 
 def _versions(candidate: Candidate) -> dict[str, str]:
-    """Return the versions behind the figures; what executes the models is NumPy with the BLAS that was timed."""
-    blas = ", ".join(candidate.benchmark["machine"]["blas"])
+    """Return the versions behind the figures; `kernels` names what executed the models: native ones, or NumPy's BLAS."""
     return {
         "python": platform.python_version(),
         "numpy": np.__version__,
         "scipy": version("scipy"),
         "package": __version__,
-        "kernels": f"numpy ({blas or 'unknown BLAS'})",
+        "kernels": _kernels(candidate.benchmark),
     }
+
+
+def _kernels(benchmark: Mapping[str, Any]) -> str:
+    """Return the instruction sets of all sessions that were timed; the reference is NumPy with the BLAS found."""
+    blas = f"numpy ({', '.join(benchmark['machine']['blas']) or 'unknown BLAS'})"
+    sessions = (arm.get("session") for found in benchmark["comparisons"] for arm in found["arms"].values())
+    sets = dict.fromkeys(session["instruction_set"] for session in sessions if session) or ["reference"]
+    return ", ".join(blas if name == "reference" else f"native ({name})" for name in sets)

@@ -41,6 +41,8 @@ def test_the_reference_is_named_with_its_reason(submission: dict[str, Any]) -> N
     session |= {"instruction_set": "reference", "reference_reason": "no compiler was found", "fits": None}
     text = execution(comparison(submission)).sentences[1]
     assert text == "optimized: reference on 1 thread (no compiler was found); a call touches 45.9 KiB"
+    for report in (terminal(submission, width=100), markdown(submission), html(submission)):
+        assert "NumPy, the reference: no compiler was found" in report
 
 
 def test_a_submission_without_sessions_has_no_such_rows(submission: dict[str, Any]) -> None:

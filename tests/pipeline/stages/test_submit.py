@@ -96,6 +96,16 @@ def test_a_run_becomes_a_valid_submission() -> None:
     assert submission["optimized"]["model_name"] == "mlp optimized"
 
 
+def test_versions_name_the_kernels_that_were_timed() -> None:
+    """The native ones with their instruction set; NumPy with its BLAS only where it computed a model."""
+    values = handed_over()
+    versions = submit.execute(SPEC, as_inputs(values))["submission"]["provenance"]["versions"]
+    assert versions["kernels"] == "native (avx512vnni)"
+    values["benchmark.0"] = json.loads(json.dumps(values["benchmark.0"]).replace("avx512vnni", "reference"))
+    versions = submit.execute(SPEC, as_inputs(values))["submission"]["provenance"]["versions"]
+    assert versions["kernels"].startswith("numpy (")
+
+
 def test_models_are_never_decoded() -> None:
     """Their digests and sizes are enough."""
 
