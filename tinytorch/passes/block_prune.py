@@ -10,56 +10,34 @@ norm: Narang et al., "Block-Sparse Recurrent Neural Networks", 2017]
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tinytorch.arguments import choice
 from tinytorch.data.split import Split
-from tinytorch.errors import NoEffectError
 from tinytorch.models.network import Network
-from tinytorch.passes import KINDS
 from tinytorch.passes.effect import Effect, measure_effect
-from tinytorch.passes.ranking import SCOPES, largest, largest_of_all
-from tinytorch.passes.selection import select
-from tinytorch.passes.settings import check_targets, checked_sparsity, from_params, to_params
+from tinytorch.passes.pruning import NORMS, NormSettings, Task, emptied
+from tinytorch.passes.ranking import largest, largest_of_all
+from tinytorch.passes.settings import from_params, to_params
 from tinytorch.runtime.block_sparse import BLOCK, BlockSparseLinear, by_block, kept_blocks
 from tinytorch.runtime.sparse import SparseLinear
 from tinytorch.serialization import clone
 
-__all__ = ["NEEDS", "NORMS", "Settings", "apply"]
+__all__ = ["NEEDS", "Settings", "apply"]
 
-_KINDS = KINDS["block_prune"]
 Array: TypeAlias = NDArray[Any]
 Mask: TypeAlias = NDArray[np.bool_]
 
 NEEDS: frozenset[str] = frozenset()
-NORMS = {"l1": 1, "l2": 2}
 _GONE = -float(np.finfo(np.float64).tiny)  # less than any norm, and nothing in a mean square
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What share of the blocks goes, how they are ranked, and from which layers.
-
-    `per_layer` maps names or globs to a sparsity of their own. Raises ValueError for values out of range.
-    """
-
-    sparsity: float = 0.5
-    importance: str = "l1"
-    scope: str = "layer"
-    targets: tuple[str, ...] = ("*",)
-    except_: tuple[str, ...] = ()
-    per_layer: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    allow_no_effect: bool = False
-
-    def __post_init__(self) -> None:
-        checked_sparsity(self.sparsity)
-        choice("importance", self.importance, tuple(NORMS))
-        choice("scope", self.scope, SCOPES)
-        check_targets(self, {"sparsity": checked_sparsity})
+class Settings(NormSettings):
+    """What share of the blocks goes, how they are ranked, and from which layers; see PruneSettings."""
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> Self:
@@ -75,21 +53,16 @@ def apply(
     Raises TargetError for a glob that matches nothing, TinyTorchError for a quantized layer, and NoEffectError if a
     positive sparsity removed nothing.
     """
-    chosen = select(model, settings, _KINDS, "pruned", "put prune before quantize")
+    task = Task.of("block_prune", model, settings, "put prune before quantize")
     layers = dict(model.named_layers())
-    sparsity = {name: overrides.get("sparsity", settings.sparsity) for name, overrides in chosen.items()}
-    norms = {name: _norms(layers[name], NORMS[settings.importance]) for name in chosen}
-    pooled = [name for name in chosen if settings.scope == "global" and "sparsity" not in chosen[name]]
-    kept = {name: largest(norms[name], sparsity[name]) for name in chosen if name not in pooled}
-    kept |= largest_of_all({name: norms[name] for name in pooled}, settings.sparsity)
-    pruned = {name: _pruned(layers[name], kept[name]) for name in chosen if _removes(layers[name], kept[name])}
-    is_asked = any(sparsity.values()) if chosen else settings.sparsity > 0
-    if is_asked and not pruned and not settings.allow_no_effect:
-        few = "no layer chosen has enough blocks for it, or they are pruned this far already"
-        why = few if chosen else f"no layer of the types {', '.join(_KINDS)} was chosen"
-        raise NoEffectError(f"block_prune with sparsity {settings.sparsity} removed no block: {why}")
+    norms = {name: _norms(layers[name], NORMS[settings.importance]) for name in task.sparsity}
+    kept = task.ranked(norms, largest, largest_of_all)
+    pruned = {name: _pruned(layers[name], mask) for name, mask in kept.items() if _removes(layers[name], mask)}
+    few = "no layer chosen has enough blocks for it, or they are pruned this far already"
+    task.check_effect(bool(pruned), "block", few)
     result = clone(model.replaced(pruned))
-    matched = {name: _report(sparsity[name], layer) for name, layer in result.named_layers() if name in chosen}
+    after = dict(result.named_layers())
+    matched = {name: _report(sparsity, after[name]) for name, sparsity in task.sparsity.items()}
     effect = measure_effect("block_prune", to_params(settings), model, result, matched, warnings=_warnings(pruned))
     return result, effect, None
 
@@ -138,7 +111,5 @@ def _report(sparsity: float, layer: Any) -> dict[str, Any]:
 def _warnings(pruned: Mapping[str, BlockSparseLinear]) -> list[str]:
     if not pruned:
         return []
-    warnings = ["removed blocks are skipped by the native kernels; where these do not run, zeros are multiplied"]
-    if emptied := [name for name, layer in pruned.items() if not layer.blocks.any()]:
-        warnings.append(f"{', '.join(emptied)}: every weight was removed, so the outputs do not depend on the inputs")
-    return warnings
+    skipped = "removed blocks are skipped by the native kernels; where these do not run, zeros are multiplied"
+    return [skipped, *emptied({name: layer.blocks for name, layer in pruned.items()})]

@@ -10,54 +10,34 @@ al., "Learning both Weights and Connections for Efficient Neural Networks", 2015
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tinytorch.arguments import choice
 from tinytorch.core.layer import Layer
 from tinytorch.core.layers import Linear
 from tinytorch.core.spatial import Conv2d
 from tinytorch.data.split import Split
-from tinytorch.errors import NoEffectError
 from tinytorch.models.network import Network
-from tinytorch.passes import KINDS
 from tinytorch.passes.effect import Effect, measure_effect
-from tinytorch.passes.ranking import SCOPES, largest, largest_of_all
-from tinytorch.passes.selection import select
-from tinytorch.passes.settings import check_targets, checked_sparsity, from_params, to_params
+from tinytorch.passes.pruning import PruneSettings, Task, emptied
+from tinytorch.passes.ranking import largest, largest_of_all
+from tinytorch.passes.settings import from_params, to_params
 from tinytorch.runtime.sparse import SparseConv2d, SparseLinear
 from tinytorch.serialization import clone
 
 __all__ = ["NEEDS", "Settings", "apply"]
 
-_KINDS = KINDS["magnitude_prune"]
 Array: TypeAlias = NDArray[Any]
 
 NEEDS: frozenset[str] = frozenset()
-_NONE = "no layer was chosen"
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What share of the weights goes, ranked within a layer or across all, and from which layers.
-
-    `per_layer` maps names or globs to a sparsity of their own. Raises ValueError for values out of range.
-    """
-
-    sparsity: float = 0.5
-    scope: str = "layer"
-    targets: tuple[str, ...] = ("*",)
-    except_: tuple[str, ...] = ()
-    per_layer: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    allow_no_effect: bool = False
-
-    def __post_init__(self) -> None:
-        checked_sparsity(self.sparsity)
-        choice("scope", self.scope, SCOPES)
-        check_targets(self, {"sparsity": checked_sparsity})
+class Settings(PruneSettings):
+    """What share of the weights goes, ranked within a layer or across all, and from which layers; see PruneSettings."""
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> Self:
@@ -73,21 +53,15 @@ def apply(
     Raises TargetError for a glob that matches nothing, TinyTorchError for a quantized layer, and NoEffectError if a
     positive sparsity removed nothing.
     """
-    chosen = select(model, settings, _KINDS, "pruned", "put prune before quantize, magnitude before block")
+    task = Task.of("magnitude_prune", model, settings, "put prune before quantize, magnitude before block")
     layers = dict(model.named_layers())
-    sparsity = {name: overrides.get("sparsity", settings.sparsity) for name, overrides in chosen.items()}
-    pooled = [name for name in chosen if settings.scope == "global" and "sparsity" not in chosen[name]]
-    masks = {name: largest(_magnitude(layers[name]), sparsity[name]) for name in chosen if name not in pooled}
-    masks |= largest_of_all({name: _magnitude(layers[name]) for name in pooled}, settings.sparsity)
-    pruned = {name: _sparse(layers[name], masks[name]) for name in chosen if _removes(layers[name], masks[name])}
-    is_asked = any(sparsity.values()) if chosen else settings.sparsity > 0
-    if is_asked and not pruned and not settings.allow_no_effect:
-        raise NoEffectError(
-            f"magnitude_prune with sparsity {settings.sparsity} removed no weight: "
-            + ("no layer chosen has enough weights for it, or they are pruned this far already" if chosen else _NONE)
-        )
+    masks = task.ranked({name: _magnitude(layers[name]) for name in task.sparsity}, largest, largest_of_all)
+    pruned = {name: _sparse(layers[name], mask) for name, mask in masks.items() if _removes(layers[name], mask)}
+    few = "no layer chosen has enough weights for it, or they are pruned this far already"
+    task.check_effect(bool(pruned), "weight", few)
     result = clone(model.replaced(pruned))
-    matched = {name: _report(sparsity[name], layer) for name, layer in result.named_layers() if name in chosen}
+    after = dict(result.named_layers())
+    matched = {name: _report(sparsity, after[name]) for name, sparsity in task.sparsity.items()}
     effect = measure_effect(
         "magnitude_prune", to_params(settings), model, result, matched, bool(pruned), _warnings(pruned)
     )
@@ -127,8 +101,7 @@ def _warnings(pruned: Mapping[str, Any]) -> list[str]:
     if not pruned:
         return []
     warnings = ["simulated for speed: pruned weights are multiplied as zeros; only the stored file is smaller"]
-    if emptied := [name for name, layer in pruned.items() if not layer.mask.any()]:
-        warnings.append(f"{', '.join(emptied)}: every weight was removed, so the outputs do not depend on the inputs")
+    warnings += emptied({name: layer.mask for name, layer in pruned.items()})
     dense = [name for name, layer in pruned.items() if layer.config()["storage"] == "dense"]
     if dense:
         warnings.append(f"{', '.join(dense)}: stored dense, because no sparse form is smaller at this sparsity")

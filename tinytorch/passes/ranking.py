@@ -8,12 +8,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SCOPES", "largest", "largest_of_all"]
+__all__ = ["largest", "largest_of_all"]
 
 Array: TypeAlias = NDArray[Any]
 Mask: TypeAlias = NDArray[np.bool_]
-
-SCOPES = ("layer", "global")
 
 
 def largest(magnitude: Array, sparsity: float) -> Mask:

@@ -10,7 +10,7 @@ from tinytorch.arguments import with_defaults
 from tinytorch.core.training import FitSettings
 from tinytorch.errors import TinyTorchError
 
-__all__ = ["TrainingSettings", "check_targets", "checked_sparsity", "from_params", "to_params"]
+__all__ = ["TrainingSettings", "check_targets", "from_params", "to_params"]
 
 
 S = TypeVar("S")
@@ -79,13 +79,6 @@ def check_targets(settings: Any, checks: Mapping[str, Callable[[Any], object]]) 
         for name, value in overrides.items():
             if value is not None:
                 checks[name](value)
-
-
-def checked_sparsity(value: Any) -> float:
-    """Return the share to remove as a float; raises ValueError unless it is a number in [0, 1)."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
-        raise ValueError(f"sparsity must be at least 0 and below 1, not {value!r} (the share to remove)")
-    return float(value)
 
 
 def _frozen(value: Any) -> Any:

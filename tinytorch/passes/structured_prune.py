@@ -11,26 +11,24 @@ by their mean; a layer with a sparsity of its own (`per_layer`) is pruned by its
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tinytorch.arguments import choice
 from tinytorch.core.layer import Layer
 from tinytorch.core.layers import Linear
 from tinytorch.core.normalization import BatchNorm2d
 from tinytorch.data.split import Split
-from tinytorch.errors import NoEffectError, TinyTorchError
+from tinytorch.errors import TinyTorchError
 from tinytorch.models.network import Network
-from tinytorch.passes import KINDS
 from tinytorch.passes.effect import Effect, measure_effect
 from tinytorch.passes.groups import OUTPUT, Group, find_groups
 from tinytorch.passes.narrow import narrowed
-from tinytorch.passes.ranking import SCOPES
-from tinytorch.passes.selection import check_finite, select
-from tinytorch.passes.settings import check_targets, checked_sparsity, from_params, to_params
+from tinytorch.passes.pruning import NORMS, NormSettings, Task
+from tinytorch.passes.selection import check_finite
+from tinytorch.passes.settings import from_params, to_params
 from tinytorch.runtime.block_sparse import BlockSparseLinear
 from tinytorch.runtime.quantized import QuantizedConv2d, QuantizedLinear
 from tinytorch.runtime.sparse import SparseLinear
@@ -38,34 +36,15 @@ from tinytorch.serialization import clone
 
 __all__ = ["NEEDS", "Settings", "apply"]
 
-_KINDS = KINDS["structured_prune"]
 Array: TypeAlias = NDArray[Any]
 Indices: TypeAlias = NDArray[np.intp]
 
 NEEDS: frozenset[str] = frozenset()
-NORMS = {"l1": 1, "l2": 2}
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What share of the units goes, how they are ranked, and from which layers.
-
-    `per_layer` maps names or globs to a sparsity of their own. Raises ValueError for values out of range.
-    """
-
-    sparsity: float = 0.5
-    importance: str = "l1"
-    scope: str = "layer"
-    targets: tuple[str, ...] = ("*",)
-    except_: tuple[str, ...] = ()
-    per_layer: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    allow_no_effect: bool = False
-
-    def __post_init__(self) -> None:
-        checked_sparsity(self.sparsity)
-        choice("importance", self.importance, tuple(NORMS))
-        choice("scope", self.scope, SCOPES)
-        check_targets(self, {"sparsity": checked_sparsity})
+class Settings(NormSettings):
+    """What share of the units goes, how they are ranked, and from which layers; see PruneSettings."""
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> Self:
@@ -81,28 +60,23 @@ def apply(
     Layers whose units cannot be removed are left, with a warning that says why. Raises TargetError for a glob that
     matches nothing, TinyTorchError for a quantized layer, and NoEffectError if a positive sparsity removed nothing.
     """
-    chosen = select(model, settings, _KINDS, "pruned", "put prune before quantize")
+    task = Task.of("structured_prune", model, settings, "put prune before quantize")
     groups, reasons = find_groups(model)
-    sparsity = {name: overrides.get("sparsity", settings.sparsity) for name, overrides in chosen.items()}
-    pruned = [groups[name] for name in chosen if name in groups]
+    pruned = [groups[name] for name in task.sparsity if name in groups]
     layers = dict(model.named_layers())
     for group in pruned:
         _check_group(group, layers)
     importance = {group.producer: _importance(group, layers, NORMS[settings.importance]) for group in pruned}
-    pooled = [name for name in importance if settings.scope == "global" and "sparsity" not in chosen[name]]
-    removed = {name: _least(importance[name], sparsity[name]) for name in importance if name not in pooled}
-    removed |= _least_of_all({name: importance[name] for name in pooled}, settings.sparsity)
+    removed = task.ranked(importance, _least, _least_of_all)
     result = _without(model, pruned, layers, removed)
-    kept = {name: f"{name} keeps all its units: {reasons[name]}." for name in chosen if name in reasons}
-    is_asked = any(sparsity.values()) if chosen else settings.sparsity > 0
-    if is_asked and not any(map(len, removed.values())) and not settings.allow_no_effect:
-        few = "no layer chosen has enough units for this sparsity." if chosen else "no layer was chosen."
-        why = " ".join(kept.values()) or few
-        raise NoEffectError(f"structured_prune with sparsity {settings.sparsity} removed no unit: {why}")
+    kept = {name: f"{name} keeps all its units: {reasons[name]}." for name in task.sparsity if name in reasons}
+    why = " ".join(kept.values()) or "no layer chosen has enough units for this sparsity."
+    task.check_effect(any(map(len, removed.values())), "unit", why)
     # That the output layer stays goes without saying, unless it was asked for by a setting of its own.
-    warnings = [kept[name] for name in kept if sparsity[name] and (reasons[name] != OUTPUT or chosen[name])]
-    matched = {name: _report(groups[name], sparsity[name], len(removed[name])) for name in importance}
-    warnings += [_last_unit(name, matched[name]) for name in matched if _is_used_up(matched[name], name in pooled)]
+    warnings = [kept[name] for name in kept if task.sparsity[name] and (reasons[name] != OUTPUT or name in task.own)]
+    matched = {name: _report(groups[name], task.sparsity[name], len(removed[name])) for name in importance}
+    used_up = [name for name, report in matched.items() if _is_used_up(report, task.is_pooled(name))]
+    warnings += [_last_unit(name, matched[name]) for name in used_up]
     effect = measure_effect("structured_prune", to_params(settings), model, result, matched, warnings=warnings)
     return result, effect, None
 
