@@ -80,10 +80,12 @@ def test_a_row_that_is_not_finite_is_nan_and_no_other(isa: str) -> None:
 
 @ISAS
 @pytest.mark.parametrize("activations", [FLOAT, INT8])
-@pytest.mark.parametrize("rows", [1, 100])
-def test_the_number_of_threads_does_not_change_an_int4_product(rows: int, activations: int, isa: str) -> None:
+@pytest.mark.parametrize(("rows", "inputs", "outputs"), [(1, 1536, 1400), (100, 512, 480)])
+def test_the_number_of_threads_does_not_change_an_int4_product(
+    rows: int, inputs: int, outputs: int, activations: int, isa: str
+) -> None:
     """Large enough to be divided among threads, it is the same bit for bit."""
-    arrays = drawn(rows, 512, 480, 64)
+    arrays = drawn(rows, inputs, outputs, 64)
     one, three = (product(arrays, 64, activations, isa, threads=threads) for threads in (1, 3))
     assert np.array_equal(one, three)
 

@@ -88,7 +88,7 @@ static void run(const Op *op, const Context *ctx, RunDenseBlock run_block) {
     const Dense d = product_of(op, ctx);
     const Task task = {d, run_block, quotient_up(panels_of(d.outputs), BLOCK_PANELS)};
     const int64_t items = task.across * quotient_up(d.rows, BLOCK_ROWS);
-    tt_for_each(items, threads_for(ctx, d.rows, d.inputs, d.outputs), run_item, &task);
+    tt_for_each(items, threads_for(ctx, (double)d.rows * d.inputs * d.outputs, 2e5), run_item, &task);
 }
 
 static void run_portable(const Op *op, const Context *ctx) { run(op, ctx, tt_dense_portable); }

@@ -214,8 +214,9 @@ static void run(const Op *op, const Context *ctx) {
         .rows = is_many ? p.rows : PART_ROWS,
         .panels = is_many ? 1 : PART_PANELS,
     };
-    const int threads = threads_for(ctx, p.rows, p.inputs, p.outputs);
-    if (!is_many) tt_for_each(p.rows, threads, prepare_row, &task); /* these read the activations as they are given */
+    const int threads = threads_for(ctx, (double)p.rows * p.inputs * p.outputs, 2e6);
+    const int preparing = (int)least(p.rows, threads);
+    if (!is_many) tt_for_each(p.rows, preparing, prepare_row, &task); /* these read the activations as they are given */
     tt_for_each(quotient_up(p.panels, task.panels) * quotient_up(p.rows, task.rows), threads, run_part, &task);
 }
 

@@ -8,8 +8,9 @@ enum { LARGEST_DIM = 1 << 28 }; /* two of them times four bytes still fit an int
 static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t quotient_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-/* How many threads a product is worth: 200,000 multiplications take about 10 us, waking a thread some of them. */
-static inline int threads_for(const Context *ctx, int64_t rows, int64_t inputs, int64_t outputs) {
-    return (double)rows * (double)inputs * (double)outputs < 2e5 ? 1 : ctx->threads;
+/* How many threads a product of so many multiplications is worth, where `worth` of them take 5 us or more: a parallel region
+   costs 1 to 2. */
+static inline int threads_for(const Context *ctx, double multiplications, double worth) {
+    return multiplications < worth ? 1 : ctx->threads;
 }
 #endif

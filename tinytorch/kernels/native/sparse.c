@@ -171,8 +171,8 @@ static void run(const Op *op, const Context *ctx) {
         .block_rows = block_rows_of(outputs),
         .chunk = kernel->rows * (tile_bytes < CHUNK_BYTES ? CHUNK_BYTES / tile_bytes : 1),
     };
-    const int64_t rows = t.product.rows, blocks = op->dim[BLOCKS_DIM];
-    const int threads = threads_for(ctx, rows, blocks, SPARSE_BLOCK);
+    const int64_t rows = t.product.rows;
+    const int threads = threads_for(ctx, (double)rows * op->dim[BLOCKS_DIM] * SPARSE_BLOCK, 2e5);
     t.product.x = rows == 1 ? t.source : t.tiles;
     if (rows > 1) tt_for_each(quotient_up(rows, kernel->rows), threads, transpose_tile, &t);
     tt_for_each(t.block_rows * quotient_up(rows, t.chunk), threads, run_block_row, &t);
