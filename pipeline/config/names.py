@@ -121,14 +121,18 @@ def step_findings(index: int, step: Mapping[str, JSON], layers: Layers, quantize
         return
     if "targets" not in params:
         return
-    names = layers.of(kinds(use, params))
-    if not names and params["allow_no_effect"]:
+    types = kinds(use, params)
+    names = layers.of(types)
+    if not names and params.get("allow_no_effect"):
         return
-    unmatched = list(_unmatched_globs(params, names, layers, path))
+    unmatched = list(_unmatched_globs(params, names, layers, types, path))
     yield from unmatched
     if unmatched:
         return
     chosen = match(names, params["targets"], params["except"], params.get("per_layer", {}))
+    if not chosen and not params.get("allow_no_effect"):
+        yield Finding("E133", (*path, "except"), f"this leaves {use} no layer to work on", at_key=True)
+        return
     again = [name for name in chosen if name in quantized]
     if again:
         message = f"{use} works on {', '.join(again[:3])}, which an earlier quantize has made integers"
@@ -152,7 +156,10 @@ def layers_after(step: Mapping[str, JSON], layers: Layers) -> Layers:
     return Layers(found)
 
 
-def _unmatched_globs(params: Mapping[str, JSON], names: Sequence[str], layers: Layers, path: Path) -> Iterator[Finding]:
+def _unmatched_globs(
+    params: Mapping[str, JSON], names: Sequence[str], layers: Layers, types: Sequence[str], path: Path
+) -> Iterator[Finding]:
+    """Yield each glob that matches none of `names`, which are the layers of the `types` that a step works on."""
     places = [((*path, key, index), glob) for key in ("targets", "except") for index, glob in enumerate(params[key])]
     places += [((*path, "per_layer", glob), glob) for glob in params.get("per_layer", {})]
     for place, glob in places:
@@ -160,11 +167,13 @@ def _unmatched_globs(params: Mapping[str, JSON], names: Sequence[str], layers: L
             continue
         others = [name for name in layers.kinds if covers(glob, name)]
         if others:
-            message = f'"{glob}" matches only layers this step does not work on ({", ".join(others[:3])})'
+            more = ", ..." if len(others) > 3 else ""
+            message = f'"{glob}" matches only layers this step does not work on ({", ".join(others[:3])}{more})'
         else:
             message = f'"{glob}" matches no layer{nearest(glob, names)}'
         shown = [*names[:20], "..."] if len(names) > 20 else names
-        yield Finding("E133", place, message, f"layers: {', '.join(shown)}", at_key="per_layer" in place)
+        hint = f"layers: {', '.join(shown)}" if names else f"it is for {', '.join(types)}, of which there is none"
+        yield Finding("E133", place, message, hint, at_key="per_layer" in place)
 
 
 def _known_args(module: ModuleType, args: Mapping[str, JSON]) -> dict[str, JSON]:

@@ -82,13 +82,35 @@ def _steps(data: Mapping[str, JSON]) -> Iterator[Finding]:
 
 
 def _budget(index: int, settings: JSON) -> Iterator[Finding]:
-    """A budget has exactly one target."""
+    """A budget has exactly one target, which what is done can reach, and values of what is done."""
     target = settings.get("target") if isinstance(settings, dict) else None
     if isinstance(target, dict) and set(target) <= {"size_bytes", "speedup"}:
         given = [goal for goal, wanted in target.items() if wanted is not None]
         if len(given) != 1:
             message = f"a target is one of size_bytes and speedup, not {' and '.join(given) or 'nothing'}"
             yield Finding("E117", ("optimize", index, "budget", "target"), message)
+        elif given == ["speedup"] and _is(settings, "use", "prune") and settings.get("method") == "magnitude":
+            message = "single weights that are removed are still multiplied, so method: magnitude gives no speedup"
+            yield Finding("E114", ("optimize", index, "budget", "target", "speedup"), message, at_key=True)
+    yield from _budget_values(index, settings if isinstance(settings, dict) else {})
+
+
+def _budget_values(index: int, settings: Mapping[str, JSON]) -> Iterator[Finding]:
+    """What a layer may get are bits where a budget quantizes, and sparsities where it prunes."""
+    for place, value in enumerate(_list(settings.get("values"))):
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        path: Path = ("optimize", index, "budget", "values", place)
+        if _is(settings, "use", "prune") and value >= 1:
+            yield Finding(
+                "E114", path, f"must be a sparsity, above 0 and below 1, not {value:g}", "use: quantize has bits"
+            )
+        elif settings.get("use") == "quantize" and value not in (8, 4):
+            yield Finding("E114", path, f"must be 8 or 4 bits, not {value:g}", "use: prune has sparsities")
+
+
+def _is(settings: Mapping[str, JSON], key: str, default: str) -> bool:
+    return settings.get(key, default) == default
 
 
 def _goals(data: Mapping[str, JSON]) -> Iterator[Finding]:

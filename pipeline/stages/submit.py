@@ -31,7 +31,7 @@ def execute(spec: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
 
 
 def _versions(candidate: Candidate) -> dict[str, str]:
-    """Return the versions behind the figures; `kernels` names what executed the models: native ones, or NumPy's BLAS."""
+    """Return the versions behind the figures; `kernels` names what ran the models: native ones, or NumPy's BLAS."""
     return {
         "python": platform.python_version(),
         "numpy": np.__version__,

@@ -42,8 +42,29 @@ def test_a_block_s_name_stands_for_its_layers() -> None:
 def test_to_fold_norms_of_a_network_without_any_is_found() -> None:
     """Unless the file says that it may be so, as in a sweep over architectures."""
     (message,) = messages("{fuse: {}}")
-    assert "matches only layers this step does not work on" in message
+    assert "matches only layers this step does not work on (flatten, fc1, relu1, ...)" in message
     assert messages("{fuse: {allow_no_effect: true}}") == []
+
+
+def test_a_step_that_is_left_no_layer_is_found() -> None:
+    """Where its exceptions are everything that it could work on."""
+    (message,) = messages("{prune: {method: block, except: ['*']}}")
+    assert message == "this leaves prune no layer to work on"
+    assert messages("{prune: {method: block, except: ['*'], allow_no_effect: true}}") == []
+
+
+@pytest.mark.parametrize(
+    ("budget", "expected"),
+    [
+        ("target: {size_bytes: 900}, values: [0.5, 8]", "must be a sparsity, above 0 and below 1, not 8"),
+        ("target: {size_bytes: 900}, use: quantize, values: [0.5]", "must be 8 or 4 bits, not 0.5"),
+        ("target: {speedup: 2}, method: magnitude", "single weights that are removed are still multiplied, so "),
+    ],
+)
+def test_a_budget_that_its_settings_contradict_is_found(budget: str, expected: str) -> None:
+    """Before anything is trained for it."""
+    (message,) = messages(f"{{budget: {{{budget}}}}}")
+    assert message.startswith(expected)
 
 
 def test_blocks_of_convolutions_are_found() -> None:
