@@ -91,6 +91,18 @@ def test_the_number_of_threads_does_not_change_an_int4_product(
 
 
 @ISAS
+@pytest.mark.parametrize("activations", [FLOAT, INT8])
+def test_the_last_samples_may_be_few(activations: int, isa: str) -> None:
+    """A batch large enough to multiply weights out, then one that is not: both fit the memory that was planned."""
+    x, weight, scale, bias = drawn(19, 97, 40, 32)
+    out, alone = np.empty((19, 40), np.float32), np.empty((3, 40), np.float32)
+    op = ("linear_i4", (0, 1), (1, 97, 40, 0, 32, activations), (), (quantized.pack_int4(weight), scale, bias))
+    native.Program([op], (4 * 97, 160), 16, 2, isa).run(x, out)
+    native.Program([op], (4 * 97, 160), 3, 1, isa).run(x[16:], alone)
+    assert np.array_equal(out[16:], alone)
+
+
+@ISAS
 def test_the_largest_sums_do_not_overflow(isa: str) -> None:
     """All weights and activations at their limits: 16 bits hold what they are summed in."""
     inputs = 20_000  # in plain C more than one float32 sum holds exactly

@@ -108,6 +108,33 @@ static void sum_groups(const Int4 *p, const int8_t *q, int32_t *offset) {
     }
 }
 
+/* ---- Kernels ---- */
+
+/* What an instruction set multiplies with. many: NULL where real is as fast. */
+typedef struct {
+    RunInt4 dynamic, real, many;
+} Kernel;
+
+static const Kernel kernels[ISA_COUNT] = {
+    [ISA_PORTABLE] = {tt_int4_portable, tt_int4_portable, tt_int4_many_portable},
+#ifdef TT_ARM
+    [ISA_NEON] = {tt_int4_dynamic_neon, tt_int4_portable, tt_int4_many_portable},
+#endif
+#ifdef TT_X86
+    [ISA_AVX2] = {tt_int4_dynamic_avx2, tt_int4_float_avx2, tt_int4_many_avx2},
+    [ISA_AVX512] = {tt_int4_dynamic_avx512, tt_int4_float_avx512, NULL},
+#endif
+};
+
+static const Kernel *kernel_of(int isa) {
+    while (!kernels[isa].dynamic) isa--;
+    return &kernels[isa];
+}
+
+static int multiplies_out(const Int4 *p, const Kernel *kernel) {
+    return !p->is_dynamic && kernel->many && p->rows >= MANY_ROWS;
+}
+
 /* A product, how its activations are rounded, by which kernel it is computed, and in parts of how many rows and panels. */
 typedef struct {
     Int4 product;
@@ -144,14 +171,18 @@ static void *next(char *scratch, int64_t *used, int64_t bytes) {
     return scratch ? scratch + at : NULL;
 }
 
-/* Lay the activations of p->rows rows out in scratch memory; return how much they take. */
-static int64_t lay_out(Int4 *p, int threads, char *scratch) {
+/* Lay what a product needs besides its weights out in scratch memory; return how much that is. It grows with the rows: a
+   program's last samples may be fewer. */
+static int64_t lay_out(Int4 *p, const Kernel *kernel, int threads, char *scratch) {
+    const int is_many = multiplies_out(p, kernel), keeps_floats = kernel->dynamic == tt_int4_portable;
+    const int64_t integers = p->is_dynamic ? p->rows : 0;
+    const int64_t floats = is_many ? MANY_ROWS - 1 : p->is_dynamic && !keeps_floats ? 0 : p->rows;
     int64_t used = 0;
-    p->x = next(scratch, &used, p->rows * p->padded * 4);
-    p->q = next(scratch, &used, p->rows * p->padded);
-    p->offset = next(scratch, &used, p->rows * p->groups * 4);
-    p->x_scale = next(scratch, &used, p->rows * 4);
-    p->multiplied_out = next(scratch, &used, p->is_dynamic ? 0 : threads * p->inputs * INT4_PANEL * 4);
+    p->x = next(scratch, &used, floats * p->padded * 4);
+    p->q = next(scratch, &used, integers * p->padded);
+    p->offset = next(scratch, &used, integers * p->groups * 4);
+    p->x_scale = next(scratch, &used, integers * 4);
+    p->multiplied_out = next(scratch, &used, is_many ? threads * p->inputs * INT4_PANEL * 4 : 0);
     return used;
 }
 
@@ -159,31 +190,10 @@ static int64_t scratch(const Op *op, int64_t batch, int threads) {
     Int4 p = sizes_of(op);
     if ((double)batch * (double)op->dim[ROWS_DIM] * (double)p.padded > 1e15) return -1;
     p.rows = batch * op->dim[ROWS_DIM];
-    return lay_out(&p, threads, NULL);
+    return lay_out(&p, kernel_of(op->isa), threads, NULL);
 }
 
 /* ---- Running ---- */
-
-/* What an instruction set multiplies with. many: NULL where real is as fast. */
-typedef struct {
-    RunInt4 dynamic, real, many;
-} Kernel;
-
-static const Kernel kernels[ISA_COUNT] = {
-    [ISA_PORTABLE] = {tt_int4_portable, tt_int4_portable, tt_int4_many_portable},
-#ifdef TT_ARM
-    [ISA_NEON] = {tt_int4_dynamic_neon, tt_int4_portable, tt_int4_many_portable},
-#endif
-#ifdef TT_X86
-    [ISA_AVX2] = {tt_int4_dynamic_avx2, tt_int4_float_avx2, tt_int4_many_avx2},
-    [ISA_AVX512] = {tt_int4_dynamic_avx512, tt_int4_float_avx512, NULL},
-#endif
-};
-
-static const Kernel *kernel_of(int isa) {
-    while (!kernels[isa].dynamic) isa--;
-    return &kernels[isa];
-}
 
 static void run_part(const void *task, int64_t item, int thread) {
     (void)thread;
@@ -199,13 +209,13 @@ static void run(const Op *op, const Context *ctx) {
     Int4 p = sizes_of(op);
     p.rows = ctx->batch * op->dim[ROWS_DIM];
     if (!p.rows) return;
-    lay_out(&p, ctx->threads, ctx->scratch);
+    const Kernel *kernel = kernel_of(op->isa);
+    const int is_many = multiplies_out(&p, kernel);
+    lay_out(&p, kernel, ctx->threads, ctx->scratch);
     p.weights = op->owned[PACKED];
     p.bias = op->owned[PACKED_BIAS];
     p.source = (const float *)ctx->slot[op->slot[INPUT]];
     p.y = (float *)ctx->slot[op->slot[OUTPUT]];
-    const Kernel *kernel = kernel_of(op->isa);
-    const int is_many = !p.is_dynamic && kernel->many && p.rows >= MANY_ROWS;
     const Task task = {
         .product = p,
         .rounding = tt_int8_rows(op->isa),
