@@ -110,7 +110,7 @@ def _budget_values(index: int, settings: Mapping[str, JSON]) -> Iterator[Finding
 
 
 def _is(settings: Mapping[str, JSON], key: str, default: str) -> bool:
-    return settings.get(key, default) == default
+    return bool(settings.get(key, default) == default)
 
 
 def _goals(data: Mapping[str, JSON]) -> Iterator[Finding]:

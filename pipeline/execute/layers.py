@@ -1,7 +1,8 @@
 """What each step will do to each layer, before anything is trained: the passes applied to an untrained network.
 
 Which layers a step matches and how they are set does not depend on the weights; which of a layer's units or weights are
-removed does, and is not said here.
+removed does, and is not said here. Only which layers become two (`low_rank`) may be others once they are trained, and
+what a budget gives to which layer is found out by trying.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 from pipeline.core.experiment import Run, Step
 from tinytorch.data import load_dataset_module
 from tinytorch.data.split import Split
+from tinytorch.errors import NoEffectError
 from tinytorch.models import load_model_module
 from tinytorch.passes import load_pass, resolve
 
@@ -28,7 +30,8 @@ _ANY_CLASSES = 10  # where only the files tell (image folders); the last layer's
 def layer_settings(run: Run) -> Iterator[tuple[Step, dict[str, str]]]:
     """Yield each step with layer name -> setting in words; a step that only trains sets no layer and is left out.
 
-    Raises what the pass raises for a target that matches nothing.
+    Raises what the pass raises for a target that matches nothing, or a step that would change nothing; not for
+    low_rank by energy, which trained weights decide.
     """
     dataset = load_dataset_module(run.data.name)
     shape = dataset.shape(**run.data.args)
@@ -43,7 +46,12 @@ def layer_settings(run: Run) -> Iterator[tuple[Step, dict[str, str]]]:
             if not {"epochs", "targets"} <= params.keys():
                 continue
             params = {**params, "epochs": 0}  # how layers are held does not depend on training them
-        model, effect, _ = technique.apply(model, technique.Settings.from_params(params), data, run.seed)
+        try:
+            model, effect, _ = technique.apply(model, technique.Settings.from_params(params), data, run.seed)
+        except NoEffectError:
+            if params.get("rank_by") != "energy":
+                raise
+            continue
         yield step, {layer.name: _words(layer.settings) for layer in effect.layers}
 
 

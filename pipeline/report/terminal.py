@@ -202,6 +202,9 @@ def _steps(view: View, width: int, colour: bool) -> Iterator[str]:
         notes = [""] if any(row[-1].text for row in rows) else []
         header = ["step", "technique", "stored size", "MACs", *notes]
         yield from Table(header, [row[: len(header)] for row in rows], optional=(1,), flows=True).lines(width, colour)
+    for step in view.steps:
+        if step.given:
+            yield from _dim(wrap(printable(f"{step.name} gave {step.given}"), width, "  ", "    "), colour)
 
 
 def _layers(view: View, width: int, colour: bool) -> Iterator[str]:

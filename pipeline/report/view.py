@@ -65,11 +65,12 @@ class Condition:
 
 @dataclass(frozen=True)
 class Step:
-    """What one optimization step did."""
+    """What one optimization step did; `given` is what a budget chose for each layer, which no file says."""
 
     name: str
     technique: str
     settings: str
+    given: str
     size: str
     parameters: str
     macs: str
@@ -269,16 +270,25 @@ def _step(effect: Document) -> Step:
     # What is off, empty or absent is the default of most settings and says nothing.
     telling = sorted(name for name, value in effect["settings"].items() if value or (value == 0 and value is not False))
     settings = ", ".join(f"{name} {_setting(effect['settings'][name])}" for name in telling)
+    given = _given(effect) if effect["technique"] == "budget" else ""
     return Step(
         name=effect["id"],
         technique=effect["technique"],
-        settings=settings,
+        settings=f"{settings}; it gave {given}" if given else settings,
+        given=given,
         size=_before_after(effect, "stored_bytes", "B"),
         parameters=_before_after(effect, "parameters", "count"),
         macs=_before_after(effect, "macs", "count"),
         layers=len(effect["layers"]),
         is_simulated=effect["simulated"],
     )
+
+
+def _given(effect: Document) -> str:
+    """Return what a budget gave each layer that it chose to change."""
+    chosen = ((layer["name"], layer["settings"]) for layer in effect["layers"])
+    names = ("sparsity", "bits")
+    return ", ".join(f"{name} {key} {_setting(own[key])}" for name, own in chosen for key in names if key in own)
 
 
 def _setting(value: Any) -> str:

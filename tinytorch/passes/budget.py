@@ -119,7 +119,8 @@ def apply(
         raise TinyTorchError(f"budget: target is missing: one of {', '.join(GOALS)}")
     cost, limit = _budget(settings, data.get(PROFILE))
     if cost(model) <= limit:
-        return clone(model), measure_effect("budget", to_params(settings), model, model, {}), None
+        warnings = [f"nothing was changed: the network keeps the budget of {_told(settings)} as it is"]
+        return clone(model), measure_effect("budget", to_params(settings), model, model, {}, warnings=warnings), None
     tried = _tried(model, settings, data, seed, cost)
     result, chosen, reached = _solved(model, settings, data, seed, (cost, limit), tried)
     matched = {

@@ -7,6 +7,7 @@ import pytest
 from pipeline.config.build import build
 from pipeline.config.load import loads
 from pipeline.execute.layers import layer_settings
+from tinytorch.errors import NoEffectError
 
 TEXT = """
 name: x
@@ -24,6 +25,16 @@ def test_quantization_tells_its_layers_without_training(method: str) -> None:
     assert step.use == "quantize"
     words = "bits 4, weights per_group, group_size 64, activations dynamic"
     assert layers == {"fc1": words, "fc_out": words}
+
+
+def test_what_only_trained_weights_decide_is_no_error_of_a_plan() -> None:
+    """How many directions hold most of the energy is not known before; how many units a share is, is."""
+    start = TEXT.partition("optimize")[0]
+    (run,) = build(loads(start + "optimize: [{low_rank: {keep: 0.99, rank_by: energy}}]", "x.yaml")).runs
+    assert list(layer_settings(run)) == []
+    (run,) = build(loads(start + "optimize: [{prune: {sparsity: 0.001}}]", "x.yaml")).runs
+    with pytest.raises(NoEffectError):
+        list(layer_settings(run))
 
 
 STRUCTURE = """

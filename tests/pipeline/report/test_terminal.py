@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.report.markdown import render as markdown
 from pipeline.report.terminal import render
 from pipeline.report.text import Cell, Table, cells_of
 
@@ -184,3 +185,15 @@ def test_seeds_are_not_counted_as_points(submission: dict[str, Any]) -> None:
     submission["selection"]["points"] = [{**point, "point": {}, "seed": seed} for seed, point in enumerate(points)]
     submission["selection"]["tried"] = 3
     assert "1 point with 3 seeds" in render(submission)
+
+
+def test_what_a_budget_gave_to_which_layer_is_shown(submission: dict[str, Any]) -> None:
+    """The file names the budget only; layers that were left as they are go unnamed, in every report."""
+    effect = submission["effects"][0]
+    effect |= {"id": "budget", "use": "budget", "technique": "budget", "settings": {"target": {"size_bytes": 900}}}
+    (layer,) = effect["layers"]
+    given = ({"sparsity": 0.75, "loss_rise": 0.1}, {}, {"sparsity": 0.5})
+    effect["layers"] = [{**layer, "name": name, "settings": own} for name, own in zip("abc", given, strict=True)]
+    expected = "gave a sparsity 0.75, c sparsity 0.5"
+    assert f"budget {expected}" in render(submission)
+    assert expected in markdown(submission).replace("\\", "")

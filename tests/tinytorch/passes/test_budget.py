@@ -145,3 +145,10 @@ def test_a_missing_target_is_an_error(model: Network, data: dict[str, Any]) -> N
     """Without a budget there is nothing to solve."""
     with pytest.raises(TinyTorchError, match="target is missing"):
         solve(model, data)
+
+
+def test_a_network_that_keeps_the_budget_is_left_and_that_is_said(model: Network, data: dict[str, Any]) -> None:
+    """A budget that asks for nothing is probably a slip."""
+    result, effect = solve(model, data, target={"size_bytes": 10**6})
+    assert stored_bytes(result) == stored_bytes(model)
+    assert effect.warnings == ("nothing was changed: the network keeps the budget of 1,000,000 bytes as it is",)
