@@ -247,8 +247,11 @@ def _code(results: dict[str, NodeResult]) -> dict[str, str]:
 def _contents(
     plan: Plan, results: dict[str, NodeResult], store: LocalStore, submission: dict[str, Any] | None
 ) -> dict[str, tuple[str, bytes]]:
-    """Return what a person reads: kind -> file name and bytes, of the submission and the reports."""
-    contents = {"submission": ("submission.json", dump_submission(submission).encode())} if submission else {}
+    """Return what is for people: kind -> file name and bytes, of the submission with its evidence and the reports."""
+    contents = {}
+    if submission and (built := _record_of(plan.submit, results)):
+        contents["submission"] = ("submission.json", dump_submission(submission).encode())
+        contents["evidence"] = (submission["evidence"]["file"], store.read(built.outputs["evidence"].digest))
     if report := _record_of(plan.report, results):
         wanted = plan.node(plan.report).spec["formats"]
         contents |= {kind: (f"report.{kind}", store.read(report.outputs[kind].digest)) for kind in wanted}

@@ -32,11 +32,12 @@ from pipeline.run import RunResult, run_experiment
 from pipeline.store.local import LocalStore
 from pipeline.store.objects import CorruptObject
 from tinytorch.errors import DataFileError
+from tinytorch.kernels import native
 
 __all__ = ["configure", "run", "verdicts"]
 
 _NEEDS = {"html": ("jinja2", "report")}  # report format -> the package it needs, and the extra that brings it
-_RESULTS = ("submission.json", "report.html", "report.md")
+_RESULTS = ("submission.json", "evidence.safetensors", "report.html", "report.md")
 _MOST_FAILURES = 10  # that are listed; run.json has them all
 
 
@@ -158,7 +159,7 @@ def _answer(result: RunResult, store: LocalStore, lacking: list[str]) -> Answer:
         lines += ["", *(f"{name:<11} {safe(str(path))}" for name, path in result.files.items())]
     found = list(verdicts(submission, lacking))
     exit_code = next((code for code, _ in found if code), 0)
-    messages = [*(message for _, message in found), *_damage(result, store)]
+    messages = [*(message for _, message in found), *_damage(result, store), *_stale_kernels()]
     document = {
         "nodes": {outcome.value: result.count(outcome) for outcome in Outcome},
         "points": points,
@@ -168,6 +169,15 @@ def _answer(result: RunResult, store: LocalStore, lacking: list[str]) -> Answer:
         "exit_code": exit_code,
     }
     return Answer("\n".join(lines), document, exit_code, "\n".join(messages))
+
+
+def _stale_kernels() -> Iterator[str]:
+    """Say that the kernels which run, and stand in keys, are not those of the C source that is here."""
+    if native.has_newer_source():
+        from tinytorch.kernels.build_native import REBUILD, is_stale
+
+        if is_stale(native.build_facts()[0]):
+            yield f"warning: the C source of the kernels has changed since they were built; to build them: {REBUILD}"
 
 
 def _points(result: RunResult, store: LocalStore) -> tuple[list[dict[str, Any]], str]:

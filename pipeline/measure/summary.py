@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -190,9 +190,15 @@ def raw_arrays(index: int, question: Question, processes: Sequence[Process]) -> 
     return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
 
 
-def measured_under(processes: Sequence[Process], busy: Sequence[float | None], waited_s: float = 0.0) -> dict[str, Any]:
-    """Return what else is known of the processes of one comparison, in the order they ran."""
+def measured_under(
+    question: Question, processes: Sequence[Process], busy: Sequence[float | None], waited_s: float = 0.0
+) -> dict[str, Any]:
+    """Return what was asked and what else is known of the processes of one comparison, in the order they ran.
+
+    With the raw samples it is all that `comparison` computes its figures and warnings from.
+    """
     return {
+        "question": asdict(question),
         "copies": [process["copies"] for process in processes],
         "loops": [process["loops"] for process in processes],
         "empty_ns": [process["empty_ns"] for process in processes],
@@ -201,8 +207,23 @@ def measured_under(processes: Sequence[Process], busy: Sequence[float | None], w
         "pinned": [process["conditions"]["pinned"] for process in processes],
         "busy_before": list(busy),
         "gauges": [process["conditions"]["gauges"] for process in processes],
+        "quotas": [process["conditions"]["quota"] for process in processes],
+        "first": [process["first"] for process in processes],
+        "cold_ns": [process["cold_ns"] for process in processes],
+        "steady": [process["steady"] for process in processes],
+        "is_cpu_time_fine": [process["is_cpu_time_fine"] for process in processes],
+        "server": [_without_latencies(process["server"]) if "server" in process else None for process in processes],
         "waited_s": waited_s,
     }
+
+
+def _without_latencies(server: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a server found, less the latencies, which are among the samples."""
+    arms = {
+        arm: {name: value for name, value in found.items() if name != "latency_ns"}
+        for arm, found in server["arms"].items()
+    }
+    return {"queries": server["queries"], "arms": arms}
 
 
 def _about_the_answer(question: Question, timed: Sequence[Timed], speedup: Ratio, control: Ratio) -> list[str]:

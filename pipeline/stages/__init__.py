@@ -83,7 +83,7 @@ STAGES: dict[str, StageInfo] = {
             "submit",
             "pipeline.stages.submit",
             1,
-            {"submission": "json"},
+            {"submission": "json", "evidence": "arrays"},
             "choose a point and build the submission",
         ),
         StageInfo("report", "pipeline.stages.report", 1, {"html": "text", "md": "text"}, "render the report"),

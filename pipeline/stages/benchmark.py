@@ -65,7 +65,7 @@ def execute(spec: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
             runs, busy, waited_s = collected.processes, collected.busy, collected.waited_s
             found = comparison(question, runs, busy, collected.memory, collected.quantities, waited_s, sessions)
             records.append(found)
-            conditions.append(measured_under(runs, busy, waited_s))
+            conditions.append(measured_under(question, runs, busy, waited_s))
             processes += collected.processes
     benchmark = {
         "protocol": PROTOCOL,

@@ -15,6 +15,7 @@ import numpy as np
 from pipeline.core.stage import Inputs
 from pipeline.submission.build import build
 from pipeline.submission.candidate import Candidate
+from pipeline.submission.evidence import SIDES, Evidence, packed, reference_to
 from pipeline.submission.gather import gather
 from pipeline.submission.validate import check_submission
 from tinytorch import __version__
@@ -23,11 +24,22 @@ __all__ = ["execute"]
 
 
 def execute(spec: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
-    """Return the submission, valid by its schema; raises SubmissionInvalid, with every problem, if it is not."""
+    """Return the submission, valid by its schema, and the evidence of its figures.
+
+    Raises SubmissionInvalid, with every problem, if it is not valid.
+    """
     candidates = [gather(run, inputs) for run in spec["runs"]]
-    submission = build(spec, candidates, _versions(candidates[0]))
+    built = build(spec, candidates, _versions(candidates[0]))
+    arrays = packed(_evidence(built["selection"]["chosen"], inputs))
+    submission = {**built, "evidence": reference_to(arrays)}
     check_submission(submission, "the submission that was built")
-    return {"submission": submission}
+    return {"submission": submission, "evidence": arrays}
+
+
+def _evidence(chosen: int, inputs: Inputs) -> Evidence:
+    """Return what the figures of the chosen point were computed from."""
+    predictions = {side: inputs[f"predictions.{side}.{chosen}"] for side in SIDES}
+    return Evidence(inputs[f"samples.{chosen}"], predictions, inputs[f"benchmark.{chosen}"]["conditions"])
 
 
 def _versions(candidate: Candidate) -> dict[str, str]:

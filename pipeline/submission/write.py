@@ -35,6 +35,7 @@ _FIRST = (
     "profile",
     "machine",
     "provenance",
+    "evidence",
 )
 
 

@@ -13,6 +13,7 @@ import pytest
 from pipeline.cli.main import main
 from pipeline.cli.run import verdicts
 from tests.project import Project
+from tinytorch.kernels import native
 
 SMOKE = "experiments/smoke.yaml"
 SAMPLE = json.loads((Path(__file__).parents[1] / "report" / "submission.json").read_text(encoding="utf-8"))
@@ -74,9 +75,9 @@ def test_goals_decide_the_exit_code_of_a_run(project: Project) -> None:
 @pytest.mark.parametrize(
     ("outputs", "written"),
     [
-        ("report: []", {"submission.json"}),
-        ("report: [md]", {"submission.json", "report.md"}),
-        ("report: [html]", {"submission.json", "report.html"}),
+        ("report: []", {"submission.json", "evidence.safetensors"}),
+        ("report: [md]", {"submission.json", "evidence.safetensors", "report.md"}),
+        ("report: [html]", {"submission.json", "evidence.safetensors", "report.html"}),
         ("submission: none", {"report.html", "report.md"}),
         ("submission: none, report: []", set()),
     ],
@@ -87,11 +88,21 @@ def test_what_is_asked_for_is_written(outputs: str, written: set[str], project: 
     file.write_text("".join(line for line in file.open() if not line.startswith("outputs")))
     add(project, f"outputs: {{{outputs}}}\n")
     (tmp_path / "out").mkdir()
-    for name in ("submission.json", "report.html", "report.md"):
+    for name in ("submission.json", "evidence.safetensors", "report.html", "report.md"):
         (tmp_path / "out" / name).write_text("of an earlier run")
     done = project.run("run", SMOKE, "--out", str(tmp_path / "out"))
     assert {path.name for path in (tmp_path / "out").iterdir()} == written | {"run.json", "events.jsonl"}
     assert "accuracy (test)" in done.stdout
+
+
+@pytest.mark.skipif(not native.isas(), reason="the native kernels are not built")
+def test_c_that_was_edited_and_not_built_is_said(project: Project) -> None:
+    """Results are those of the kernels that were built, and what is stored stays valid."""
+    project.edit("tinytorch/kernels/native/op.h", "#ifndef", "/* edited */\n#ifndef")
+    done = project.run("run", SMOKE)
+    assert "0 ran" in done.stdout
+    assert "the C source of the kernels has changed since they were built" in done.stderr
+    assert "python -m tinytorch.kernels.build_native" in done.stderr
 
 
 WITHOUT = """
@@ -111,7 +122,13 @@ def test_a_missing_extra_costs_its_report_only(project: Project, tmp_path: Path)
     assert 'pip install "tinytorch-pipeline[report]"' in done.stderr
     assert "Traceback" not in done.stderr
     assert "accuracy (test)" in done.stdout
-    assert {path.name for path in out.iterdir()} == {"submission.json", "report.md", "run.json", "events.jsonl"}
+    assert {path.name for path in out.iterdir()} == {
+        "submission.json",
+        "evidence.safetensors",
+        "report.md",
+        "run.json",
+        "events.jsonl",
+    }
     project.run("run", SMOKE, "--out", str(out))
     assert (out / "report.html").is_file()
 

@@ -282,7 +282,7 @@ def test_raw_samples_reproduce_the_estimate():
 
 def test_conditions_are_recorded_by_process():
     """Copies, hash seeds, cores and the load before each process are kept in the order they ran."""
-    record = measured_under([process(n) for n in range(2)], [0.1, None])
+    record = measured_under(QUESTION, [process(n) for n in range(2)], [0.1, None])
     assert record["copies"] == [4, 4]
     assert record["loops"] == [3, 3]
     assert record["hash_seeds"] == ["0", "1"]

@@ -13,6 +13,8 @@ from pipeline.core.errors import InternalError
 from pipeline.core.keys import digest_bytes
 from pipeline.core.stage import InputArtifact, Inputs
 from pipeline.stages import submit
+from pipeline.store.codecs import arrays
+from pipeline.submission.evidence import unpacked
 from pipeline.submission.validate import find_problems
 
 SAMPLE = json.loads((Path(__file__).parents[1] / "report" / "submission.json").read_text(encoding="utf-8"))
@@ -42,6 +44,7 @@ def handed_over() -> dict[str, Any]:
         **SAMPLE["benchmark"],
         "measured_at": SAMPLE["measurement"]["measured_at"],
         "machine": SAMPLE["machine"],
+        "conditions": [],
     }
     labels = np.zeros(360, dtype=np.int64)
     values: dict[str, Any] = {
@@ -116,9 +119,28 @@ def test_models_are_never_decoded() -> None:
     artifacts = {
         role: InputArtifact(inputs.digest(role), inputs.size(role), lambda v=inputs[role]: v) for role in inputs
     }
-    for role in ("baseline.0", "optimized.0", "data.train.0", "samples.0"):
+    for role in ("baseline.0", "optimized.0", "data.train.0"):
         artifacts[role] = InputArtifact(inputs.digest(role), inputs.size(role), fail)
     assert submit.execute(SPEC, Inputs(artifacts))["submission"]["schema_version"] == 2
+
+
+def test_the_evidence_is_named_by_its_digest() -> None:
+    """Samples and predictions of the chosen point are in the file as they were handed over."""
+    values = handed_over()
+    values["samples.0"] = {"0.order.0": np.arange(3, dtype=np.int8)}
+    made = submit.execute(SPEC, as_inputs(values))
+    data = arrays.encode(made["evidence"])
+    assert made["submission"]["evidence"] == {
+        "file": "evidence.safetensors",
+        "digest": digest_bytes(data),
+        "size_bytes": len(data),
+    }
+    found = unpacked(data)
+    assert list(found.samples) == ["0.order.0"]
+    np.testing.assert_array_equal(
+        found.predictions["baseline"]["test"], values["predictions.baseline.0"]["test"], strict=True
+    )
+    assert found.conditions == []
 
 
 def test_a_size_that_is_not_the_stored_one_is_refused() -> None:
