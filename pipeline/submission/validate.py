@@ -23,7 +23,7 @@ from pipeline.schemas import fits, read_schema
 from pipeline.submission.read import read_submission
 from pipeline.submission.rules import broken_rules
 
-__all__ = ["SCHEMAS", "check_submission", "find_problems", "schema_version", "validate_file"]
+__all__ = ["SCHEMAS", "check_submission", "find_problems", "schema_problems", "schema_version", "validate_file"]
 
 # version -> the schema file's name; a document without `schema_version` is in the course's format, version 1
 SCHEMAS = {1: "submission.v1", 2: "submission.v2"}
@@ -76,7 +76,7 @@ def find_problems(document: Mapping[str, Any], path: str = "submission") -> list
         return [Problem("E503", path, "schema_version", error.message.partition(": ")[2])]
     errors = (
         (_place(error, key), message)
-        for error in _validator(version).iter_errors(document)
+        for error in _validator(SCHEMAS[version]).iter_errors(document)
         for key, message in _messages(error)
     )
     found = set(itertools.islice(errors, _MOST_LOOKED_AT))
@@ -89,10 +89,21 @@ def find_problems(document: Mapping[str, Any], path: str = "submission") -> list
     return [Problem(_CODE, path, _path(where), message) for where, message in sorted(found)[:_MOST_PROBLEMS]]
 
 
+def schema_problems(name: str, document: Mapping[str, Any], path: str, code: str) -> list[Problem]:
+    """Return what breaks a schema in a document of any kind, in the order of its paths, at most 100 problems."""
+    errors = (
+        (_place(error, key), message)
+        for error in _validator(name).iter_errors(document)
+        for key, message in _messages(error)
+    )
+    found = sorted(set(itertools.islice(errors, _MOST_LOOKED_AT)))
+    return [Problem(code, path, _path(where), message) for where, message in found[:_MOST_PROBLEMS]]
+
+
 @cache
-def _validator(version: int) -> Draft202012Validator:
+def _validator(name: str) -> Draft202012Validator:
     bounded = cast(Any, validators).extend(Draft202012Validator, {"items": _items, "pattern": _pattern})
-    return cast(Draft202012Validator, bounded(read_schema(SCHEMAS[version])))
+    return cast(Draft202012Validator, bounded(read_schema(name)))
 
 
 def _items(validator: Any, items: Any, instance: Any, schema: Mapping[str, Any]) -> Iterator[ValidationError]:
