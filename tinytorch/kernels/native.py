@@ -30,6 +30,7 @@ __all__ = [
     "Program",
     "VARIABLE",
     "build_facts",
+    "has_newer_source",
     "isa",
     "isas",
     "kernel_names",
@@ -90,6 +91,14 @@ def openmp() -> int:
 def build_facts() -> tuple[str, str]:
     """Return the digest of the C source that the extension was built from, compiler and flags, or two empty ones."""
     return ("", "") if _native is None else (_native.digest, _native.compiler)
+
+
+def has_newer_source() -> bool:
+    """Say whether a C file was written after the extension: then it is worth comparing digests (`build_native`)."""
+    if _native is None or _native.__file__ is None:
+        return False
+    built = Path(_native.__file__).stat().st_mtime
+    return any(file.stat().st_mtime > built for file in Path(__file__).with_name("native").glob("*.[ch]"))
 
 
 class Program:
