@@ -39,7 +39,7 @@ from tinytorch.passes.settings import from_params
 from tinytorch.runtime.block_sparse import BlockSparseLinear
 from tinytorch.runtime.geometry import ConvGeometry
 from tinytorch.runtime.quantized import Scheme
-from tinytorch.runtime.sparse import SparseConv2d, SparseLinear
+from tinytorch.runtime.sparse import Sparse, SparseConv2d, SparseLinear
 from tinytorch.serialization import clone
 
 __all__ = ["NEEDS", "Settings", "apply"]
@@ -86,8 +86,8 @@ def apply(
 
 def _compensated(name: str, layer: Any, scheme: Scheme, gram: Array) -> tuple[Array, Array]:
     kept = None
-    if isinstance(layer, SparseLinear | BlockSparseLinear | SparseConv2d):
-        mask = layer.mask.T if isinstance(layer, SparseLinear | BlockSparseLinear) else layer.mask
+    if isinstance(layer, Sparse):
+        mask = layer.mask if isinstance(layer, SparseConv2d) else layer.mask.T
         kept = mask.reshape(len(mask), -1)
     is_each = scheme.weights == "per_channel"
     try:

@@ -33,7 +33,7 @@ from tinytorch.runtime.quantized import (
     QuantizedWeight,
     Scheme,
 )
-from tinytorch.runtime.sparse import SparseConv2d, SparseLinear
+from tinytorch.runtime.sparse import Sparse, SparseLinear
 
 __all__ = [
     "AGAIN",
@@ -162,7 +162,7 @@ def integer_layer(
 
     `integers` are its weights (O, I, ...) and their scales; by default the weights are rounded to the nearest.
     """
-    is_sparse = isinstance(layer, SparseLinear | BlockSparseLinear | SparseConv2d)
+    is_sparse = isinstance(layer, Sparse)
     if integers is None:
         stored = QuantizedWeight.of(outputs_first(layer), scheme, is_sparse)
     else:

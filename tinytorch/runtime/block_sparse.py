@@ -14,13 +14,12 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from tinytorch.core.layer import JSON, Leaf
 from tinytorch.core.layers import Linear
 from tinytorch.core.tensor import Tensor
 from tinytorch.errors import ModelFileError
 from tinytorch.runtime import storage as storages
 from tinytorch.runtime.geometry import LinearGeometry
-from tinytorch.runtime.sparse import SparseLinear
+from tinytorch.runtime.sparse import Sparse, masked_linear
 
 __all__ = ["BLOCK", "BlockSparseLinear", "by_block", "kept_blocks"]
 
@@ -30,8 +29,14 @@ Mask: TypeAlias = NDArray[np.bool_]
 BLOCK = 16  # outputs
 
 
-class BlockSparseLinear(Leaf):
-    """A Linear of which only the blocks in a mask (ceil(out / 16), in) are kept; training keeps the others at zero."""
+class BlockSparseLinear(Sparse):
+    """A Linear of which only the blocks in a mask (ceil(out / 16), in) are kept; training keeps the others at zero.
+
+    `mask` says which weights (in, out) lie in a block that is kept.
+    """
+
+    dense: Linear
+    _dense_type = Linear
 
     def __init__(self, dense: Linear, blocks: Mask, storage: str | None = None) -> None:
         inputs, outputs = dense.weight.shape
@@ -41,61 +46,16 @@ class BlockSparseLinear(Leaf):
                 f"the blocks must be a bool mask of shape {(rows, inputs)}, not {blocks.dtype} {blocks.shape}."
             )
         self.blocks = blocks.copy()
-        self.masked = SparseLinear(dense, np.repeat(blocks, BLOCK, axis=0)[:outputs].T, "dense")
-        self.storage = storage or storages.smallest(blocks, 32, BLOCK, outputs / (rows * BLOCK))
+        storage = storage or storages.smallest(blocks, 32, BLOCK, outputs / (rows * BLOCK))
+        super().__init__(dense, np.repeat(blocks, BLOCK, axis=0)[:outputs].T, storage)
 
-    @property
-    def dense(self) -> Linear:
-        """The same map as a Linear with zeros."""
-        return self.masked.dense
-
-    @property
-    def mask(self) -> Mask:
-        """Which weights (in, out) lie in a block that is kept."""
-        return self.masked.mask
-
-    @property
-    def weight(self) -> Tensor:
-        """The weight (in, out) with its zeros."""
-        return self.dense.weight
-
-    @property
-    def bias(self) -> Tensor | None:
-        """The bias, never pruned."""
-        return self.dense.bias
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Compute as the dense layer does; removed weights get no gradient."""
-        return self.masked.forward(x)
-
-    def parameters(self) -> list[Tensor]:
-        """Return [weight, bias], or [weight] without a bias."""
-        return self.masked.parameters()
-
-    def parameter_count(self) -> int:
-        """Return the number of weights and biases, removed ones included."""
-        return self.masked.parameter_count()
-
-    def nonzero_count(self) -> int:
-        """Return how many of them are not zero."""
-        return self.masked.nonzero_count()
-
-    def working_set_bytes(self) -> int:
-        """Return the bytes a forward pass of this layer reads: the dense float32 weight and the bias."""
-        return self.masked.working_set_bytes()
-
-    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Return the shape of one output sample."""
-        return self.dense.output_shape(input_shape)
+    def _masked_forward(self, x: Tensor, weight: Tensor) -> Tensor:
+        return masked_linear(self.dense, x, weight)
 
     def macs(self, input_shape: tuple[int, ...]) -> int:
         """Return the multiply-accumulates of one sample that are left; a kernel skips the others."""
         weights = self.weight.size
         return self.dense.macs(input_shape) // weights * int(np.count_nonzero(self.mask))
-
-    def config(self) -> dict[str, JSON]:
-        """Return the Linear's config and the storage of the index: `dense`, `bitmask`, `csr`, `gaps` or `holes`."""
-        return {**self.dense.config(), "storage": self.storage}
 
     def state(self) -> dict[str, Array]:
         """Return the stored arrays: the encoded weight, block after block of a row of blocks, and the bias."""

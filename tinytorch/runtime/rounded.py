@@ -21,7 +21,7 @@ from tinytorch.kernels import quantized as kernels
 from tinytorch.runtime.block_sparse import BlockSparseLinear
 from tinytorch.runtime.geometry import ConvGeometry
 from tinytorch.runtime.quantized import QuantizedWeight, Scheme
-from tinytorch.runtime.sparse import SparseConv2d, SparseLinear
+from tinytorch.runtime.sparse import Sparse, SparseLinear
 
 __all__ = ["Rounded"]
 
@@ -85,7 +85,7 @@ class Rounded(Leaf):
     def forward(self, x: Tensor) -> Tensor:
         """Compute with rounded weights and, unless they stay in float32, rounded inputs."""
         weight = self.layer.weight
-        if isinstance(self.layer, BlockSparseLinear | SparseLinear | SparseConv2d):
+        if isinstance(self.layer, Sparse):
             weight = MulBackward.run(weight, Tensor(self.layer.mask))  # pruned weights get no gradient
         weight = _RoundWeights.run(weight, scheme=self.scheme, is_transposed=self._is_linear)
         if self.scheme.activations != "none":

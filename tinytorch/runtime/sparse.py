@@ -1,7 +1,8 @@
 """Linear and convolution layers with pruned weights: small in a file, dense when they run.
 
 A mask says which weights are kept. The file leaves out the others; in memory they are zeros that are multiplied like
-any weight, because NumPy has no product that skips them, so nothing here is faster. Training keeps them at zero.
+any weight, because NumPy has no product that skips them, so nothing here is faster. (An inference session may skip
+blocks of a linear layer of which nothing is left.) Training keeps them at zero.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ from tinytorch.core.tensor import Tensor
 from tinytorch.runtime import storage as storages
 from tinytorch.runtime.geometry import ConvGeometry, LinearGeometry
 
-__all__ = ["SparseConv2d", "SparseLinear"]
+__all__ = ["Sparse", "SparseConv2d", "SparseLinear", "masked_linear"]
 
 Array: TypeAlias = NDArray[Any]
 Mask: TypeAlias = NDArray[np.bool_]
 
 
-class _Sparse(Leaf):
-    """What both layers share: the dense layer they wrap, and the mask (of its weight's shape) of what is kept."""
+class Sparse(Leaf):
+    """What the layers share: the dense layer that each wraps, and the mask (of its weight's shape) of what is kept."""
 
     dense: Linear | Conv2d
     _dense_type: ClassVar[type[Linear] | type[Conv2d]]
@@ -113,7 +114,7 @@ class _Sparse(Leaf):
         raise NotImplementedError
 
 
-class SparseLinear(_Sparse):
+class SparseLinear(Sparse):
     """A Linear of which only the weights in a mask (in, out) are kept."""
 
     dense: Linear
@@ -124,12 +125,10 @@ class SparseLinear(_Sparse):
         return LinearGeometry.from_config(config).weight_shape[::-1]
 
     def _masked_forward(self, x: Tensor, weight: Tensor) -> Tensor:
-        self.dense.output_shape(x.shape)
-        bias = self.dense.bias
-        return LinearBackward.run(x, weight) if bias is None else LinearBackward.run(x, weight, bias)
+        return masked_linear(self.dense, x, weight)
 
 
-class SparseConv2d(_Sparse):
+class SparseConv2d(Sparse):
     """A Conv2d of which only the weights in a mask (O, C, kh, kw) are kept."""
 
     dense: Conv2d
@@ -145,3 +144,9 @@ class SparseConv2d(_Sparse):
         sizes = {"stride": geometry.stride, "padding": geometry.padding}
         bias = self.dense.bias
         return Conv2dBackward.run(x, weight, **sizes) if bias is None else Conv2dBackward.run(x, weight, bias, **sizes)
+
+
+def masked_linear(dense: Linear, x: Tensor, weight: Tensor) -> Tensor:
+    """Compute what a Linear does, with another `weight` (in, out) that gradients flow into."""
+    dense.output_shape(x.shape)
+    return LinearBackward.run(x, weight) if dense.bias is None else LinearBackward.run(x, weight, dense.bias)
