@@ -236,10 +236,10 @@ def _check_names(template: Template, points: Sequence[Point], report: _Report) -
         if known is None or key in seen:
             continue
         seen.add(key)
-        quantized: set[str] = set()
+        done: dict[str, str] = {}
         for index, step in zip(indexes, steps, strict=True):
             if present[index]:
-                findings = list(step_findings(index, step, known, quantized))
+                findings = list(step_findings(index, step, known, done))
                 report.add(findings, origins.of(findings))
                 known = layers_after(step, known)
 

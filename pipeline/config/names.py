@@ -106,16 +106,17 @@ def model_layers(samples: Sequence[Samples], model: Mapping[str, JSON]) -> tuple
     return Layers({name: type(layer).__name__ for name, layer in network.named_layers()}), []
 
 
-def step_findings(index: int, step: Mapping[str, JSON], layers: Layers, quantized: set[str]) -> Iterator[Finding]:
+def step_findings(index: int, step: Mapping[str, JSON], layers: Layers, done: dict[str, str]) -> Iterator[Finding]:
     """Yield what is wrong with a step's globs, and with its place among the steps.
 
-    `quantized` holds the layers that earlier steps have quantized; the step's own are added.
+    `done` says which layers earlier steps have made "integers", or sparse by the method "block" or "magnitude"; what
+    the step itself does is added.
     """
     use = next(name for name in step if name not in ("id", "when"))
     params: Mapping[str, JSON] = step[use]
     path: Path = ("optimize", index, use)
     technique = resolve(use, params)[0]
-    if quantized and needs(technique) >= {"train", "validation"}:
+    if "integers" in done.values() and needs(technique) >= {"train", "validation"}:
         message = f"{technique} comes after quantize, and integer weights cannot be trained"
         yield Finding("E134", path, message, at_key=True)
         return
@@ -133,13 +134,38 @@ def step_findings(index: int, step: Mapping[str, JSON], layers: Layers, quantize
     if not chosen and not params.get("allow_no_effect"):
         yield Finding("E133", (*path, "except"), f"this leaves {use} no layer to work on", at_key=True)
         return
-    again = [name for name in chosen if name in quantized]
-    if again:
-        message = f"{use} works on {', '.join(again[:3])}, which an earlier quantize has made integers"
-        yield Finding(
-            "E134", path, message, "move it before quantize, or leave these layers out with except", at_key=True
-        )
-    quantized.update(name for name, own in chosen.items() if {**params, **own}.get("bits", 32) != 32)
+    yield from _out_of_order(path, technique, [(name, done[name]) for name in chosen if name in done])
+    for name, own in chosen.items():
+        if made := _made_into(use, {**params, **own}):
+            done[name] = made
+
+
+# What a layer was made -> the step that did it, and the passes that can work on it no more; None: none can.
+_TOO_LATE: dict[str, tuple[str, frozenset[str] | None]] = {
+    "integers": ("quantize", None),
+    "block": ("prune", frozenset({"low_rank", "magnitude_prune"})),
+    "magnitude": ("prune", frozenset({"low_rank"})),
+}
+
+
+def _out_of_order(path: Path, technique: str, again: Sequence[tuple[str, str]]) -> Iterator[Finding]:
+    """Find a step that comes too late for layers of which earlier steps made something else."""
+    for made, (before, refused) in _TOO_LATE.items():
+        names = [name for name, what in again if what == made]
+        if names and (refused is None or technique in refused):
+            what = "made integers" if made == "integers" else f"pruned by method: {made}"
+            message = f"{path[-1]} works on {', '.join(names[:3])}, which an earlier {before} has {what}"
+            hint = f"move it before {before}, or leave these layers out with except"
+            yield Finding("E134", path, message, hint, at_key=True)
+
+
+def _made_into(use: str, settings: Mapping[str, JSON]) -> str | None:
+    """Return what a step makes of a layer with these settings, as `step_findings` keeps it, if it matters later."""
+    if settings.get("bits", 32) != 32 or (use == "budget" and settings["use"] == "quantize"):
+        return "integers"
+    if use == "prune" and settings["method"] != "structured" and settings["sparsity"]:
+        return str(settings["method"])
+    return None
 
 
 def layers_after(step: Mapping[str, JSON], layers: Layers) -> Layers:

@@ -67,6 +67,27 @@ def test_a_budget_that_its_settings_contradict_is_found(budget: str, expected: s
     assert message.startswith(expected)
 
 
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        (
+            "{prune: {method: block}}, {low_rank: {}}",
+            "low_rank works on fc1, fc_out, which an earlier prune has pruned",
+        ),
+        ("{prune: {method: magnitude}}, {low_rank: {targets: [fc1]}}", "low_rank works on fc1, which an earlier prune"),
+        ("{prune: {method: magnitude, sparsity: 0}}, {low_rank: {}}", None),
+        ("{prune: {}}, {low_rank: {}}", None),
+        ("{prune: {method: magnitude}}, {prune: {method: block}}", None),
+        ("{budget: {target: {size_bytes: 900}, use: quantize}}, {finetune: {}}", "finetune comes after quantize"),
+    ],
+)
+def test_a_step_that_comes_too_late_is_found(steps: str, expected: str | None) -> None:
+    """Two layers cannot take the place of one whose weights are sparse; integers cannot be trained."""
+    found = messages(steps)
+    assert len(found) == (expected is not None)
+    assert all(message.startswith(str(expected)) for message in found)
+
+
 def test_blocks_of_convolutions_are_found() -> None:
     """A ramp changes nothing about which layers its method is for."""
     for ramp in ("none", "cubic"):
