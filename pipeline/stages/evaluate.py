@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.core.stage import Inputs
-from pipeline.stats.accuracy import wilson_interval
+from pipeline.stats.accuracy import accuracy_record
 from tinytorch.data.split import Split
 from tinytorch.models.network import Network
 from tinytorch.runtime.session import InferenceSession
@@ -34,25 +34,13 @@ def execute(spec: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
         predicted = _predict(session, split)
         predictions[role] = predicted
         predictions[f"{role}_labels"] = split.labels
-        metrics[role] = _accuracy(predicted, split.labels)
+        metrics[role] = accuracy_record(int((predicted == split.labels).sum()), len(split.labels), _CONFIDENCE)
     return {"metrics": {**metrics, **_weight(model, session, inputs.size("model"))}, "predictions": predictions}
 
 
 def _predict(session: InferenceSession, split: Split) -> np.ndarray:
     batches = [slice(start, start + _BATCH) for start in range(0, len(split), _BATCH)]
     return np.concatenate([session.run(split.images(part)).argmax(axis=1).astype(np.int64) for part in batches])
-
-
-def _accuracy(predicted: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
-    correct, evaluated = int((predicted == labels).sum()), len(labels)
-    return {
-        "accuracy": correct / evaluated,
-        "correct": correct,
-        "evaluated": evaluated,
-        "interval": list(wilson_interval(correct, evaluated, _CONFIDENCE)),
-        "confidence": _CONFIDENCE,
-        "method": "wilson",
-    }
 
 
 def _weight(model: Network, session: InferenceSession, stored_bytes: int) -> dict[str, Any]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-__all__ = ["McNemar", "mcnemar", "wilson_interval"]
+__all__ = ["McNemar", "accuracy_record", "mcnemar", "wilson_interval"]
 
 # Below this many discordant pairs the chi-square approximation is poor, and the exact test is used
 # (McNemar 1947; the limit of 25 is Fagerland, Lydersen & Laake 2013, BMC Med. Res. Methodol. 13:91).
@@ -23,6 +24,18 @@ class McNemar:
     only_candidate: int
     p_value: float
     method: str
+
+
+def accuracy_record(correct: int, evaluated: int, confidence: float = 0.95) -> dict[str, Any]:
+    """Return the record of an accuracy, with its counts and interval; raises ValueError as `wilson_interval` does."""
+    return {
+        "accuracy": correct / evaluated,
+        "correct": correct,
+        "evaluated": evaluated,
+        "interval": list(wilson_interval(correct, evaluated, confidence)),
+        "confidence": confidence,
+        "method": "wilson",
+    }
 
 
 def wilson_interval(correct: int, evaluated: int, confidence: float = 0.95) -> tuple[float, float]:

@@ -17,7 +17,7 @@ from pipeline.submission.goals import decide, limits_of
 from pipeline.submission.metrics import METRICS
 from pipeline.submission.select import SPLIT, Choice, choose
 
-__all__ = ["VERSION", "build"]
+__all__ = ["VERSION", "build", "document_digest", "figures", "point_record", "speed_record"]
 
 VERSION = 2
 _MIB = 1024 * 1024  # v1's megabyte
@@ -58,20 +58,12 @@ def build(spec: Mapping[str, Any], candidates: Sequence[Candidate], versions: Ma
     choice = choose(candidates, goals)
     verdicts = speed_verdicts(candidates)
     chosen = candidates[choice.index]
+    found = figures(chosen, goals, versions)
     return {
-        **_course_part(chosen, versions),
+        **found,
         "schema_version": VERSION,
         "experiment": _experiment(spec),
-        "measurement": _measurement(chosen),
-        "accuracy": {side: _accuracy(model) for side, model in _sides(chosen)},
-        "size": {side: {key: model.metrics[key] for key in _WEIGHT_FIGURES} for side, model in _sides(chosen)},
-        "benchmark": {key: chosen.benchmark[key] for key in ("protocol", "clock", "comparisons")},
-        "comparisons": {
-            "accuracy": compare_accuracy(chosen, "test"),
-            "size": compare_size(chosen),
-            "speed": _speed(chosen, verdicts[choice.index]),
-        },
-        "constraints": [decide(limit, chosen, "test") for limit in limits_of(goals)],
+        "comparisons": {**found["comparisons"], "speed": speed_record(chosen, verdicts[choice.index])},
         "selection": {
             **_selection(candidates, choice, verdicts),
             **{key: spec[key] for key in _ACCOUNT if key in spec},
@@ -85,7 +77,21 @@ def build(spec: Mapping[str, Any], candidates: Sequence[Candidate], versions: Ma
         "profile": chosen.profile,
         "machine": chosen.benchmark["machine"],
         "provenance": _provenance(spec, chosen, candidates, versions),
-        "warnings": [*_luck(candidates, goals), *_warnings(chosen)],
+        "warnings": [*_luck(candidates, goals), *found["warnings"]],
+    }
+
+
+def figures(chosen: Candidate, goals: list[Mapping[str, Any]], versions: Mapping[str, str]) -> dict[str, Any]:
+    """Return the parts of a submission that are figures of the chosen point alone, or copies of them."""
+    return {
+        **_course_part(chosen, versions),
+        "measurement": _measurement(chosen),
+        "accuracy": {side: _accuracy(model) for side, model in _sides(chosen)},
+        "size": {side: {key: model.metrics[key] for key in _WEIGHT_FIGURES} for side, model in _sides(chosen)},
+        "benchmark": {key: chosen.benchmark[key] for key in ("protocol", "clock", "comparisons")},
+        "comparisons": {"accuracy": compare_accuracy(chosen, "test"), "size": compare_size(chosen)},
+        "constraints": [decide(limit, chosen, "test") for limit in limits_of(goals)],
+        "warnings": _warnings(chosen),
     }
 
 
@@ -146,12 +152,12 @@ def _experiment(spec: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "name": spec["name"],
         "description": document.get("description") or "",
-        "digest": _document_digest(document),
+        "digest": document_digest(document),
         "document": document,
     }
 
 
-def _document_digest(document: Mapping[str, Any]) -> str:
+def document_digest(document: Mapping[str, Any]) -> str:
     """Return the digest that the experiment itself has: anyone can compute it again from the embedded document."""
     return digest_bytes(json.dumps(document, sort_keys=True).encode())
 
@@ -169,7 +175,8 @@ def _accuracy(model: ModelResult) -> dict[str, Any]:
     return {split: dict(model.accuracy(split)) for split in _SPLITS}
 
 
-def _speed(chosen: Candidate, verdict: Mapping[str, Any]) -> dict[str, Any]:
+def speed_record(chosen: Candidate, verdict: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the comparison in speed: the primary one's figures with what may be said of them among all points."""
     return {**{key: chosen.speed[key] for key in _SPEED_KEYS}, **verdict}
 
 
@@ -183,11 +190,12 @@ def _selection(
         "reason": choice.reason,
         "tried": len(candidates),
         "chosen": candidates[choice.index].index,
-        "points": [_point(candidate, constraints, verdict) for candidate, constraints, verdict in points],
+        "points": [point_record(candidate, constraints, verdict) for candidate, constraints, verdict in points],
     }
 
 
-def _point(candidate: Candidate, constraints: list[dict[str, Any]], verdict: Mapping[str, Any]) -> dict[str, Any]:
+def point_record(candidate: Candidate, constraints: list[dict[str, Any]], verdict: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the selection says of one point."""
     speed = candidate.speed
     return {
         "index": candidate.index,
@@ -224,7 +232,7 @@ def _provenance(
 ) -> dict[str, Any]:
     return {
         "command": f"python -m pipeline run {spec['name']}.yaml",
-        "experiment": _document_digest(spec["experiment"]),
+        "experiment": document_digest(spec["experiment"]),
         "code": None,  # as the command, the run's own business: see `stamp`
         "data": {
             "name": chosen.info["name"],

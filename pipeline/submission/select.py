@@ -24,7 +24,17 @@ from pipeline.submission.compare import compare_accuracy
 from pipeline.submission.goals import decide, limits_of
 from pipeline.submission.metrics import METRICS
 
-__all__ = ["Choice", "SPLIT", "choose", "judge"]
+__all__ = [
+    "Choice",
+    "Point",
+    "SPLIT",
+    "choose",
+    "constraints_on",
+    "judge",
+    "reason_of",
+    "rule_of",
+    "wishes_of",
+]
 
 SPLIT = "validation"
 _SCALES = {"max_drop": 1.0, "no_significant_loss": 1.0}  # the kinds of limit that are shares of 1 themselves
@@ -43,7 +53,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class _Point:
+class Point:
     """Runs that differ in seed only, with what the rule orders them by."""
 
     members: tuple[int, ...]
@@ -54,6 +64,7 @@ class _Point:
     accuracy_rank: float
 
     def order(self) -> tuple[Any, ...]:
+        """Return what the least of is chosen."""
         return (self.violated, self.undecided, self.wishes, self.size_rank, self.accuracy_rank, self.members)
 
 
@@ -61,13 +72,13 @@ def choose(candidates: Sequence[Candidate], goals: Goals) -> Choice:
     """Return which candidate to submit; raises ValueError if there is none."""
     if not candidates:
         raise ValueError("there is no run to choose from")
-    constraints = tuple(_constraints(candidate, goals) for candidate in candidates)
+    constraints = tuple(constraints_on(candidate, goals) for candidate in candidates)
     groups: dict[str, list[int]] = {}
     for i, candidate in enumerate(candidates):
         groups.setdefault(json.dumps(candidate.point, sort_keys=True), []).append(i)
     points = [_point(tuple(members), candidates, constraints, goals) for members in groups.values()]
-    best = min(points, key=_Point.order)
-    return Choice(best.members[0], _rule(goals), _reason(best, points), constraints)
+    best = min(points, key=Point.order)
+    return Choice(best.members[0], rule_of(goals), reason_of(best, points), constraints)
 
 
 def judge(members: Sequence[Candidate], goals: Goals) -> dict[str, Any]:
@@ -78,7 +89,7 @@ def judge(members: Sequence[Candidate], goals: Goals) -> dict[str, Any]:
     those that decide between equal points. Of each limit, `excess` has by how much it is exceeded, as a share of it (of
     1 for a loss of accuracy): at most 0 where it is met, averaged over the seeds.
     """
-    constraints = [_constraints(candidate, goals) for candidate in members]
+    constraints = [constraints_on(candidate, goals) for candidate in members]
     point = _point(tuple(range(len(members))), members, constraints, goals)
     by_limit = list(zip(*constraints, strict=True))
     return {
@@ -101,7 +112,8 @@ def _excess(record: Mapping[str, Any]) -> float:
     return max(beyond, _LEAST_EXCESS)
 
 
-def _constraints(candidate: Candidate, goals: Goals) -> list[dict[str, Any]]:
+def constraints_on(candidate: Candidate, goals: Goals) -> list[dict[str, Any]]:
+    """Return the limits as the choice reads them."""
     decided = [decide(limit, candidate, SPLIT, at_estimate=True) for limit in limits_of(goals)]
     if not _mentions_accuracy(goals):
         decided.append(_no_significant_loss(candidate))
@@ -131,20 +143,20 @@ def _no_significant_loss(candidate: Candidate) -> dict[str, Any]:
 
 def _point(
     members: tuple[int, ...], candidates: Sequence[Candidate], constraints: Sequence[list[dict[str, Any]]], goals: Goals
-) -> _Point:
+) -> Point:
     statuses = [record["status"] for i in members for record in constraints[i]]
     runs = [candidates[i] for i in members]
-    return _Point(
+    return Point(
         members,
         statuses.count("not_met"),
         statuses.count("inconclusive"),
-        tuple(_rank(name, sign, runs) for name, sign in _wishes(goals)),
+        tuple(_rank(name, sign, runs) for name, sign in wishes_of(goals)),
         _rank("size_bytes", 1.0, runs),
         _rank("accuracy", -1.0, runs),
     )
 
 
-def _wishes(goals: Goals) -> list[tuple[str, float]]:
+def wishes_of(goals: Goals) -> list[tuple[str, float]]:
     """Return (metric, +1 to minimize or -1 to maximize) in the order of the goals."""
     signs = (("minimize", 1.0), ("maximize", -1.0))
     return [(goal[key], sign) for goal in goals for key, sign in signs if goal.get(key) is not None]
@@ -155,7 +167,8 @@ def _rank(name: str, sign: float, runs: Sequence[Candidate]) -> float:
     return sign * sum(METRICS[name].read(run, SPLIT).estimate for run in runs) / len(runs)
 
 
-def _rule(goals: Goals) -> str:
+def rule_of(goals: Goals) -> str:
+    """Return the rule of the choice in words."""
     wishes = [f"{key} {goal[key]}" for goal in goals for key in ("minimize", "maximize") if goal.get(key) is not None]
     guard = "" if _mentions_accuracy(goals) else " (a significant loss of accuracy counts as one)"
     return (
@@ -164,16 +177,17 @@ def _rule(goals: Goals) -> str:
     )
 
 
-def _reason(best: _Point, points: Sequence[_Point]) -> str:
+def reason_of(best: Point, points: Sequence[Point]) -> str:
+    """Return why the best of the points is chosen."""
     return f"{_choice(best, points)}{_seeds(best)}"
 
 
-def _seeds(best: _Point) -> str:
+def _seeds(best: Point) -> str:
     count = len(best.members)
     return f"; its {count} seeds are judged together and the first of them is submitted" if count > 1 else ""
 
 
-def _choice(best: _Point, points: Sequence[_Point]) -> str:
+def _choice(best: Point, points: Sequence[Point]) -> str:
     if len(points) == 1:
         return "the only point"
     if best.violated:
