@@ -208,14 +208,14 @@ ProgramStatus program_plan(Program *program, int isa) {
     return program->scratch ? PROGRAM_OK : PROGRAM_NO_MEMORY;
 }
 
-/* An operation reads its weights, array 0, through what it packed of them, if it packed anything. */
+/* An operation that packs, packs all of its arrays but single numbers; the others read theirs as they are given. */
 static int64_t weight_bytes(const Op *op) {
     int64_t owned = 0, borrowed = 0;
     for (int i = 0; i < MAX_OWNED; i++)
         owned += op->owned_bytes[i];
-    for (int i = owned ? 1 : 0; i < op->array_count; i++)
+    for (int i = 0; i < op->array_count; i++)
         borrowed += op->array_bytes[i];
-    return owned + borrowed;
+    return owned ? owned : borrowed;
 }
 
 int64_t program_working_set(const Program *program) {
