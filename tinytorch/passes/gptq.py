@@ -25,7 +25,6 @@ from tinytorch.passes import KINDS
 from tinytorch.passes.calibration import Observer, calibration_images, observe
 from tinytorch.passes.effect import Effect
 from tinytorch.passes.integers import (
-    AGAIN,
     IntegerSettings,
     calibrated,
     integer_effect,
@@ -34,7 +33,6 @@ from tinytorch.passes.integers import (
     schemes,
     wanted_settings,
 )
-from tinytorch.passes.selection import select
 from tinytorch.passes.settings import from_params
 from tinytorch.runtime.block_sparse import BlockSparseLinear
 from tinytorch.runtime.geometry import ConvGeometry
@@ -69,8 +67,7 @@ def apply(
     Raises TargetError for a glob that matches nothing, TinyTorchError for a layer that is quantized already, has
     weights or inputs that are not finite, or without training images, and NoEffectError if no layer was chosen.
     """
-    chosen = select(model, settings, _KINDS, *AGAIN)
-    wanted = wanted_settings(settings, chosen)
+    wanted = wanted_settings(model, settings, _KINDS)
     made = schemes(settings, wanted, _KINDS)
     scales, warnings = calibrated(model, made, settings, data.get("train"), seed)
     result = model

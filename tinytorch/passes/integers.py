@@ -21,6 +21,7 @@ from tinytorch.errors import NoEffectError, TinyTorchError
 from tinytorch.models.network import Network
 from tinytorch.passes.calibration import CALIBRATIONS, Calibration, calibration_images, static_scales
 from tinytorch.passes.effect import Effect, measure_effect
+from tinytorch.passes.selection import select
 from tinytorch.passes.settings import check_targets, to_params
 from tinytorch.runtime.block_sparse import BlockSparseLinear
 from tinytorch.runtime.geometry import ConvGeometry, LinearGeometry
@@ -36,7 +37,6 @@ from tinytorch.runtime.quantized import (
 from tinytorch.runtime.sparse import Sparse, SparseLinear
 
 __all__ = [
-    "AGAIN",
     "BITS",
     "IntegerSettings",
     "calibrated",
@@ -50,7 +50,6 @@ __all__ = [
 Array: TypeAlias = NDArray[Any]
 
 BITS = (8, 4, 32)  # 32 leaves a layer as it is: the baseline of a sweep over bits
-AGAIN = "quantized again", "quantize once and use per_layer for mixed bits"  # what `select` says of integer layers
 
 
 @dataclass(frozen=True)
@@ -110,8 +109,13 @@ _CHECKS: dict[str, Callable[[Any], None]] = {
 }
 
 
-def wanted_settings(settings: IntegerSettings, chosen: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return bits, weights, activations and, where weights are per_group, group_size of each chosen layer."""
+def wanted_settings(model: Network, settings: IntegerSettings, kinds: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Return bits, weights, activations and, where weights are per_group, group_size of each chosen layer.
+
+    Raises what `select` raises: TargetError for a glob that matches nothing, TinyTorchError for a layer that is
+    quantized already or has weights that are not finite.
+    """
+    chosen = select(model, settings, kinds, "quantized again", "quantize once and use per_layer for mixed bits")
     wanted = {}
     for name, overrides in chosen.items():
         want = {**{key: getattr(settings, key) for key in _CHECKS}, **overrides}

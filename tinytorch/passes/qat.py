@@ -19,7 +19,6 @@ from tinytorch.models.network import Network
 from tinytorch.passes import KINDS
 from tinytorch.passes.effect import Effect
 from tinytorch.passes.integers import (
-    AGAIN,
     IntegerSettings,
     calibrated,
     integer_effect,
@@ -27,7 +26,7 @@ from tinytorch.passes.integers import (
     schemes,
     wanted_settings,
 )
-from tinytorch.passes.selection import quantized_names, select
+from tinytorch.passes.selection import quantized_names
 from tinytorch.passes.settings import from_params
 from tinytorch.runtime.rounded import Rounded
 from tinytorch.serialization import clone
@@ -73,10 +72,9 @@ def apply(
     matches nothing, TinyTorchError for a network with layers that are quantized already, weights that are not finite,
     or training that diverges, and NoEffectError if no layer was chosen.
     """
-    chosen = select(model, settings, _KINDS, *AGAIN)
+    wanted = wanted_settings(model, settings, _KINDS)
     if quantized := quantized_names(model):
         raise TinyTorchError(f"qat cannot train the quantized layers {', '.join(quantized)}; quantize all in one step")
-    wanted = wanted_settings(settings, chosen)
     made = schemes(settings, wanted, _KINDS)
     trained = clone(model)
     scales, warnings = calibrated(trained, made, settings, data.get("train"), seed)

@@ -19,7 +19,6 @@ from tinytorch.models.network import Network
 from tinytorch.passes import KINDS
 from tinytorch.passes.effect import Effect
 from tinytorch.passes.integers import (
-    AGAIN,
     IntegerSettings,
     calibrated,
     integer_effect,
@@ -27,7 +26,6 @@ from tinytorch.passes.integers import (
     schemes,
     wanted_settings,
 )
-from tinytorch.passes.selection import select
 from tinytorch.passes.settings import from_params
 from tinytorch.serialization import clone
 
@@ -55,8 +53,7 @@ def apply(
     Raises TargetError for a glob that matches nothing, TinyTorchError for a layer that is quantized already, has
     weights that are not finite, or cannot be calibrated, and NoEffectError if no layer was chosen.
     """
-    chosen = select(model, settings, _KINDS, *AGAIN)
-    wanted = wanted_settings(settings, chosen)
+    wanted = wanted_settings(model, settings, _KINDS)
     made = schemes(settings, wanted, _KINDS)
     scales, warnings = calibrated(model, made, settings, data.get("train"), seed)
     layers = dict(model.named_layers())
