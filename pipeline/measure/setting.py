@@ -16,8 +16,9 @@ def check_threads(threads: Sequence[int]) -> None:
     """Raise EnvironmentProblem if more threads are asked for than this process may use cores."""
     allowed = machine.facts()["cores"]["allowed"]
     if max(threads) > allowed:
+        cores = f"{allowed} core{'s' if allowed > 1 else ''}"
         raise EnvironmentProblem(
-            f"benchmark.threads asks for {max(threads)} threads, but this process may use {allowed} cores",
+            f"benchmark.threads asks for {max(threads)} threads, but this process may use {cores}",
             hint="ask for fewer threads: several threads on one core measure the scheduler",
         )
 

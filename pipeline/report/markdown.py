@@ -181,7 +181,7 @@ def _layers(view: View) -> Iterator[str]:
             (
                 _escape(layer.name),
                 _escape(layer.kind),
-                layer.kernel,
+                _escape(layer.kernel),
                 layer.time,
                 layer.share_text,
                 layer.parameters,

@@ -28,14 +28,15 @@ def table(found: Mapping[str, Any], width: int, *, colour: bool) -> str:
     base = found["baseline"]
     by_place = {(trial["layer"], trial["change"]): trial for trial in found["trials"]}
     rows: list[list[Cell]] = []
-    reasons: dict[str, str] = {}
+    reasons: dict[str, list[str]] = {}
     for layer in found["layers"]:
         cells = [Cell(printable(layer["name"])), Cell(quantity(layer["bytes"], "B"))]
         for change in found["changes"]:
             trial = by_place.get((layer["name"], change))
             cells.append(_cell(trial, base))
-            if trial and trial["reason"]:
-                reasons.setdefault(layer["name"], trial["reason"])
+            reason = trial["reason"] if trial else f"{_kind_of(change)} is not for layers of type {layer['kind']}"
+            if reason and not any(layer["name"] in names for names in reasons.values()):
+                reasons.setdefault(reason, []).append(layer["name"])
         rows.append(cells)
     header = ("layer", "size", *found["changes"])
     lines = [
@@ -46,8 +47,8 @@ def table(found: Mapping[str, Any], width: int, *, colour: bool) -> str:
         *Table(header, rows, right=range(1, len(header))).lines(width, colour),
         *(
             line
-            for name, reason in reasons.items()
-            for line in wrap(printable(f"{name}: {reason}"), width, "  – ", "    ")
+            for reason, names in reasons.items()
+            for line in wrap(printable(f"{', '.join(names)}: {reason}"), width, "  – ", "    ")
         ),
     ]
     return "\n".join(lines)
@@ -80,6 +81,10 @@ def picture(name: str, found: Mapping[str, Any]) -> str:
         parts.append(_square(trial, base, left + places[trial["change"]] * _CELL, _TOP + rows[trial["layer"]] * _ROW))
     parts += [*_legend(left, _TOP + len(rows) * _ROW + 22), "</svg>"]
     return "\n".join(parts) + "\n"
+
+
+def _kind_of(change: str) -> str:
+    return "this way to prune" if change.startswith("prune") else "this change"
 
 
 def _cell(trial: Mapping[str, Any] | None, base: Mapping[str, Any]) -> Cell:

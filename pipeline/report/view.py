@@ -326,8 +326,8 @@ def _profile_note(profile: Document) -> str:
     balance, time = profile["balance"], quantity(profile["total"]["time_ns"], "ns")
     return (
         f"The baseline takes {time} for a call with batch size {profile['batch_size']}. This core computes at most "
-        f"{balance['peak_gflops']:.3g} GFLOP/s and reads at most {balance['peak_gbps']:.3g} GB/s from memory; "
-        "a layer far below both is bound by overhead."
+        f"{balance['peak_gflops']:.3g} GFLOP/s and reads at most {balance['peak_gbps']:.3g} GB/s from memory, "
+        "more from its caches; a layer far below both is bound by overhead."
     )
 
 

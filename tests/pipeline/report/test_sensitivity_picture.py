@@ -47,3 +47,11 @@ def test_the_table_says_why_there_is_no_figure() -> None:
     lines = table(found(), 100, colour=False).splitlines()
     assert lines[-1].strip() == "– fc1: it is the last one"
     assert "-5.00 (+0.500)" in lines[-2]
+
+
+def test_a_way_to_prune_that_is_not_for_a_layer_is_said_of_all_such_layers_once() -> None:
+    """A dash without a reason looks like a figure that was forgotten."""
+    result = found()
+    result["layers"] += [{**result["layers"][0], "name": name, "kind": "Conv2d"} for name in ("conv1", "conv2")]
+    last = table(result, 100, colour=False).splitlines()[-1]
+    assert last.strip() == "– conv1, conv2: this way to prune is not for layers of type Conv2d"
