@@ -23,17 +23,15 @@ from tinytorch.core.training import fit
 from tinytorch.data.split import Split
 from tinytorch.errors import TinyTorchError
 from tinytorch.models.network import Network
-from tinytorch.passes import KINDS
-from tinytorch.passes.effect import Effect, measure_effect
-from tinytorch.passes.selection import quantized_names
-from tinytorch.passes.settings import TrainingSettings, from_params, to_params
+from tinytorch.passes.effect import Effect
+from tinytorch.passes.settings import from_params
+from tinytorch.passes.training import TrainingSettings, check_trainable, trained_effect
 from tinytorch.serialization import clone
 
 __all__ = ["NEEDS", "Settings", "apply"]
 
 Array: TypeAlias = NDArray[Any]
 
-_KINDS = KINDS["distill"]
 NEEDS = frozenset({"teacher", "train", "validation"})
 _COLDEST = 0.01  # a temperature at which the likeliest class is the only one; below, exp() overflows
 _BATCH = 1024  # images that the teacher is asked about at once
@@ -93,10 +91,7 @@ def apply(
     `data` has the network `teacher`, the split `train` and, if accuracy is to be recorded, `validation`. Raises
     TinyTorchError for a network with quantized layers, which have no gradient, or with other outputs than the teacher.
     """
-    if quantized := quantized_names(model):
-        raise TinyTorchError(
-            f"distill cannot train the quantized layers {', '.join(quantized)}; put distill before quantize"
-        )
+    check_trainable("distill", model)
     teacher: Network = data["teacher"]
     if (model.input_shape, _outputs(model)) != (teacher.input_shape, _outputs(teacher)):
         raise TinyTorchError(
@@ -108,11 +103,8 @@ def apply(
     if settings.epochs:
         train: Split = data["train"]
         lesson = _Lesson(train.labels, _logits(teacher, train), settings)
-        history = fit(result, train, data.get("validation"), settings.fit_settings(), seed, lesson)
-    trained: dict[str, dict[str, Any]] = {
-        name: {} for name, layer in model.named_layers() if settings.epochs and type(layer).__name__ in _KINDS
-    }
-    return result, measure_effect("distill", to_params(settings), model, result, trained), history
+        history = fit(result, train, data.get("validation"), settings, seed, lesson)
+    return result, trained_effect("distill", settings, model, result), history
 
 
 def _outputs(network: Network) -> tuple[int, ...]:

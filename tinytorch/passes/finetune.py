@@ -8,17 +8,14 @@ from typing import Any, Self
 
 from tinytorch.core.training import fit
 from tinytorch.data.split import Split
-from tinytorch.errors import TinyTorchError
 from tinytorch.models.network import Network
-from tinytorch.passes import KINDS
-from tinytorch.passes.effect import Effect, measure_effect
-from tinytorch.passes.selection import quantized_names
-from tinytorch.passes.settings import TrainingSettings, from_params, to_params
+from tinytorch.passes.effect import Effect
+from tinytorch.passes.settings import from_params
+from tinytorch.passes.training import TrainingSettings, check_trainable, trained_effect
 from tinytorch.serialization import clone
 
 __all__ = ["NEEDS", "Settings", "apply"]
 
-_KINDS = KINDS["finetune"]
 NEEDS = frozenset({"train", "validation"})
 
 
@@ -40,16 +37,9 @@ def apply(
     `data` has the splits train and, if accuracy is to be recorded, validation. The same seed gives the same weights.
     Raises TinyTorchError for a network with quantized layers, which have no gradient.
     """
-    if quantized := quantized_names(model):
-        raise TinyTorchError(
-            f"finetune cannot train the quantized layers {', '.join(quantized)}; put finetune before quantize"
-        )
+    check_trainable("finetune", model)
     result = clone(model)
     history = []
     if settings.epochs:
-        history = fit(result, data["train"], data.get("validation"), settings.fit_settings(), seed)
-    trained: dict[str, dict[str, Any]] = {
-        name: {} for name, layer in model.named_layers() if settings.epochs and type(layer).__name__ in _KINDS
-    }
-    effect = measure_effect("finetune", to_params(settings), model, result, trained)
-    return result, effect, history
+        history = fit(result, data["train"], data.get("validation"), settings, seed)
+    return result, trained_effect("finetune", settings, model, result), history

@@ -3,42 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any, TypeVar
 
 from tinytorch.arguments import with_defaults
-from tinytorch.core.training import FitSettings
 from tinytorch.errors import TinyTorchError
 
-__all__ = ["TrainingSettings", "check_targets", "from_params", "to_params"]
-
+__all__ = ["check_targets", "from_params", "to_params"]
 
 S = TypeVar("S")
-
-
-@dataclass(frozen=True)
-class TrainingSettings:
-    """How to train, as for the baseline but gentler; a pass that trains derives its Settings from this.
-
-    Raises ValueError for values out of range.
-    """
-
-    epochs: int = 5
-    lr: float = 5e-4
-    optimizer: str = "adam"
-    batch_size: int = 64
-    weight_decay: float = 0.0
-    momentum: float = 0.9
-    schedule: str = "constant"
-    label_smoothing: float = 0.0
-    grad_clip: float | None = None
-
-    def __post_init__(self) -> None:
-        self.fit_settings()
-
-    def fit_settings(self) -> FitSettings:
-        """Return these settings as `fit` takes them."""
-        return FitSettings(**{item.name: getattr(self, item.name) for item in fields(FitSettings)})
 
 
 def from_params(cls: Callable[..., S], what: str, params: Mapping[str, Any]) -> S:
