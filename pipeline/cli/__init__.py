@@ -9,6 +9,7 @@ COMMANDS: dict[str, str] = {
     "run": "run an experiment: train, optimize, evaluate, benchmark, submit, report",
     "plan": "say what a run would do, and why, without doing it",
     "validate": "check experiment files and submissions",
+    "competition": "start, check and list competitions",
     "status": "say how far an experiment or a run is, and what is left to do",
     "why": "explain what a node depends on and why it ran or would run",
     "sensitivity": "say how much each layer minds being pruned or quantized",

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.cli.answer import Answer
 from pipeline.cli.console import columns, safe
-from pipeline.core.errors import ConfigError, PipelineError, Problem, render_problems
+from pipeline.core.errors import ConfigError, PipelineError, Problem, UserError, render_problems
+
+if TYPE_CHECKING:
+    from pipeline.submission.competition.terms import Competition
 
 __all__ = ["configure", "run"]
 
@@ -19,11 +22,15 @@ __all__ = ["configure", "run"]
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("files", metavar="FILE", nargs="+", help="an experiment or a submission")
+    parser.add_argument(
+        "--competition", metavar="NAME|FILE", help="hold submissions against the limits of this competition, too"
+    )
 
 
 def run(args: argparse.Namespace) -> Answer:
     """Answer with one verdict a file; the exit code is that of the worst."""
-    rows = [_check(Path(file)) for file in args.files]
+    competition = _competition(args.competition)
+    rows = [_with_standing(_check(Path(file)), competition) for file in args.files]
     text = safe("\n".join(row.pop("text") for row in rows))
     return Answer(text, {"files": rows}, max(row["exit_code"] for row in rows))
 
@@ -41,6 +48,28 @@ def _check(path: Path) -> dict[str, Any]:
     text = render_problems(error.problems, columns(120)) if error.problems else f"error {error.code}: {error.message}"
     listed = [problem.to_json() for problem in error.problems] or [{"code": error.code, "message": error.message}]
     return row | {"problems": listed, "exit_code": error.exit_code, "text": text}
+
+
+def _competition(name: str | None) -> Competition | None:
+    if name is None:
+        return None
+    from pipeline.submission.competition.terms import find_competition
+
+    return find_competition(name)
+
+
+def _with_standing(row: dict[str, Any], competition: Competition | None) -> dict[str, Any]:
+    """Return the row of a file with how it stands in a competition, if it is a valid submission."""
+    if competition is None or not row["valid"] or row["kind"] == "experiment":
+        return row
+    from pipeline.submission.competition.standing import standing
+
+    try:
+        found = standing(competition, Path(row["file"]))
+    except UserError as error:
+        return row | {"text": f"error {error.code}: {error.message}", "exit_code": error.exit_code}
+    text = f"{row['text']}\n{found.pop('text')}"
+    return row | {"text": text, "exit_code": found.pop("exit_code"), "competition": found}
 
 
 def _experiment(path: Path) -> tuple[str, list[Problem]]:

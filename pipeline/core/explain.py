@@ -131,6 +131,16 @@ EXPLANATIONS: dict[str, str] = {
     "E501": "A submission file cannot be read: it is missing, too large, or not JSON with one object.",
     "E502": "A submission does not follow its schema. The message says where, and what belongs there.",
     "E503": "A submission claims a schema version that does not exist: version 1 has no such key, version 2 says 2.",
+    "E510": (
+        "A competition cannot be read, or does not follow schemas/competition.v1.schema.json. Its limits are plain "
+        "JSON Schema, of which only the keywords named there are allowed, so that every limit can be decided. "
+        "`pipeline competition new NAME` writes one to start from."
+    ),
+    "E511": (
+        "A competition makes a demand that could not be decided, or that some submissions would slip through: a limit "
+        "on what is not in a submission, may be absent or null, or was measured without an interval; or a ranking by "
+        "raw durations, which do not compare across machines."
+    ),
     "E600": "The machine is too restless to compare anything. Close other programs, or allow more time with budget_s.",
     "E700": "Something outside the experiment is missing, full or not permitted. The message says how to repair it.",
     "E701": (

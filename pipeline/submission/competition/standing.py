@@ -1,0 +1,54 @@
+"""How a submission stands in a competition, as `validate --competition` says it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pipeline.core.errors import GoalNotMet, UserError
+from pipeline.submission.competition.judge import Finding, judge, overall
+from pipeline.submission.competition.limits import RULES
+from pipeline.submission.competition.terms import Competition
+from pipeline.submission.read import read_submission
+
+__all__ = ["standing"]
+
+_SIGNS = {"pass": "pass", "fail": "FAIL", "inconclusive": "inconclusive"}
+
+
+def standing(competition: Competition, path: Path) -> dict[str, Any]:
+    """Return how the valid submission in a file stands: as a document, with its text and exit code.
+
+    Raises UserError for a submission of version 1, which has no intervals.
+    """
+    document = read_submission(path)
+    if "schema_version" not in document:
+        raise UserError(f"{path}: found a submission of version 1, expected one of version 2: it has the intervals")
+    findings = judge(competition, document, path.stat().st_size)
+    status = overall(findings)
+    lines = [f"  competition {competition.name}: {_SIGNS[status]} (rules {competition.digest[:12]})"]
+    lines += [_line(finding) for finding in findings if finding.status != "pass" or finding.origin == "properties"]
+    kept = sum(finding.status == "pass" and finding.origin != "properties" for finding in findings)
+    lines.append(f"    {kept} of the competition's other terms are kept")
+    return {
+        "name": competition.name,
+        "rules": competition.digest,
+        "status": status,
+        "findings": [finding.to_json() for finding in findings],
+        "text": "\n".join(lines),
+        "exit_code": 0 if status == "pass" else GoalNotMet.exit_code,
+    }
+
+
+def _line(finding: Finding) -> str:
+    between = f" [{finding.interval[0]:.6g}, {finding.interval[1]:.6g}]" if finding.interval else ""
+    expected = ", ".join(map(str, finding.expected)) if isinstance(finding.expected, list) else finding.expected
+    return (
+        f"    {_SIGNS[finding.status]}  {finding.path}: found {_short(finding.found)}{between}, "
+        f"expected {RULES[finding.rule]} {_short(expected)}: {finding.reason}"
+    )
+
+
+def _short(value: Any) -> str:
+    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

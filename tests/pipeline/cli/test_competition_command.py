@@ -1,0 +1,93 @@
+"""`pipeline competition` and `validate --competition` at the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.cli.main import main
+
+SUBMISSION = Path(__file__).parents[1] / "report/submission.json"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Every command runs in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def answer(capsys: pytest.CaptureFixture[str], *arguments: str, expect: int = 0) -> Any:
+    assert main([*arguments, "--json"]) == expect
+    return json.loads(capsys.readouterr().out)
+
+
+def test_list_names_what_is_shipped(capsys: pytest.CaptureFixture[str]) -> None:
+    """With what ranks, and the digest of the rules."""
+    rows = answer(capsys, "competition", "list")["competitions"]
+    assert {"name": "tiny_digits", "ranked by": "comparisons.size.ratio"}.items() <= rows[-2].items()
+
+
+def test_new_writes_a_valid_competition_once(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    """It is found by its name from then on, and never overwritten."""
+    assert main(["competition", "new", "my_cup"]) == 0
+    checked = answer(capsys_cleared(capsys), "competition", "check", "my_cup")["competitions"][0]
+    assert (checked["valid"], checked["problems"]) == (True, [])
+    assert main(["competition", "new", "my_cup"]) == 2
+    assert (folder / "competitions/my_cup.schema.json").is_file()
+
+
+def capsys_cleared(capsys: pytest.CaptureFixture[str]) -> pytest.CaptureFixture[str]:
+    capsys.readouterr()
+    return capsys
+
+
+@pytest.mark.parametrize("name", ["../x", "/tmp/x", "A", "", "a" * 65, "a.b"])
+def test_new_takes_names_that_stay_in_the_folder(name: str, folder: Path) -> None:
+    """Nothing is written for any other."""
+    assert main(["competition", "new", name]) == 2
+    assert list(folder.iterdir()) == []
+
+
+def test_check_lists_the_problems_of_a_file(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    """Exit code 2, each with its path."""
+    main(["competition", "new", "my_cup"])
+    path = folder / "competitions/my_cup.schema.json"
+    schema = json.loads(path.read_text())
+    schema["properties"] = {"improvements": {"properties": {"speedup": {"minimum": 2}}}}
+    path.write_text(json.dumps(schema))
+    checked = answer(capsys_cleared(capsys), "competition", "check", str(path), expect=2)["competitions"][0]
+    assert [problem["yaml_path"] for problem in checked["problems"]] == ["improvements.speedup"]
+
+
+def test_validate_says_how_a_submission_stands(capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 3 for one that does not pass; the file itself is valid."""
+    row = answer(capsys, "validate", "--competition", "tiny_digits", str(SUBMISSION), expect=3)["files"][0]
+    assert row["valid"]
+    assert row["competition"]["status"] == "fail"
+    assert {"path", "found", "expected", "interval", "status", "reason"} <= row["competition"]["findings"][0].keys()
+
+
+def test_the_text_names_path_found_and_expected(capsys: pytest.CaptureFixture[str]) -> None:
+    """One line a limit, and the digest of the rules that were applied."""
+    assert main(["validate", "--competition", "wake_vision", str(SUBMISSION)]) == 3
+    shown = capsys.readouterr().out
+    assert "competition wake_vision: FAIL (rules " in shown
+    assert "pass  size.optimized.stored_bytes: found " in shown
+    assert "FAIL  provenance.data.name: found digits, expected exactly image_folder" in shown
+
+
+def test_an_experiment_is_held_against_nothing(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    """Only submissions have figures."""
+    main(["init", "x.yaml"])
+    row = answer(capsys_cleared(capsys), "validate", "--competition", "tiny_digits", "x.yaml")["files"][0]
+    assert "competition" not in row
+
+
+def test_an_unknown_competition_is_a_mistake_of_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is validated then."""
+    error = answer(capsys, "validate", "--competition", "tiny", str(SUBMISSION), expect=2)["error"]
+    assert "no competition" in error["message"]
