@@ -64,7 +64,7 @@ def test_without_a_compiler_a_wheel_is_built_that_says_why_it_has_no_kernels(pur
     assert pure_wheel.name.endswith("-py3-none-any.whl")
     isa, why_not, _ = kernels_of(pure_wheel, tmp_path)
     assert isa is None
-    assert why_not.startswith("the native kernels are not built (")
+    assert why_not.startswith("the native kernels are not built: ")
     assert "ended with 1" in why_not
 
 

@@ -110,7 +110,8 @@ def _kernels() -> list[dict[str, str]]:
     except KernelsError as error:
         return [_row("missing", "kernels", str(error))]
     if isa is None:
-        return [_row("note", "kernels", f"NumPy, the reference: {native.why_not()}")]
+        build = "" if native.isas() else f"; with a C compiler, {REBUILD} builds them"
+        return [_row("note", "kernels", f"NumPy, the reference: {native.why_not()}{build}")]
     digest, compiler = native.build_facts()
     others = ", ".join(name for name in native.isas() if name != isa)
     rows = [_row("ok", "kernels", f"native, {isa}" + (f" (also here: {others})" if others else ""))]

@@ -80,7 +80,7 @@ def why_not() -> str:
 def _not_built() -> str:
     reason = Path(__file__).with_name("native") / "not_built.txt"  # as build_native wrote it
     found = reason.read_text().partition("\n")[0] if reason.is_file() else _import_error
-    return f"the native kernels are not built ({found})"
+    return f"the native kernels are not built: {found}"
 
 
 def openmp() -> int:
