@@ -175,8 +175,8 @@ def test_a_failing_step_is_one_line_and_keeps_what_was_done(project: Project) ->
     """A stage's failure exits with 1 or 2, names the node, and the record holds the traceback."""
     project.edit(
         "tinytorch/passes/quantize.py",
-        "    chosen = select(",
-        "    raise RuntimeError('it broke')\n    chosen = select(",
+        "    wanted = wanted_settings(",
+        "    raise RuntimeError('it broke')\n    wanted = wanted_settings(",
     )
     stderr = project.run("run", SMOKE, expect=1).stderr
     assert "optimize quantize bits=8: RuntimeError: it broke" in stderr

@@ -158,8 +158,8 @@ def test_many_failures_do_not_fill_the_screen(project: Project) -> None:
     """Ten are listed, and how many more there are; all of them are in the record."""
     project.edit(
         "tinytorch/passes/quantize.py",
-        "    chosen = select(",
-        "    raise RuntimeError('it broke')\n    chosen = select(",
+        "    wanted = wanted_settings(",
+        "    raise RuntimeError('it broke')\n    wanted = wanted_settings(",
     )
     sweep = "optimize.prune.sparsity=" + ",".join(f"0.{i}" for i in range(11, 25))
     done = project.run("run", SMOKE, "--sweep", sweep, "--quiet", expect=1)

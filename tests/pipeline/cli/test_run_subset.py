@@ -83,7 +83,9 @@ def test_events_tell_what_ran_and_count_what_did_not(project: Project) -> None:
 def test_a_failure_is_in_the_events_with_its_traceback(project: Project) -> None:
     """And so is what did not run because of it."""
     project.edit(
-        "tinytorch/passes/quantize.py", "    chosen = select(", "    raise RuntimeError('no')\n    chosen = select("
+        "tinytorch/passes/quantize.py",
+        "    wanted = wanted_settings(",
+        "    raise RuntimeError('no')\n    wanted = wanted_settings(",
     )
     project.run("run", SMOKE, "--until", "evaluate", expect=1)
     failed, skipped = (e for e in events(project) if e.get("outcome") in ("failed", "skipped"))

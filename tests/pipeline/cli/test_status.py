@@ -50,7 +50,9 @@ def test_an_experiment_that_never_ran_says_so(project: Project) -> None:
 def test_a_failure_of_the_last_run_is_shown(project: Project) -> None:
     """With the last line of its traceback."""
     project.edit(
-        "tinytorch/passes/quantize.py", "    chosen = select(", "    raise RuntimeError('no')\n    chosen = select("
+        "tinytorch/passes/quantize.py",
+        "    wanted = wanted_settings(",
+        "    raise RuntimeError('no')\n    wanted = wanted_settings(",
     )
     project.run("run", SMOKE, "--until", "evaluate", expect=1)
     found = project.json("status", "smoke")

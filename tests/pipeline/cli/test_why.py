@@ -68,7 +68,9 @@ def test_a_result_is_found_by_the_beginning_of_its_key(project: Project) -> None
 def test_a_failed_node_shows_its_error(project: Project) -> None:
     """The last line; the document has the whole traceback."""
     project.edit(
-        "tinytorch/passes/quantize.py", "    chosen = select(", "    raise RuntimeError('no')\n    chosen = select("
+        "tinytorch/passes/quantize.py",
+        "    wanted = wanted_settings(",
+        "    raise RuntimeError('no')\n    wanted = wanted_settings(",
     )
     project.run("run", SMOKE, *UNTIL, expect=1)
     assert "Traceback" in why(project, "smoke", "quantize")["error"]
