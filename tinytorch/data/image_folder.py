@@ -157,7 +157,8 @@ def _entries(root: Path, folder: Path) -> list[os.DirEntry[str]]:
 def _is_picture(entry: os.DirEntry[str]) -> bool:
     """Tell true; anything in a class folder that is not a picture is an error, because leaving it out would hide it."""
     if not entry.is_file():
-        raise DataFileError(Path(entry.path), "a folder inside a class folder", "pictures only")
+        found = "a folder" if entry.is_dir() else "no regular file"
+        raise DataFileError(Path(entry.path), f"{found} inside a class folder", "pictures only")
     if not entry.name.lower().endswith(_SUFFIXES):
         raise DataFileError(Path(entry.path), "a file that is no picture", f"files with {', '.join(_SUFFIXES)}")
     return True
@@ -192,11 +193,14 @@ def _decode(path: Path, settings: _Settings) -> NDArray[np.uint8]:
             if width * height > _MOST_PIXELS or picture.mode not in _MODES:
                 raise DataFileError(path, f"{width} x {height} pixels of mode {picture.mode}", expected)
             picture.draft(None, (2 * settings.size, 2 * settings.size))  # lets a large JPEG decode at a fraction
-            upright = ImageOps.exif_transpose(picture).convert("L" if settings.channels == 1 else "RGB")
+            ImageOps.exif_transpose(picture, in_place=True)  # a copy of a large picture is 256 MB
+            upright = picture.convert("L" if settings.channels == 1 else "RGB")
     except UnidentifiedImageError as error:
         raise DataFileError(path, "none of the formats", expected) from error
-    except (OSError, SyntaxError, EOFError, struct.error, zlib.error, Image.DecompressionBombError) as error:
-        raise DataFileError(path, " ".join(str(error).split()) or type(error).__name__, expected) from error
+    except DataFileError:
+        raise
+    except (EOFError, Image.DecompressionBombError, OSError, SyntaxError, ValueError, struct.error, zlib.error) as bad:
+        raise DataFileError(path, " ".join(str(bad).split()) or type(bad).__name__, expected) from bad
     if upright.size != square:
         upright = ImageOps.fit(upright, square, method=Image.Resampling.BILINEAR)
     pixels = np.asarray(upright, dtype=np.uint8).reshape(*square, settings.channels)

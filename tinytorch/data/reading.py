@@ -45,11 +45,16 @@ def inside(root: Path, path: Path) -> Path:
 
 
 def find(root: Path, names: Sequence[str]) -> Path:
-    """Return the first of `names` that exists in the resolved folder `root`; raises DataFileError if none does."""
+    """Return the first of `names` that exists in the resolved folder `root`.
+
+    Raises DataFileError if none does, or if it is no file: a pipe would be waited for.
+    """
     for name in names:
         path = root / name
         if path.exists() or path.is_symlink():
-            return inside(root, path)
+            if not inside(root, path).is_file():
+                raise DataFileError(path, "a folder" if path.is_dir() else "no regular file", "a file")
+            return path
     expected = names[0] if len(names) == 1 else f"one of {', '.join(names)}"
     raise DataFileError(root, f"no {names[0]}", expected)
 
@@ -72,17 +77,15 @@ def open_data(path: Path, expected: str) -> Iterator[IO[bytes]]:
         raise DataFileError(path, _reason(error), expected) from error
 
 
-def read_exactly(stream: IO[bytes], size: int, path: Path, expected: str) -> bytes:
+def read_exactly(stream: IO[bytes], size: int, path: Path, expected: str) -> bytearray:
     """Return the next `size` bytes; raises DataFileError if there are fewer."""
-    chunks: list[bytes] = []
-    missing = size
-    while missing:
-        chunk = stream.read(min(missing, _CHUNK))
+    data = bytearray()  # joining chunks would take twice the memory
+    while len(data) < size:
+        chunk = stream.read(min(size - len(data), _CHUNK))
         if not chunk:
-            raise DataFileError(path, f"{size - missing} bytes where {size} should be", expected)
-        chunks.append(chunk)
-        missing -= len(chunk)
-    return b"".join(chunks)
+            raise DataFileError(path, f"{len(data)} bytes where {size} should be", expected)
+        data += chunk
+    return data
 
 
 def read_end(stream: IO[bytes], path: Path, expected: str) -> None:

@@ -229,3 +229,20 @@ def test_channels_are_one_or_three() -> None:
     with pytest.raises(ValueError, match=r"channels must be 1 \(grey\) or 3 \(colour\), not 2"):
         image_folder.shape(channels=2)
     assert image_folder.shape(size=48, channels=1) == (1, 48, 48)
+
+
+def test_whatever_a_reader_stumbles_over_is_the_files_problem(tmp_path: Path) -> None:
+    """Pillow raises ValueError, too: here for a number in a header that has no end."""
+    root = two_parts(tmp_path)
+    path = root / "train" / "cat" / "0.png"
+    path.write_bytes(b"P6 " + b"1" * 99)
+    with pytest.raises(DataFileError, match=r"0\.png: found .*Token too long"):
+        image_folder.load(root, 0, size=4)
+
+
+def test_a_pipe_among_pictures_is_named(tmp_path: Path) -> None:
+    """It is neither waited for nor called a folder."""
+    root = two_parts(tmp_path)
+    os.mkfifo(root / "train" / "cat" / "9.png")
+    with pytest.raises(DataFileError, match=r"9\.png: found no regular file inside a class folder"):
+        image_folder.load(root, 0, size=4)

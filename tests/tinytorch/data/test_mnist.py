@@ -69,7 +69,7 @@ def test_files_lists_what_the_content_depends_on(tmp_path: Path) -> None:
         (NAMES[0], struct.pack(">4I", 0x0801, TRAIN, 28, 28), "magic 0x0801"),
         (NAMES[0], struct.pack(">4I", 0x0803, TRAIN, 28, 27), "40 x 28 x 27"),
         (NAMES[0], struct.pack(">4I", 0x0803, 2**32 - 1, 28, 28), "4294967295 x 28 x 28"),
-        (NAMES[0], struct.pack(">4I", 0x0803, 1_000_000, 28, 28) + bytes(99), "99 bytes where 784000000 should be"),
+        (NAMES[0], struct.pack(">4I", 0x0803, 250_000, 28, 28) + bytes(99), "99 bytes where 196000000 should be"),
         (NAMES[0], idx_files()[NAMES[0]][:-1], "31359 bytes where 31360 should be"),
         (NAMES[0], idx_files()[NAMES[0]] + b"x", "more bytes"),
         (NAMES[1], struct.pack(">2I", 0x0801, TRAIN - 1) + bytes(TRAIN - 1), "39 labels for 40 images"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from pathlib import Path
 
 import pytest
@@ -102,3 +103,13 @@ def test_the_root_must_be_a_folder(tmp_path: Path) -> None:
         require_folder(tmp_path / "none", "mnist", "files")
     with pytest.raises(DataFileError, match="found a file, expected a folder"):
         require_folder(tmp_path / "file", "mnist", "files")
+
+
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
+    """Only regular files are opened; anything else might never end."""
+    os.mkfifo(tmp_path / "a")
+    (tmp_path / "b").mkdir()
+    with pytest.raises(DataFileError, match="a: found no regular file, expected a file"):
+        find(tmp_path, ["a"])
+    with pytest.raises(DataFileError, match="b: found a folder, expected a file"):
+        find(tmp_path, ["b"])

@@ -1,0 +1,37 @@
+"""What is fuzzed: for each kind of file how an input is made from a seed, and what has to be true of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import NamedTuple
+
+from tests.fuzz.datasets import check_cifar, check_idx, check_images, make_cifar, make_idx, make_images
+from tests.fuzz.files import Files
+from tests.fuzz.models import check_model, make_model
+from tests.fuzz.texts import check_experiment, check_submission, make_experiment, make_submission
+
+__all__ = ["KINDS", "Kind", "make"]
+
+
+class Kind(NamedTuple):
+    """`check` returns whether the input in a folder is valid; it raises for whatever must not happen."""
+
+    make: Callable[[Random], Files]
+    check: Callable[[Path], bool]
+
+
+KINDS: dict[str, Kind] = {
+    "cifar": Kind(make_cifar, check_cifar),
+    "experiment": Kind(make_experiment, check_experiment),
+    "idx": Kind(make_idx, check_idx),
+    "images": Kind(make_images, check_images),
+    "model": Kind(make_model, check_model),
+    "submission": Kind(make_submission, check_submission),
+}
+
+
+def make(kind: str, seed: int, index: int) -> Files:
+    """Return input number `index` of a kind: always the same for a seed."""
+    return KINDS[kind].make(Random(f"{seed} {kind} {index}"))
