@@ -14,6 +14,8 @@ COMMANDS: dict[str, str] = {
     "why": "explain what a node depends on and why it ran or would run",
     "sensitivity": "say how much each layer minds being pruned or quantized",
     "show": "show the result of an earlier run",
+    "compare": "compare two submissions, metric by metric",
+    "gate": "hold a run against an earlier submission: slower, less accurate or larger?",
     "store": "look after the store: du, gc, prune, verify",
     "export": "write an earlier run in the format of another tool",
     "list": "list models, data, passes or stages",

@@ -8,11 +8,20 @@ from typing import Any
 
 from pipeline.core.errors import SubmissionInvalid, UserError
 from pipeline.submission.read import read_submission
-from pipeline.submission.validate import check_submission
+from pipeline.submission.validate import check_submission, schema_version
 
-__all__ = ["find_run", "is_run", "read_record", "run_names", "stored_submission"]
+__all__ = [
+    "find_run",
+    "find_submission",
+    "is_run",
+    "measured_submission",
+    "read_record",
+    "run_names",
+    "stored_submission",
+]
 
 _MOST_BYTES = 64 * 2**20  # a record has about 1 KiB for each node
+_SUBMISSION = "submission.json"
 
 
 def is_run(name: str) -> bool:
@@ -33,6 +42,29 @@ def find_run(name: str) -> Path:
 def run_names() -> list[str]:
     """Return the names of the runs in this folder, in order."""
     return sorted(path.parent.name for path in Path("runs").glob("*/run.json"))
+
+
+def find_submission(name: str) -> Path:
+    """Return the file of a submission: `name` is one, or the name or folder of a run; raises UserError."""
+    path = Path(name)
+    if path.is_file() or path.suffix.lower() == ".json":
+        return path
+    folder = path if (path / _SUBMISSION).is_file() else find_run(name)
+    if not (folder / _SUBMISSION).is_file():
+        raise UserError(f"the run '{name}' has no submission", hint=f"`pipeline show {name}` says how far it is")
+    return folder / _SUBMISSION
+
+
+def measured_submission(path: Path) -> dict[str, Any]:
+    """Return the valid submission in a file, which must have the intervals of version 2.
+
+    Raises UserError if it cannot be read or is of version 1, SubmissionInvalid if it is not valid.
+    """
+    submission = read_submission(path)
+    check_submission(submission, str(path))
+    if schema_version(submission) < 2:
+        raise UserError(f"{path}: is in the course's format, version 1, which has no intervals to compare")
+    return submission
 
 
 def read_record(path: Path) -> dict[str, Any]:
