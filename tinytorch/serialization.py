@@ -277,7 +277,8 @@ def _check_config(name: str, config: Mapping[str, Any], values: int) -> None:
     most = max(_ALWAYS_FINE, values)
     for key, value in config.items():
         for item in value if isinstance(value, list) else [value]:
-            if not isinstance(item, (str, int, float, bool)) or (isinstance(item, int) and not 0 <= item <= most):
+            is_plain = type(item) in (str, int, float) or (type(item) is bool and item is value)  # no true in a shape
+            if not is_plain or (isinstance(item, int) and not 0 <= item <= most):
                 raise ModelFileError(f"{name}: {key} is {value!r}, expected text or numbers, integers from 0 to {most}")
 
 

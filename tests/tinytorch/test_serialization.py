@@ -228,7 +228,11 @@ STRUCTURES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "shape missing": (lambda tree: tree.pop("input_shape"), "KeyError"),
     "shape negative": (lambda tree: tree.update(input_shape=[-4]), "integers from 0"),
     "shape zero": (lambda tree: tree.update(input_shape=[0]), "positive integers"),
-    "shape a bool": (lambda tree: tree.update(input_shape=[4, True]), "not a Network|described as"),
+    "shape a bool": (lambda tree: tree.update(input_shape=[4, True]), "expected text or numbers"),
+    "shape a bool for 1": (
+        lambda tree: tree.update(input_shape=[True, 4], layers=[["relu", {"type": "ReLU"}]]),
+        "expected text or numbers",
+    ),
     "shape nested": (lambda tree: tree.update(input_shape=[[4]]), "expected text or numbers"),
     "shape huge": (lambda tree: tree.update(input_shape=[10**6, 10**6, 4]), "integers from 0 to 65536"),
     "values huge": (lambda tree: tree.update(input_shape=[65536, 65536, 4]), "values of a sample, more than"),
