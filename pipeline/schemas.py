@@ -14,24 +14,51 @@ from typing import Any
 
 from pipeline.core.errors import EnvironmentProblem, InternalError
 
-__all__ = ["experiment_names", "fits", "read_experiment", "read_schema", "schema_names", "schema_path"]
+__all__ = [
+    "COMPETITIONS",
+    "SUFFIX",
+    "competition_names",
+    "competition_path",
+    "experiment_names",
+    "fits",
+    "read_experiment",
+    "read_schema",
+    "schema_names",
+    "schema_path",
+]
+
+COMPETITIONS = "competitions"  # the folder of their schemas, in the package's and in the one that somebody works in
+SUFFIX = ".schema.json"
 
 _PACKAGE = Path(__file__).resolve().parent
-_SUFFIX = ".schema.json"
 
 
 def schema_names() -> tuple[str, ...]:
     """Return the names of all schemas, sorted."""
     folder = _folder("schemas")
-    files = folder.rglob(f"*{_SUFFIX}")
-    return tuple(sorted(path.relative_to(folder).as_posix().removesuffix(_SUFFIX) for path in files))
+    files = folder.rglob(f"*{SUFFIX}")
+    return tuple(sorted(path.relative_to(folder).as_posix().removesuffix(SUFFIX) for path in files))
 
 
 def schema_path(name: str) -> Path:
     """Return the file of a schema. Raises InternalError for a name that `schema_names` does not list."""
     if name not in schema_names():
         raise InternalError(f"there is no schema {name!r}; there are {', '.join(schema_names())}")
-    return _folder("schemas") / f"{name}{_SUFFIX}"
+    return _folder("schemas") / f"{name}{SUFFIX}"
+
+
+def competition_names() -> tuple[str, ...]:
+    """Return the names of the competitions that come with the package, sorted."""
+    prefix = f"{COMPETITIONS}/"
+    return tuple(name.removeprefix(prefix) for name in schema_names() if name.startswith(prefix))
+
+
+def competition_path(name: str) -> Path | None:
+    """Return the file of a competition: the one in `competitions` of the current folder, else the package's, if any."""
+    local = Path(COMPETITIONS) / f"{name}{SUFFIX}"
+    if local.is_file():
+        return local
+    return schema_path(f"{COMPETITIONS}/{name}") if name in competition_names() else None
 
 
 @cache

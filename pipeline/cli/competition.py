@@ -15,9 +15,10 @@ from pipeline.cli.answer import Answer
 from pipeline.cli.console import columns, safe
 from pipeline.cli.tables import table
 from pipeline.core.errors import PipelineError, UserError, render_problems
+from pipeline.schemas import COMPETITIONS, SUFFIX, competition_names
 from pipeline.store.objects import write_atomically
 from pipeline.submission.competition.check import competition_notes, competition_problems
-from pipeline.submission.competition.terms import ENDING, FOLDER, find_competition, shipped
+from pipeline.submission.competition.terms import find_competition
 
 __all__ = ["configure", "run"]
 
@@ -31,7 +32,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     new = actions.add_parser("new", help="write a competition to start from")
     new.add_argument("name", metavar="NAME", help="its name: small letters, digits and _")
     new.add_argument("--like", metavar="NAME|FILE", default=_STARTER, help=f"which to copy (default: {_STARTER})")
-    new.add_argument("--output", metavar="DIR", default=FOLDER, help=f"where to write it (default: {FOLDER})")
+    new.add_argument(
+        "--output", metavar="DIR", default=COMPETITIONS, help=f"where to write it (default: {COMPETITIONS})"
+    )
     check = actions.add_parser("check", help="check competitions before they are announced")
     check.add_argument("names", metavar="NAME|FILE", nargs="+", help="which")
     actions.add_parser("list", help="list the competitions that come with the package")
@@ -47,7 +50,7 @@ def _new(args: argparse.Namespace) -> Answer:
         raise UserError(
             f"{args.name[:80]!r} is no name for a competition", hint="small letters, digits and _, a letter first"
         )
-    path = Path(args.output) / f"{args.name}{ENDING}"
+    path = Path(args.output) / f"{args.name}{SUFFIX}"
     if path.exists():
         raise UserError(f"{path} exists", hint="choose another name, or remove it")
     like = find_competition(args.like)
@@ -96,8 +99,8 @@ def _checked(name: str) -> dict[str, Any]:
 
 def _list(_: argparse.Namespace) -> Answer:
     rows = []
-    for name in shipped():
-        competition = find_competition(f"{name}")
+    for name in competition_names():
+        competition = find_competition(name)
         rows.append(
             {
                 "name": name,

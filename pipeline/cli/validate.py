@@ -23,13 +23,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("files", metavar="FILE", nargs="+", help="an experiment or a submission")
     parser.add_argument(
-        "--competition", metavar="NAME|FILE", help="hold submissions against the limits of this competition, too"
+        "--competition",
+        metavar="NAME|FILE",
+        help="hold submissions against the limits of this competition (default: the one they are made for)",
     )
 
 
 def run(args: argparse.Namespace) -> Answer:
     """Answer with one verdict a file; the exit code is that of the worst."""
-    competition = _competition(args.competition)
+    competition = _find(args.competition) if args.competition else None
     rows = [_with_standing(_check(Path(file)), competition) for file in args.files]
     text = safe("\n".join(row.pop("text") for row in rows))
     return Answer(text, {"files": rows}, max(row["exit_code"] for row in rows))
@@ -50,24 +52,26 @@ def _check(path: Path) -> dict[str, Any]:
     return row | {"problems": listed, "exit_code": error.exit_code, "text": text}
 
 
-def _competition(name: str | None) -> Competition | None:
-    if name is None:
-        return None
+def _find(name: str) -> Competition:
     from pipeline.submission.competition.terms import find_competition
 
     return find_competition(name)
 
 
 def _with_standing(row: dict[str, Any], competition: Competition | None) -> dict[str, Any]:
-    """Return the row of a file with how it stands in a competition, if it is a valid submission."""
-    if competition is None or not row["valid"] or row["kind"] == "experiment":
+    """Return the row of a file with how it stands in a competition: the given one, or the one that it was made for."""
+    if not row["valid"] or row["kind"] == "experiment":
         return row
-    from pipeline.submission.competition.standing import standing
+    from pipeline.submission.competition.standing import made_for, standing
 
+    path = Path(row["file"])
     try:
-        found = standing(competition, Path(row["file"]))
+        name = None if competition else made_for(path)
+        if competition is None and name is None:
+            return row
+        found = standing(competition or _find(str(name)), path)
     except UserError as error:
-        return row | {"text": f"error {error.code}: {error.message}", "exit_code": error.exit_code}
+        return row | {"text": f"{row['text']}\n  error {error.code}: {error.message}", "exit_code": error.exit_code}
     text = f"{row['text']}\n{found.pop('text')}"
     return row | {"text": text, "exit_code": found.pop("exit_code"), "competition": found}
 

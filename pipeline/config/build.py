@@ -46,7 +46,7 @@ def build(document: Document, set_: Sequence[str] = (), sweep: Sequence[str] = (
         version=whole["version"],
         runs=all_runs(template, whole["seeds"]),
         goals=tuple(Goal(**goal) for goal in whole["goals"]),
-        competition=None,
+        competition=whole.get("competition"),
         outputs=Outputs(report=tuple(whole["outputs"]["report"]), submission=whole["outputs"]["submission"]),
         source=SourceInfo(document.path, _digest(json.dumps(resolved_document, sort_keys=True))),
         document=resolved_document,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
+from pipeline.config.competition import competition_findings
 from pipeline.config.conditions import condition_findings
 from pipeline.config.finding import Finding, clipped, nearest
 from pipeline.config.paths import Path
@@ -214,4 +215,4 @@ DOCUMENT_RULES: tuple[Callable[[Mapping[str, JSON]], Iterator[Finding]], ...] = 
     _references,
     _variables,
 )
-VALUE_RULES: tuple[Callable[[Mapping[str, JSON]], Iterator[Finding]], ...] = (_goals, _steps)
+VALUE_RULES: tuple[Callable[[Mapping[str, JSON]], Iterator[Finding]], ...] = (competition_findings, _goals, _steps)

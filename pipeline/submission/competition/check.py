@@ -13,10 +13,10 @@ from typing import Any
 
 from pipeline.config.schema import step_names
 from pipeline.core.errors import Problem
-from pipeline.schemas import read_schema
+from pipeline.schemas import SUFFIX, read_schema
 from pipeline.submission.competition.bounds import UNSURE, is_timed, is_unsure
 from pipeline.submission.competition.limits import Limit, Place, path_text, place_of
-from pipeline.submission.competition.terms import ENDING, Competition
+from pipeline.submission.competition.terms import Competition
 
 __all__ = ["competition_notes", "competition_problems"]
 
@@ -29,7 +29,7 @@ def competition_problems(competition: Competition, path: str) -> list[Problem]:
     """Return every reason why a competition of the right form could not be decided, with its path in the file."""
     file_name = Path(path).name
     found = [*_limits(competition), *_ranking(competition.terms), *_terms(competition.terms)]
-    if file_name.endswith(ENDING) and file_name != f"{competition.name}{ENDING}":
+    if file_name.endswith(SUFFIX) and file_name != f"{competition.name}{SUFFIX}":
         found.append(("$id", f"found {competition.name!r}, expected the name of the file"))
     return [Problem(_CODE, path, place, message) for place, message in found]
 

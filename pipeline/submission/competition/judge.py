@@ -56,6 +56,7 @@ def judge(competition: Competition, document: Mapping[str, Any], size_bytes: int
     findings += _steps(competition, document)
     findings += _baseline(competition, document)
     findings += _dates(competition, document)
+    findings += _named(competition, document)
     if size_bytes is not None:
         limit = Limit(("submission.json",), "maximum", competition.terms["bounds"]["submission_bytes"], "bounds")
         findings.append(_finding(limit, size_bytes, *_exact(limit, size_bytes)))
@@ -181,6 +182,13 @@ def _differences(found: Any, expected: Any, place: Place) -> list[str]:
         return [path for key in keys for path in _differences(found.get(key), expected.get(key), (*place, key))]
     same = json.dumps(found, sort_keys=True) == json.dumps(expected, sort_keys=True)
     return [] if same else [path_text(place)[:100]]
+
+
+def _named(competition: Competition, document: Mapping[str, Any]) -> list[Finding]:
+    """Decide whether the submission was made for this competition, if its experiment names one."""
+    limit = Limit(("experiment", "document", "competition"), "const", competition.name, "$id")
+    found = look_up(document, limit.place)
+    return [] if found is None else [_finding(limit, found, *_exact(limit, found))]
 
 
 def _dates(competition: Competition, document: Mapping[str, Any]) -> list[Finding]:

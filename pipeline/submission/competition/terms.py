@@ -17,16 +17,13 @@ from typing import Any
 from pipeline.config.build import build
 from pipeline.config.load import loads
 from pipeline.core.errors import ConfigError, Problem, SubmissionInvalid, UserError
-from pipeline.schemas import schema_names, schema_path
+from pipeline.schemas import COMPETITIONS, SUFFIX, competition_names, competition_path
 from pipeline.submission.competition.limits import Limit, schema_limits, terms_limits
 from pipeline.submission.read import read_submission
 from pipeline.submission.validate import schema_problems
 
-__all__ = ["Competition", "ENDING", "FOLDER", "competition_from", "find_competition", "form_problems", "shipped"]
+__all__ = ["Competition", "competition_from", "find_competition", "form_problems"]
 
-ENDING = ".schema.json"
-FOLDER = "competitions"
-_PREFIX = f"{FOLDER}/"
 _MOST_BYTES = 2**20
 _CODE = "E510"
 
@@ -55,11 +52,6 @@ class Competition:
         """What no schema can say: the value of x-competition."""
         terms: Mapping[str, Any] = self.schema["x-competition"]
         return terms
-
-
-def shipped() -> tuple[str, ...]:
-    """Return the names of the competitions that come with the package, sorted."""
-    return tuple(name.removeprefix(_PREFIX) for name in schema_names() if name.startswith(_PREFIX))
 
 
 def find_competition(name: str) -> Competition:
@@ -97,16 +89,16 @@ def form_problems(schema: Mapping[str, Any], path: str) -> list[Problem]:
 def _path(name: str) -> Path:
     if name.endswith(".json") or "/" in name or "\\" in name:
         return Path(name)
-    local = Path(FOLDER) / f"{name}{ENDING}"
-    if local.is_file():
-        return local
-    if name in shipped():
-        return schema_path(f"{_PREFIX}{name}")
-    near = difflib.get_close_matches(name, shipped(), n=1)
+    path = competition_path(name)
+    if path is not None:
+        return path
+    known = competition_names()
+    near = difflib.get_close_matches(name, known, n=1)
     meant = f"did you mean {near[0]!r}? " if near else ""
+    local = Path(COMPETITIONS) / f"{name[:80]}{SUFFIX}"
     raise UserError(
         f"there is no competition {name[:80]!r}: it is not one of the package's, and {local} is no file",
-        hint=f"{meant}competitions: {', '.join(shipped())}; or give the path of a file that ends in {ENDING}",
+        hint=f"{meant}competitions: {', '.join(known)}; or give the path of a file that ends in {SUFFIX}",
     )
 
 

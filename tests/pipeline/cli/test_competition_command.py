@@ -91,3 +91,33 @@ def test_an_unknown_competition_is_a_mistake_of_the_command(capsys: pytest.Captu
     """Nothing is validated then."""
     error = answer(capsys, "validate", "--competition", "tiny", str(SUBMISSION), expect=2)["error"]
     assert "no competition" in error["message"]
+
+
+def made_for(name: str, folder: Path) -> str:
+    """The sample submission, as if its experiment named a competition."""
+    submission = json.loads(SUBMISSION.read_text())
+    submission["experiment"]["document"]["competition"] = name
+    (folder / "submission.json").write_text(json.dumps(submission))
+    return "submission.json"
+
+
+def test_a_submission_is_held_against_what_it_is_made_for(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    """Without --competition, the one that its experiment names."""
+    row = answer(capsys, "validate", made_for("all_around", folder), expect=3)["files"][0]
+    assert row["competition"]["name"] == "all_around"
+
+
+def test_a_submission_for_another_competition_fails(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    """Whatever its figures are."""
+    row = answer(capsys, "validate", "--competition", "tiny_digits", made_for("all_around", folder), expect=3)["files"][
+        0
+    ]
+    findings = {each["path"]: each["status"] for each in row["competition"]["findings"]}
+    assert findings["experiment.document.competition"] == "fail"
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "/dev/zero", "x.json", "", "no_such_competition"])
+def test_no_path_in_a_submission_is_followed(capsys: pytest.CaptureFixture[str], folder: Path, name: str) -> None:
+    """It names a competition that is known here, or nothing."""
+    row = answer(capsys, "validate", made_for(name, folder), expect=2)["files"][0]
+    assert "competition" not in row

@@ -60,10 +60,15 @@ CASES = {
         "metric: latency_ms, at_most: -1",
         "13:35 goals[0].at_most latency_ms is always above 0, so a bound of -1 decides nothing",
     ),
-    "key of a later version": (
+    "competition that does not exist": (
         "goals:",
-        "competition: x\ngoals:",
-        '12:1 competition unknown key "competition"',
+        "competition: tiny_digit\ngoals:",
+        '12:14 competition there is no competition "tiny_digit"; did you mean "tiny_digits"?',
+    ),
+    "competition by a path": (
+        "goals:",
+        "competition: ../x\ngoals:",
+        '12:14 competition "../x" is not possible: a name has letters, digits and _ only',
     ),
     "missing key": ("data: {name: digits}\n", "", '1:1 data the key "data" is missing (the dataset)'),
     "missing nested key": ("  arch: mlp\n", "", '4:1 model.arch the key "arch" is missing (the architecture\'s name)'),

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from pipeline.core.errors import ConfigError, UserError
-from pipeline.schemas import schema_path
+from pipeline.schemas import competition_names, schema_path
 from pipeline.submission.competition.check import competition_notes, competition_problems
 from pipeline.submission.competition.limits import path_text, place_of
-from pipeline.submission.competition.terms import competition_from, find_competition, form_problems, shipped
+from pipeline.submission.competition.terms import competition_from, find_competition, form_problems
 
 Schema = dict[str, Any]
 
@@ -22,9 +22,9 @@ def schema() -> Schema:
     return copy.deepcopy(dict(find_competition("tiny_digits").schema))
 
 
-def test_the_promised_competitions_are_shipped() -> None:
+def test_the_promised_competitions_are_competition_names() -> None:
     """One that runs on the shipped data, the two known ones, and the course's five events."""
-    assert set(shipped()) == {
+    assert set(competition_names()) == {
         "accuracy_contest",
         "all_around",
         "extreme_compression",
@@ -36,7 +36,7 @@ def test_the_promised_competitions_are_shipped() -> None:
     }
 
 
-@pytest.mark.parametrize("name", shipped())
+@pytest.mark.parametrize("name", competition_names())
 def test_a_shipped_competition_is_clean(name: str) -> None:
     """Its form, its limits and its file's name."""
     competition = find_competition(name)

@@ -9,10 +9,10 @@ import pytest
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
-from pipeline.schemas import read_schema, schema_names
+from pipeline.schemas import competition_names, read_schema, schema_names
 from pipeline.submission.competition.judge import Finding, judge, overall
 from pipeline.submission.competition.limits import place_of
-from pipeline.submission.competition.terms import Competition, competition_from, find_competition, shipped
+from pipeline.submission.competition.terms import Competition, competition_from, find_competition
 
 Document = dict[str, Any]
 
@@ -191,7 +191,7 @@ def test_data_without_a_digest_pass_nobody(entry: Document) -> None:
     assert overall(judge(competition_from(schema, "x.json"), entry)) == "inconclusive"
 
 
-@pytest.mark.parametrize("name", shipped())
+@pytest.mark.parametrize("name", competition_names())
 def test_a_plain_validator_knows_the_limits(entry: Document, name: str) -> None:
     """It needs the schema files and nothing of ours, and never refuses what passes here."""
     resources = [Resource.from_contents(read_schema(each)) for each in schema_names()]
