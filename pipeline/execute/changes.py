@@ -18,11 +18,12 @@ ChangedModules = Callable[[str, str], tuple[str, ...]]
 
 
 def nearest(
-    records: Iterable[Record], preimage: Preimage, *, ignore_inputs: bool = False
+    records: Iterable[Record], preimage: Preimage, *, ignore_inputs: bool = False, patient: bool = False
 ) -> tuple[Record, tuple[Difference, ...]] | None:
     """Return the record that differs the least, the first of equals, and how it differs; None without records.
 
-    Nothing is nearer than one difference, so the records after that are not read.
+    The records after one with a single difference are not read, unless somebody is `patient`: of two that differ in one
+    thing, that with the same inputs is nearer.
     """
     found: tuple[Record, tuple[Difference, ...]] | None = None
     for record in records:
@@ -32,7 +33,7 @@ def nearest(
         changes = differences(known, preimage)
         if found is None or _distance(changes) < _distance(found[1]):
             found = record, changes
-        if len(changes) <= 1:
+        if len(changes) <= 1 and not (patient and any(change.component == "inputs" for change in changes)):
             break
     return found
 
@@ -66,9 +67,10 @@ def listed(names: tuple[str, ...]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def _distance(changes: tuple[Difference, ...]) -> tuple[int, int]:
+def _distance(changes: tuple[Difference, ...]) -> tuple[int, int, int]:
     """Order candidates for an explanation: a person calls steps with the same parameters the same."""
-    return sum(change.component == "params" for change in changes), len(changes)
+    components = [change.component for change in changes]
+    return components.count("params"), len(changes), components.count("inputs")
 
 
 def _fate(change: Difference) -> str:

@@ -42,7 +42,7 @@ def account(store: LocalStore, record: Record) -> Account:
     """Return what a record differs in from the nearest of those that were finished before it."""
     preimage, finished_at = record.preimage, record.finished_at
     known = itertools.chain(store.alike(preimage, finished_at), store.recent(preimage.topic, finished_at))
-    found = nearest((one for one in known if one.key != record.key), preimage)
+    found = nearest((one for one in known if one.key != record.key), preimage, patient=True)
     return Account(record, *found) if found else Account(record, None, ())
 
 
