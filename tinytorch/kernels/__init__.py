@@ -1,1 +1,1 @@
-"""Array-level code: plain NumPy arrays in and out, no Tensor, no layers."""
+"""Array-level code: NumPy, and native kernels that do the same. Arrays in and out, no Tensor, no layers."""

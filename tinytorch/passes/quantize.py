@@ -4,8 +4,9 @@ See tinytorch.runtime.quantized for the arithmetic. A weight scale is max|w| / 1
 whole layer, an output channel, or a group of an output's inputs. Static activation scales come from a layer's inputs
 while the unquantized network runs on `calibration_samples` images, drawn from the training split under the seed: the
 largest magnitude, a percentile of them, or the end of the range that gives the least squared error. Batch norm stays in
-float32. Weights that were pruned stay zero and unstored. With activations `none` (weight-only) native
-kernels read the integers of linear layers; convolutions are multiplied out to run, smaller but no faster (`simulated`).
+float32. Weights that were pruned stay zero and unstored. With activations `none` (weight-only) native kernels read the
+integers of linear layers; convolutions, and 8 bits with scales by group, are multiplied out to run: smaller but no
+faster (`simulated`).
 """
 
 from __future__ import annotations

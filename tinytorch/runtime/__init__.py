@@ -1,1 +1,1 @@
-"""Layers that execute compressed weights: quantized to int8 or int4, and sparse. Import them from their modules."""
+"""Layers with compressed weights, integer or sparse, and sessions that run networks natively; each in its module."""
