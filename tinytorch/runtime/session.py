@@ -67,6 +67,8 @@ class InferenceSession:
         if choices == "measure":
             timed = time_candidates(own, available, batch, threads) if available else {}
             choices = {name: fastest(times) for name, times in timed.items()}
+        if isinstance(choices, str):
+            raise ValueError(f"choices must be kernels by the names of layers, 'measure' or None, not {choices!r}")
         plan = make_plan(own, available, choices)
         self._parts = [running(part, batch, threads) for part in plan.parts]
         self.batch, self.threads = batch, threads

@@ -201,6 +201,12 @@ def test_batch_and_threads_are_at_least_one(batch: int, threads: int) -> None:
         InferenceSession(MODELS["mlp"](), batch, threads)
 
 
+def test_choices_are_kernels_by_layer_or_measured() -> None:
+    """A word that is not "measure" is probably a slip."""
+    with pytest.raises(ValueError, match="choices must be kernels .* not 'fastest'"):
+        InferenceSession(MODELS["mlp"](), choices="fastest")  # type: ignore[arg-type]
+
+
 @pytest.mark.filterwarnings("ignore:.*:RuntimeWarning")
 @pytest.mark.parametrize("settings", [{}, {"bits": 8}, {"bits": 4, "activations": "none"}])
 @pytest.mark.parametrize("name", MODELS)
