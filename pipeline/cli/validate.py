@@ -62,13 +62,15 @@ def _with_standing(row: dict[str, Any], competition: Competition | None) -> dict
     """Return the row of a file with how it stands in a competition: the given one, or the one that it was made for."""
     if not row["valid"] or row["kind"] == "experiment":
         return row
-    from pipeline.submission.competition.standing import made_for, standing
+    from pipeline.submission.competition.named import made_for
 
     path = Path(row["file"])
     try:
         name = None if competition else made_for(path)
         if competition is None and name is None:
             return row
+        from pipeline.submission.competition.standing import standing
+
         found = standing(competition or _find(str(name)), path)
     except UserError as error:
         return row | {"text": f"{row['text']}\n  error {error.code}: {error.message}", "exit_code": error.exit_code}

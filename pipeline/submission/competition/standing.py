@@ -7,26 +7,13 @@ from typing import Any
 
 from pipeline.core.errors import GoalNotMet, UserError
 from pipeline.submission.competition.judge import Finding, judge, overall
-from pipeline.submission.competition.limits import RULES, look_up
+from pipeline.submission.competition.limits import RULES
 from pipeline.submission.competition.terms import Competition
 from pipeline.submission.read import read_submission
 
-__all__ = ["made_for", "standing"]
+__all__ = ["standing"]
 
 _SIGNS = {"pass": "pass", "fail": "FAIL", "inconclusive": "inconclusive"}
-
-
-def made_for(path: Path) -> str | None:
-    """Return the competition that the experiment of the valid submission in a file names, if it names one.
-
-    Raises UserError for what is no name: no stranger's path is ever followed.
-    """
-    name = look_up(read_submission(path), ("experiment", "document", "competition"))
-    if name is None:
-        return None
-    if not isinstance(name, str) or not name.isidentifier() or not name.isascii():
-        raise UserError(f"{path}: experiment.document.competition is no name of a competition")
-    return name
 
 
 def standing(competition: Competition, path: Path) -> dict[str, Any]:
