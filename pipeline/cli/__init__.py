@@ -16,6 +16,7 @@ COMMANDS: dict[str, str] = {
     "show": "show the result of an earlier run",
     "compare": "compare two submissions, metric by metric",
     "gate": "hold a run against an earlier submission: slower, less accurate or larger?",
+    "history": "say where accuracy, speed-up or size changed over many submissions",
     "store": "look after the store: du, gc, prune, verify",
     "export": "write an earlier run in the format of another tool",
     "list": "list models, data, passes or stages",

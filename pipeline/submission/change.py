@@ -15,7 +15,7 @@ from pipeline.stats.compare import verdict
 from pipeline.stats.independent import independent_difference
 from pipeline.submission.accuracy_change import Answers, accuracy_change, why_not_comparable
 
-__all__ = ["Change", "EXACT", "NOT_COMPARABLE", "Pair", "changes", "same_work"]
+__all__ = ["Change", "EXACT", "NOT_COMPARABLE", "Pair", "changes", "same_work", "work_of"]
 
 Document = Mapping[str, Any]
 Interval = tuple[float, float]
@@ -87,6 +87,13 @@ def same_work(first: Document, second: Document) -> str:
             name = key.replace("_", " ")
             return f"the baselines differ: {sizes[0][key]:,} {name} against {sizes[1][key]:,}"
     return ""
+
+
+def work_of(submission: Document) -> tuple[Any, ...]:
+    """Return what speed-ups have in common if `same_work` has nothing to say of two submissions, as one value."""
+    speed, size = submission["comparisons"]["speed"], submission["size"]["baseline"]
+    model = submission["baseline"]["model_name"]
+    return *(speed[key] for key in _WORK), model, *(size[key] for key in _BASELINE)
 
 
 def _speed(first: Document, second: Document) -> Change:
