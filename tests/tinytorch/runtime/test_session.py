@@ -203,7 +203,7 @@ def test_batch_and_threads_are_at_least_one(batch: int, threads: int) -> None:
 
 def test_choices_are_kernels_by_layer_or_measured() -> None:
     """A word that is not "measure" is probably a slip."""
-    with pytest.raises(ValueError, match="choices must be kernels .* not 'fastest'"):
+    with pytest.raises(ValueError, match=r"choices must be kernels .* not 'fastest'"):
         InferenceSession(MODELS["mlp"](), choices="fastest")  # type: ignore[arg-type]
 
 
