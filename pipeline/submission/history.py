@@ -18,7 +18,7 @@ from scipy import special
 from pipeline.stats.steps import LEAST_VALUES, Step, find_steps
 from pipeline.submission.change import work_of
 
-__all__ = ["METRICS", "LevelChange", "Metric", "Series", "history", "level_changes"]
+__all__ = ["LevelChange", "METRICS", "Metric", "Series", "history", "level_changes"]
 
 Document = Mapping[str, Any]
 Named = tuple[str, Document]
