@@ -24,6 +24,7 @@ from tinytorch.core.normalization import BatchNorm2d
 from tinytorch.core.spatial import AvgPool2d, Conv2d, MaxPool2d
 from tinytorch.errors import ModelFileError
 from tinytorch.models.network import Network, Residual
+from tinytorch.runtime.block_sparse import BlockSparseLinear
 from tinytorch.runtime.geometry import ConvGeometry, LinearGeometry
 from tinytorch.runtime.quantized import QuantizedConv2d, QuantizedLinear, QuantizedWeight, Scheme
 from tinytorch.runtime.sparse import SparseLinear
@@ -57,9 +58,10 @@ def everything() -> Network:
 
 
 def compressed() -> Network:
-    """Quantized and sparse layers, with 8 and 4 bits, static and dynamic activations, stored dense and sparse."""
+    """Quantized and sparse layers, with 8 and 4 bits, of all kinds of activations and scales, stored in all ways."""
     rng = np.random.default_rng(0)
     conv, fc1, fc2 = Conv2d(2, 3, 3, rng=rng), Linear(48, 40, rng=rng), Linear(40, 30, rng=rng)
+    fc3, fc4, groups = Linear(30, 40, rng=rng), Linear(40, 5, rng=rng), Scheme(4, "per_group", "none", 32)
     kernels = QuantizedWeight.of(conv.weight.data, Scheme(4, "per_tensor", "static"))
     mask = rng.random(fc1.weight.shape) < 0.1
     matrix = QuantizedWeight.of(fc2.weight.data.T * (rng.random((30, 40)) < 0.1), Scheme(8), is_sparse=True)
@@ -74,6 +76,8 @@ def compressed() -> Network:
         "flatten": Flatten(),
         "fc1": SparseLinear(fc1, mask),
         "fc2": QuantizedLinear(LinearGeometry(40, 30), matrix, None, Scheme(8), None),
+        "fc3": BlockSparseLinear(fc3, rng.random((3, 30)) < 0.3),
+        "fc4": QuantizedLinear(LinearGeometry(40, 5), QuantizedWeight.of(fc4.weight.data.T, groups), None, groups),
     }
     return Network(layers, SHAPE)
 
