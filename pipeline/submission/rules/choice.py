@@ -1,0 +1,76 @@
+"""The choice: made on the validation split, among the points listed, by the rule that the goals ask for."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from pipeline.submission.select import SPLIT, Point, reason_of, rule_of, wishes_of
+
+__all__ = ["broken_choice"]
+
+Broken = tuple[str, tuple[str | int, ...], str]
+Record = Mapping[str, Any]
+
+# metric -> where a point's record has it; throughput is not in it
+_FIGURES: dict[str, Callable[[Record], float]] = {
+    "accuracy": lambda point: point["accuracy"][SPLIT]["accuracy"],
+    "compression": lambda point: point["compression_ratio"],
+    "latency_ms": lambda point: point["latency_median_ns"] / 1e6,
+    "size_bytes": lambda point: point["stored_bytes"],
+    "speedup": lambda point: point["speedup"]["estimate"],
+}
+
+
+def broken_choice(document: Record, goals: list[Mapping[str, Any]]) -> Iterator[Broken]:
+    """Yield (rule, path, message) for what the selection says that its points contradict."""
+    selection = document["selection"]
+    points = selection["points"]
+    if selection["split"] != SPLIT:
+        yield "R042", ("selection", "split"), f"found {selection['split']!r}, expected {SPLIT!r}"
+    for i, point in enumerate(points):
+        for k, record in enumerate(point["constraints"]):
+            if record["split"] not in (SPLIT, None):
+                yield "R042", ("selection", "points", i, "constraints", k, "split"), f"expected {SPLIT!r}"
+        low, high = point["speedup"]["interval"]
+        if not low <= point["speedup"]["estimate"] <= high:
+            yield "R041", ("selection", "points", i, "speedup"), "expected an estimate within its interval"
+        if point["compared"] != selection["tried"]:
+            yield "R041", ("selection", "points", i, "compared"), f"expected {selection['tried']}, the points tried"
+    if selection["rule"] != (rule := rule_of(goals)):
+        yield "R043", ("selection", "rule"), f"found another rule than the goals ask for, expected {rule!r}"
+    yield from _chosen(selection, goals)
+
+
+def _chosen(selection: Record, goals: list[Mapping[str, Any]]) -> Iterator[Broken]:
+    wishes = wishes_of(goals)
+    if any(name not in _FIGURES for name, _ in wishes):
+        return
+    groups: dict[str, list[int]] = {}
+    for i, point in enumerate(selection["points"]):
+        groups.setdefault(json.dumps(point["point"], sort_keys=True), []).append(i)
+    points = [_point(tuple(members), selection["points"], wishes) for members in groups.values()]
+    best = min(points, key=Point.order)
+    index = selection["points"][best.members[0]]["index"]
+    if selection["chosen"] != index:
+        yield "R043", ("selection", "chosen"), f"found {selection['chosen']}, expected {index}, which the rule chooses"
+    elif selection["reason"] != reason_of(best, points):
+        yield "R043", ("selection", "reason"), f"expected {reason_of(best, points)!r}"
+
+
+def _point(members: tuple[int, ...], points: Sequence[Record], wishes: Sequence[tuple[str, float]]) -> Point:
+    statuses = [record["status"] for i in members for record in points[i]["constraints"]]
+
+    def rank(name: str, sign: float) -> float:
+        return sign * math.fsum(_FIGURES[name](points[i]) for i in members) / len(members)
+
+    return Point(
+        members,
+        statuses.count("not_met"),
+        statuses.count("inconclusive"),
+        tuple(rank(name, sign) for name, sign in wishes),
+        rank("size_bytes", 1.0),
+        rank("accuracy", -1.0),
+    )

@@ -1,0 +1,100 @@
+"""Where figures come from: experiment, data, weights, seeds, versions and moments agree within the document."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from pipeline.submission.build import document_digest
+from pipeline.submission.evidence import SIDES
+
+__all__ = ["broken_origin"]
+
+Broken = tuple[str, tuple[str | int, ...], str]
+
+_AHEAD = timedelta(days=1)  # of clocks that are wrong, and of time zones
+
+
+def broken_origin(document: Mapping[str, Any], now: datetime) -> Iterator[Broken]:
+    """Yield (rule, path, message) for everything that contradicts itself; `now` has a time zone."""
+    yield from _experiment(document)
+    yield from _weights(document)
+    yield from _data(document)
+    yield from _moments(document, now)
+    yield from _seeds(document)
+    yield from _versions(document)
+
+
+def _experiment(document: Mapping[str, Any]) -> Iterator[Broken]:
+    experiment = document["experiment"]
+    digest = document_digest(experiment["document"])
+    for path, found in (
+        (("experiment", "digest"), experiment["digest"]),
+        (("provenance", "experiment"), document["provenance"]["experiment"]),
+    ):
+        if found != digest:
+            yield "R050", path, f"found {found}, expected {digest}, the digest of experiment.document"
+    for name in ("name", "description"):
+        embedded = experiment["document"].get(name)
+        if isinstance(embedded, str) and embedded != experiment[name]:
+            yield "R050", ("experiment", name), f"found {experiment[name]!r}, expected {embedded!r} as in the document"
+
+
+def _weights(document: Mapping[str, Any]) -> Iterator[Broken]:
+    weights, selection = document["provenance"]["weights"], document["selection"]
+    for i, point in enumerate(selection["points"]):
+        if point["index"] == selection["chosen"] and point["weights"] != weights["optimized"]:
+            yield "R051", ("selection", "points", i, "weights"), "expected the digest in provenance.weights.optimized"
+    sizes = [document["size"][side]["stored_bytes"] for side in SIDES]
+    if weights["baseline"] == weights["optimized"] and sizes[0] != sizes[1]:
+        yield "R051", ("provenance", "weights"), "found one digest for files of two sizes"
+
+
+def _data(document: Mapping[str, Any]) -> Iterator[Broken]:
+    data = document["provenance"]["data"]
+    roles = list(data["roles"].items())
+    for i, (role, digest) in enumerate(roles):
+        for other, same in roles[:i]:
+            if digest == same:
+                yield "R052", ("provenance", "data", "roles", role), f"found the digest of {other} data"
+    for side in SIDES:
+        for split, record in document["accuracy"][side].items():
+            if record["evaluated"] != data["counts"][split]:
+                where = ("accuracy", side, split, "evaluated")
+                yield "R052", where, f"found {record['evaluated']}, expected {data['counts'][split]} items of the split"
+
+
+def _moments(document: Mapping[str, Any], now: datetime) -> Iterator[Broken]:
+    found = {("measurement", "measured_at"): document["measurement"]["measured_at"]}
+    if document["profile"] is not None:
+        found["profile", "measured_at"] = document["profile"]["measured_at"]
+    moments = {}
+    for path, text in found.items():
+        try:
+            moments[path] = datetime.fromisoformat(text)
+        except ValueError:
+            yield "R053", path, f"found {text}, which is no moment"
+            continue
+        if moments[path] > now + _AHEAD:
+            yield "R053", path, f"found {text}, which lies in the future"
+
+
+def _seeds(document: Mapping[str, Any]) -> Iterator[Broken]:
+    seeds, selection = document["provenance"]["seeds"], document["selection"]
+    points = {point["index"]: point for point in selection["points"]}
+    tried = sorted({point["seed"] for point in selection["points"]})
+    if points[selection["chosen"]]["seed"] != seeds["submitted"]:
+        yield "R054", ("provenance", "seeds", "submitted"), "expected the seed of the chosen point"
+    if seeds["tried"] != tried:
+        yield "R054", ("provenance", "seeds", "tried"), f"expected those of the points, {tried[:20]}"
+    asked = document["experiment"]["document"].get("seeds")
+    if isinstance(asked, list) and not set(tried) <= {seed for seed in asked if isinstance(seed, int)}:
+        yield "R054", ("provenance", "seeds", "tried"), f"expected seeds of the experiment, {asked[:20]}"
+
+
+def _versions(document: Mapping[str, Any]) -> Iterator[Broken]:
+    versions, machine = document["provenance"]["versions"], document["machine"]
+    for name in ("python", "numpy"):
+        if versions[name] != machine[name]:
+            yield "R055", ("machine", name), f"found {machine[name]!r}, expected {versions[name]!r} as in provenance"

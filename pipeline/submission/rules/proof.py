@@ -1,0 +1,128 @@
+"""The evidence itself: the file that was named, arrays of a real measurement, answers to the same items."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.core.keys import digest_bytes
+from pipeline.measure.job import ARMS
+from pipeline.measure.summary import raw_arrays
+from pipeline.store.codecs import arrays as codec
+from pipeline.submission.evidence import SIDES, Evidence
+from pipeline.submission.rules.restore import processes_of, question_of
+
+__all__ = ["answers", "broken_file", "broken_samples", "broken_setting"]
+
+Broken = tuple[str, tuple[str | int, ...], str]
+
+_WHERE = ("evidence",)
+_LEAST_TICKS = 100  # of the clock's resolution in a sample: the protocol asks for 1000, calibrated before
+_FEWEST = 8  # samples of which a series may be like another by chance
+_SPLITS = ("validation", "test")
+_SETTINGS = ("scenario", "processes", "target_ci", "budget_s", "threshold", "latency_limit_ms", "rate_per_s")
+
+
+def broken_file(reference: Mapping[str, Any], data: bytes) -> Iterator[Broken]:
+    """Yield what is not as the submission says of the file."""
+    if len(data) != reference["size_bytes"]:
+        yield "R010", ("evidence", "size_bytes"), f"found {reference['size_bytes']}, expected {len(data)}"
+    if digest_bytes(data) != reference["digest"]:
+        yield "R010", ("evidence", "digest"), f"found {reference['digest']}, expected {digest_bytes(data)}"
+
+
+def answers(document: Mapping[str, Any], evidence: Evidence) -> dict[str, dict[str, NDArray[np.bool_]]]:
+    """Return which answers are right, by model and split; raises ValueError if they are not to the same items."""
+    names = {*_SPLITS, *(f"{split}_labels" for split in _SPLITS)}
+    for side in SIDES:
+        if set(evidence.predictions[side]) != names:
+            raise ValueError(f"has no predictions and labels of the {side} model")
+        for name, array in evidence.predictions[side].items():
+            if array.ndim != 1 or array.dtype.kind not in "iu" or not len(array):
+                raise ValueError(f"has {name} of the {side} model that are no list of whole numbers")
+    classes = document["provenance"]["data"]["classes"]
+    found: dict[str, dict[str, NDArray[np.bool_]]] = {side: {} for side in SIDES}
+    for split in _SPLITS:
+        labels = evidence.predictions[SIDES[0]][f"{split}_labels"]
+        for side in SIDES:
+            predicted = evidence.predictions[side][split]
+            if not np.array_equal(labels, evidence.predictions[side][f"{split}_labels"]):
+                raise ValueError(f"has other {split} labels for each model")
+            if len(predicted) != len(labels):
+                raise ValueError(f"has {len(predicted)} {split} predictions for {len(labels)} labels")
+            if min(predicted.min(), labels.min()) < 0 or max(predicted.max(), labels.max()) >= classes:
+                raise ValueError(f"has {split} answers that are none of the {classes} classes")
+            found[side][split] = predicted == labels
+    return found
+
+
+def broken_samples(document: Mapping[str, Any], evidence: Evidence) -> Iterator[Broken]:
+    """Yield what shows that samples were not taken as the protocol says; they have been restored before."""
+    expected: dict[str, NDArray[Any]] = {}
+    clock = document["benchmark"]["clock"]
+    for index, under in enumerate(evidence.conditions):
+        processes = processes_of(index, evidence)
+        question = question_of(under)
+        expected |= raw_arrays(index, question, processes)
+        for number, process in enumerate(processes):
+            wall, cpu = np.array(process["wall_ns"]), np.array(process["cpu_ns"])
+            for arm, times, busy in zip(ARMS, wall.T, cpu.T, strict=True):
+                name = f"{index}.{arm}.{number}"
+                if np.median(times) < _LEAST_TICKS * clock["resolution_ns"]:
+                    yield "R013", _WHERE, f"found samples of {name} shorter than {_LEAST_TICKS} ticks of the clock"
+                over = busy > times + 10 * max(clock["cpu_resolution_ns"], 1_000) + times // 20
+                if question.threads == 1 and process["is_cpu_time_fine"] and np.mean(over) > 0.1:
+                    yield "R013", _WHERE, f"found CPU times of {name} beyond the wall clock's"
+    for name in sorted(expected.keys() | evidence.samples.keys()):
+        if not _equal(expected.get(name), evidence.samples.get(name)):
+            yield "R011", _WHERE, f"found samples {name[:80]!r} that are not as a run writes them"
+    yield from _duplicates(evidence)
+    digest = digest_bytes(codec.encode(dict(evidence.samples)))
+    if digest != document["provenance"]["samples"]:
+        yield "R014", ("provenance", "samples"), f"expected {digest}"
+    for side in SIDES:
+        digest = digest_bytes(codec.encode(dict(evidence.predictions[side])))
+        if digest != document["provenance"]["predictions"][side]:
+            yield "R014", ("provenance", "predictions", side), f"expected {digest}"
+
+
+def _equal(one: NDArray[Any] | None, other: NDArray[Any] | None) -> bool:
+    return one is not None and other is not None and one.dtype == other.dtype and np.array_equal(one, other)
+
+
+def _duplicates(evidence: Evidence) -> Iterator[Broken]:
+    seen: dict[tuple[str, bytes], str] = {}
+    for name, array in sorted(evidence.samples.items()):
+        if not name.endswith(("wall_ns", "tail_ns")) or len(array) < _FEWEST:  # CPU time may be that of a coarse clock
+            continue
+        if name.endswith("wall_ns") and array.min() == array.max():
+            yield "R012", _WHERE, f"found {len(array)} equal samples in {name[:80]!r}"
+        # Halves count, too: half of a series copied is a copy.
+        for part in np.array_split(array, 2) if len(array) >= 4 * _FEWEST else [array]:
+            # Samples of one query each are the single queries, too: like is compared with like.
+            other = seen.setdefault((name.rpartition(".")[2], part.tobytes()), name)
+            if other != name:
+                yield "R012", _WHERE, f"found the same samples in {name[:80]!r} and {other[:80]!r}"
+
+
+def broken_setting(document: Mapping[str, Any], evidence: Evidence) -> Iterator[Broken]:
+    """Yield where what was asked of the benchmark is not what the embedded experiment asks for."""
+    asked = document["experiment"]["document"].get("benchmark")
+    selection = document["selection"]
+    chosen = next(point for point in selection["points"] if point["index"] == selection["chosen"])
+    for index, under in enumerate(evidence.conditions):
+        question = question_of(under)
+        if question.seed != chosen["seed"]:
+            yield "R028", _WHERE, f"found the seed {question.seed} in comparison {index}, expected {chosen['seed']}"
+        if not isinstance(asked, dict) or "$" in str(asked) or any("benchmark" in key for key in chosen["point"]):
+            continue  # settings that the sweep gives to each point
+        for name in _SETTINGS:
+            value = getattr(question, name)
+            if asked.get(name) != value:
+                yield "R028", _WHERE, f"found {name} {value} in comparison {index}, expected {asked.get(name)}"
+        for name, listed in (("batch_size", "batch_sizes"), ("threads", "threads")):
+            if isinstance(asked.get(listed), list) and getattr(question, name) not in asked[listed]:
+                yield "R028", _WHERE, f"found {name} {getattr(question, name)}, expected one of {asked[listed]}"

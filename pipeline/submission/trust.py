@@ -1,0 +1,88 @@
+"""How far a submission can be trusted: it is `valid` by its schema, or `recomputed` from the evidence beside it.
+
+Nothing in a submission is executed, and only the file of the fixed name beside it is opened.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.core.errors import Problem, SubmissionInvalid
+from pipeline.submission.evidence import FILE, read_evidence, unpacked
+from pipeline.submission.rules.account import broken_account
+from pipeline.submission.rules.choice import broken_choice
+from pipeline.submission.rules.origin import broken_origin
+from pipeline.submission.rules.proof import answers, broken_file, broken_samples, broken_setting
+from pipeline.submission.rules.recompute import candidate_of, comparisons_of, correct_of, different, goals_of
+
+__all__ = ["LEVELS", "broken", "trust_in"]
+
+LEVELS = ("valid", "recomputed")
+_MOST_PROBLEMS = 100
+Broken = tuple[str, tuple[str | int, ...], str]
+
+
+def trust_in(document: Mapping[str, Any], path: Path) -> str:
+    """Return how far a valid submission of version 2, read from a file, can be trusted: one of LEVELS.
+
+    Raises UserError if the evidence beside it cannot be read, and SubmissionInvalid, with every problem and the rule it
+    breaks, if the submission disagrees with itself or with the evidence.
+    """
+    data = read_evidence(path.parent / FILE) if "evidence" in document else None
+    found = set(itertools.islice(broken(document, data, datetime.now(UTC)), 10 * _MOST_PROBLEMS))
+    problems = [Problem(rule, str(path), _shown(where), message) for rule, where, message in sorted(found, key=str)]
+    if problems:
+        rules = ", ".join(sorted({problem.code for problem in problems}))
+        raise SubmissionInvalid(f"{path}: breaks {rules}", code="E500", problems=problems[:_MOST_PROBLEMS])
+    return LEVELS[data is not None]
+
+
+def broken(document: Mapping[str, Any], data: bytes | None, now: datetime) -> Iterator[Broken]:
+    """Yield (rule, path, message) for every rule broken by a document that its schema allows.
+
+    `data` is the file of evidence, None if there is none: then only what follows from the document is checked.
+    """
+    yield from broken_origin(document, now)
+    yield from broken_account(document)
+    try:
+        goals = goals_of(document)
+    except ValueError as error:
+        yield "R040", ("experiment", "document", "goals"), str(error)
+        return
+    yield from broken_choice(document, goals)
+    if data is None:
+        yield from _from_the_document(document)
+        return
+    yield from broken_file(document["evidence"], data)
+    try:
+        evidence = unpacked(data)
+        correct = answers(document, evidence)
+        with np.errstate(all="ignore"):
+            benchmark = comparisons_of(document, evidence)
+            found = [*broken_samples(document, evidence), *broken_setting(document, evidence)]
+            found += different(document, candidate_of(document, benchmark, correct), is_from_evidence=True)
+    except (ValueError, OverflowError, ZeroDivisionError) as error:
+        yield "R011", ("evidence",), f"{FILE} {error}"
+        return
+    yield from found
+
+
+def _from_the_document(document: Mapping[str, Any]) -> Iterator[Broken]:
+    try:
+        chosen = candidate_of(document, document["benchmark"]["comparisons"], correct_of(document))
+        found = list(different(document, chosen, is_from_evidence=False))
+    except (ValueError, OverflowError, ZeroDivisionError) as error:
+        yield "R031", ("comparisons", "accuracy"), str(error)
+        return
+    yield from found
+
+
+def _shown(path: tuple[str | int, ...]) -> str:
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part[:80]}" for part in path)
+    return text.removeprefix(".") or "$"
