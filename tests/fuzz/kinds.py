@@ -8,9 +8,10 @@ from random import Random
 from typing import NamedTuple
 
 from tests.fuzz.datasets import check_cifar, check_idx, check_images, make_cifar, make_idx, make_images
+from tests.fuzz.experiments import check_experiment, make_experiment
 from tests.fuzz.files import Files
 from tests.fuzz.models import check_model, make_model
-from tests.fuzz.texts import check_experiment, check_submission, make_experiment, make_submission
+from tests.fuzz.submissions import check_competition, check_submission, make_competition, make_submission
 
 __all__ = ["KINDS", "Kind", "make"]
 
@@ -24,6 +25,7 @@ class Kind(NamedTuple):
 
 KINDS: dict[str, Kind] = {
     "cifar": Kind(make_cifar, check_cifar),
+    "competition": Kind(make_competition, check_competition),
     "experiment": Kind(make_experiment, check_experiment),
     "idx": Kind(make_idx, check_idx),
     "images": Kind(make_images, check_images),
