@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=1000, help="inputs of each kind (default 1000)")
     parser.add_argument("--first", type=int, default=0, help="number of the first input, to go on or to repeat one")
     parser.add_argument("--seed", type=int, default=0, help="another seed, other inputs (default 0)")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="stop each kind after so long (default: never)")
     parser.add_argument("--jobs", type=int, default=1, help="kinds fuzzed at the same time (default 1)")
     parser.add_argument("--keep", type=Path, help="where inputs that failed are kept (default: a new folder)")
     args = parser.parse_args()
@@ -26,9 +28,8 @@ def main() -> int:
         parser.error(f"unknown kind {min(unknown)} (choose from {', '.join(KINDS)})")
     keep = args.keep or Path(tempfile.mkdtemp(prefix="fuzz-kept-"))
     with ThreadPoolExecutor(args.jobs) as pool:
-        runs = pool.map(
-            lambda kind: fuzz(kind, args.count, args.seed, first=args.first, keep=keep), args.kinds or sorted(KINDS)
-        )
+        settings = {"first": args.first, "seconds": args.seconds, "keep": keep}
+        runs = pool.map(lambda kind: fuzz(kind, args.count, args.seed, **settings), args.kinds or sorted(KINDS))
         print(f"{'kind':<11}{'inputs':>9}{'valid':>9}{'refused':>9}{'failed':>8}{'per s':>8}{'peak MB':>9}")
         tallies = [_shown(tally) for tally in runs]
     for found in (found for tally in tallies for found in tally.found.values()):

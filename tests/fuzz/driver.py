@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import select
 import shutil
@@ -143,12 +144,19 @@ def _workers(count: int = 1) -> Iterator[list[Worker]]:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def fuzz(kind: str, count: int, seed: int, *, first: int = 0, keep: Path | None = None) -> Tally:
-    """Check `count` inputs from number `first`; those that failed in a new way are made smaller and kept in `keep`."""
+def fuzz(
+    kind: str, count: int, seed: int, *, first: int = 0, seconds: float = math.inf, keep: Path | None = None
+) -> Tally:
+    """Check `count` inputs from number `first`, or fewer if `seconds` have passed.
+
+    Those that failed in a new way are made smaller and kept in `keep`.
+    """
     tally = Tally(kind)
     began = time.monotonic()
     with _workers() as (worker,):
         for index in range(first, first + count):
+            if time.monotonic() - began > seconds:
+                break
             reply = worker.check(kind=kind, seed=seed, index=index)
             _count(tally, reply, index)
         tally.seconds = time.monotonic() - began
