@@ -18,6 +18,7 @@ from pipeline.cli.runs import find_submission, measured_submission
 from pipeline.cli.tables import table
 from pipeline.core.errors import UserError
 from pipeline.submission.accuracy_change import right_answers
+from pipeline.submission.differing import differing_circumstances
 from pipeline.submission.gate import LIMITS, Decision, hold_against
 from pipeline.submission.quantities import MISSING, quantity, with_interval
 
@@ -30,6 +31,7 @@ _HELP = {
 }
 _SHARE = re.compile(r"(\d+(?:\.\d+)?)( ?%)?")
 _BROKEN, _NOISY = 3, 5
+_OF_SPEED = ("processor", "kernels", "protocol")  # circumstances that a ratio of two models' times may depend on
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -52,15 +54,21 @@ def run(args: argparse.Namespace) -> Answer:
     answers = right_answers(baseline, paths[0].parent), right_answers(submission, paths[1].parent)
     found = hold_against(baseline, submission, limits, answers)
     code, message = _ending(found, strict=args.strict)
+    notes = [
+        f"note: another {item.path}: {item.second}, and of the baseline {item.first}"
+        for item in differing_circumstances(baseline, submission)
+        if item.path in _OF_SPEED and "slowdown" in limits
+    ]
     head = safe(f"{paths[1]}\nagainst {paths[0]}")
     text = table(("limit", "at most", "measured", "outcome", "why"), [_row(decision) for decision in found])
     document = {
         "run": str(paths[1]),
         "against": str(paths[0]),
         "decisions": [decision.to_json() for decision in found],
+        "notes": notes,
         "exit_code": code,
     }
-    return Answer(f"{head}\n\n{text}", document, code, message)
+    return Answer("\n".join([head, "", text, *map(safe, notes)]), document, code, message)
 
 
 def _ending(found: Sequence[Decision], *, strict: bool) -> tuple[int, str]:

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from pipeline.cli.main import main
+from pipeline.submission.accuracy_change import right_answers
+from tests.project import Project
 
 SAMPLE = Path(__file__).parents[1] / "report" / "submission.json"
 
@@ -81,6 +83,28 @@ def test_a_noisy_run_is_neither_kept_nor_broken(files: Path, capsys: pytest.Capt
     write(files / "noisy.json", document)
     assert main(["gate", "noisy.json", "--against", "baseline.json", "--max-slowdown", "5%", "--json"]) == 5
     assert json.loads(capsys.readouterr().out)["exit_code"] == 5
+
+
+def test_another_processor_is_noted(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A ratio of two models' times may be another one there; only speed depends on it."""
+    document = json.loads(SAMPLE.read_bytes())
+    document["machine"]["cpu"] = "Other CPU\x1b[2J"
+    write(files / "other.json", document)
+    assert main(["gate", "other.json", "--against", "baseline.json", "--max-slowdown", "5%"]) == 0
+    assert "note: another processor: Other CPU\ufffd[2J, and of the baseline " in capsys.readouterr().out
+    assert main(["gate", "other.json", "--against", "baseline.json", "--max-growth", "5%"]) == 0
+    assert "note" not in capsys.readouterr().out
+
+
+def test_a_run_is_held_against_itself(finished: Project) -> None:
+    """A real one, with its evidence: nothing changed."""
+    baseline = "runs/smoke/submission.json"
+    limits = ("--max-slowdown", "0%", "--max-drop", "0%", "--max-growth", "0%")
+    finished.run("gate", "smoke", "--against", baseline, *limits)
+    document = json.loads((finished.folder / baseline).read_bytes())
+    right = right_answers(document, finished.folder / "runs/smoke")
+    assert right is not None
+    assert right.sum() == document["accuracy"]["optimized"]["test"]["correct"]
 
 
 @pytest.mark.parametrize(
