@@ -35,6 +35,13 @@ UNSURE: dict[Place, str] = {
 _UNSURE_KEYS = {
     (key,) for key in ("achieved_per_s", "cold_ns", "latency_median_ns", "mean_ns", "p99_ns", "std_ns", "time_ns")
 }
+_COUNTS = {
+    (key,)
+    for key in (
+        *("batch_size", "compared", "dropped", "loops", "n", "pairs", "processes", "samples_per_query", "tail_n"),
+        *("threads", "threshold"),
+    )
+}
 
 
 class Bounds(NamedTuple):
@@ -84,8 +91,9 @@ def is_unsure(place: Place) -> bool:
 
 
 def is_timed(place: Place) -> bool:
-    """Say whether a figure comes from durations, which depend on the machine."""
-    return place[:1] == ("benchmark",) or place[:2] == ("comparisons", "speed") or place in _TIMED
+    """Say whether a figure comes from durations, which depend on the machine; counts and settings do not."""
+    timed = place[:1] == ("benchmark",) or place[:2] == ("comparisons", "speed") or place in _TIMED
+    return timed and place[-1:] not in _COUNTS
 
 
 def _is_noisy(document: Mapping[str, Any], place: Place) -> bool:

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -102,13 +103,17 @@ def _path(name: str) -> Path:
     )
 
 
-def _baseline(experiment: Mapping[str, Any], path: str) -> dict[str, Any]:
+def _baseline(experiment: Mapping[str, Any], path: str) -> Mapping[str, Any]:
     """Return `data` and `model` with defaults filled, as a submission's embedded document has them."""
-    whole = {"name": "baseline", **experiment, "optimize": [{"quantize": {"bits": 8}}]}
     try:
-        document = build(loads(json.dumps(whole))).document
+        return _filled(json.dumps({"name": "baseline", **experiment, "optimize": [{"quantize": {"bits": 8}}]}))
     except ConfigError as error:
         raise ConfigError([_moved(problem, path) for problem in error.problems]) from None
+
+
+@lru_cache(maxsize=16)  # checking an experiment takes longer than all else, and competitions share baselines
+def _filled(text: str) -> Mapping[str, Any]:
+    document = build(loads(text)).document
     return {key: document[key] for key in ("data", "model")}
 
 

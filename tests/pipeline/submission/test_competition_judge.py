@@ -114,6 +114,12 @@ def test_what_is_noisy_decides_nothing(entry: Document) -> None:
     assert overall(findings) == "inconclusive"
 
 
+def test_too_few_samples_fail_however_noisy_they_are(entry: Document) -> None:
+    """A count is exact."""
+    entry["comparisons"]["speed"] |= {"noisy": True, "pairs": 3}
+    assert finding(judge(find_competition("tiny_digits"), entry), "comparisons.speed.pairs").status == "fail"
+
+
 @pytest.mark.parametrize(
     ("verdict", "status"), [("faster", "pass"), ("inconclusive", "inconclusive"), ("slower", "fail")]
 )
