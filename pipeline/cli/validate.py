@@ -1,6 +1,7 @@
 """Check experiment files (.yaml, .yml) and submissions (.json).
 
-Nothing is executed. All problems of all files are reported at once.
+Nothing is executed. All problems of all files are reported at once. A submission whose evidence lies beside it is
+computed again, and called recomputed if everything agrees.
 """
 
 from __future__ import annotations
@@ -40,13 +41,13 @@ def run(args: argparse.Namespace) -> Answer:
 def _check(path: Path) -> dict[str, Any]:
     is_submission = path.suffix.lower() == ".json"
     try:
-        kind, problems = _submission(path) if is_submission else _experiment(path)
+        kind, problems, trust = _submission(path) if is_submission else _experiment(path)
         error: PipelineError | None = ConfigError(problems) if problems else None
     except PipelineError as raised:
-        kind, error = "submission" if is_submission else "experiment", raised
+        kind, trust, error = "submission" if is_submission else "experiment", "", raised
     row: dict[str, Any] = {"file": str(path), "kind": kind, "valid": error is None}
     if error is None:
-        return row | {"problems": [], "exit_code": 0, "text": f"{path}: valid {kind}"}
+        return row | {"trust": trust, "problems": [], "exit_code": 0, "text": f"{path}: {trust} {kind}"}
     text = render_problems(error.problems, columns(120)) if error.problems else f"error {error.code}: {error.message}"
     listed = [problem.to_json() for problem in error.problems] or [{"code": error.code, "message": error.message}]
     return row | {"problems": listed, "exit_code": error.exit_code, "text": text}
@@ -78,14 +79,23 @@ def _with_standing(row: dict[str, Any], competition: Competition | None) -> dict
     return row | {"text": text, "exit_code": found.pop("exit_code"), "competition": found}
 
 
-def _experiment(path: Path) -> tuple[str, list[Problem]]:
+def _experiment(path: Path) -> tuple[str, list[Problem], str]:
     from pipeline.config.check import check
     from pipeline.config.load import load
 
-    return "experiment", check(load(path))
+    return "experiment", check(load(path)), "valid"
 
 
-def _submission(path: Path) -> tuple[str, list[Problem]]:
-    from pipeline.submission.validate import validate_file
+def _submission(path: Path) -> tuple[str, list[Problem], str]:
+    """Return the kind, no problems, and how far the submission is to be trusted; raises SubmissionInvalid."""
+    from pipeline.submission.read import read_submission
+    from pipeline.submission.validate import check_submission, schema_version
 
-    return f"submission, version {validate_file(path)}", []
+    document = read_submission(path)
+    check_submission(document, str(path))
+    kind, trust = f"submission, version {schema_version(document)}", "valid"
+    if "evidence" in document:  # what is computed again needs numpy and scipy
+        from pipeline.submission.trust import trust_in
+
+        trust = trust_in(document, path)
+    return kind, [], trust

@@ -50,7 +50,7 @@ def test_what_stands_behind_two_dashes_is_no_option(capsys: pytest.CaptureFixtur
     assert main(["explain", "--", "--json"]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert "no error has the code --JSON" in captured.err
+    assert "no error or rule has the code --JSON" in captured.err
 
 
 def test_options_are_not_abbreviated(capsys: pytest.CaptureFixture[str]) -> None:
