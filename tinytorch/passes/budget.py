@@ -132,7 +132,7 @@ def apply(
     if "speedup" in settings.target:
         speedup = settings.target["speedup"] * limit / reached
         warnings.append(f"{speedup:.2f}x the baseline's speed is predicted from its profile; the benchmark measures it")
-    is_simulated = settings.technique is magnitude_prune
+    is_simulated = settings.technique is magnitude_prune and not magnitude_prune.skips(result)
     effect = measure_effect("budget", to_params(settings), model, result, matched, is_simulated, warnings)
     return result, effect, None
 

@@ -5,8 +5,8 @@ among them. With the scope `global` all chosen layers are ranked together by |w|
 (so that a layer is not emptied because its weights are small throughout); a layer with a sparsity of its own
 (`per_layer`) is pruned by itself. Each layer is stored in whichever form is smallest (tinytorch.runtime.storage). Only
 where so much goes that many blocks of 16 weights are empty by chance, above about 93 %, may a session find a linear
-layer faster with those skipped; that is not counted on. [Han et al., "Learning both Weights and Connections for
-Efficient Neural Networks", 2015]
+layer faster with those skipped; then it is not called simulated. [Han et al., "Learning both Weights and Connections
+for Efficient Neural Networks", 2015]
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ from tinytorch.passes.effect import Effect, measure_effect
 from tinytorch.passes.pruning import PruneSettings, Task, emptied
 from tinytorch.passes.ranking import largest, largest_of_all
 from tinytorch.passes.settings import from_params, to_params
+from tinytorch.runtime.block_sparse import has_empty_blocks
 from tinytorch.runtime.sparse import SparseConv2d, SparseLinear
 from tinytorch.serialization import clone
 
-__all__ = ["NEEDS", "Settings", "apply"]
+__all__ = ["NEEDS", "Settings", "apply", "skips"]
 
 Array: TypeAlias = NDArray[Any]
 
@@ -64,10 +65,15 @@ def apply(
     result = clone(model.replaced(pruned))
     after = dict(result.named_layers())
     matched = {name: _report(sparsity, after[name]) for name, sparsity in task.sparsity.items()}
-    effect = measure_effect(
-        "magnitude_prune", to_params(settings), model, result, matched, bool(pruned), _warnings(pruned)
-    )
-    return result, effect, None
+    is_simulated = bool(pruned) and not skips(result)
+    given, warnings = to_params(settings), _warnings(pruned, is_simulated)
+    return result, measure_effect("magnitude_prune", given, model, result, matched, is_simulated, warnings), None
+
+
+def skips(model: Network) -> bool:
+    """Say whether a session may skip pruned weights anywhere: so many are gone that whole blocks of 16 are empty."""
+    layers = [layer for _, layer in model.named_layers() if type(layer) is SparseLinear]
+    return any(has_empty_blocks(layer.weight.data) for layer in layers)
 
 
 def _magnitude(layer: Any) -> Array:
@@ -99,10 +105,13 @@ def _report(sparsity: float, layer: Layer) -> dict[str, Any]:
     return {"sparsity": sparsity, "sparsity_reached": reached, "storage": layer.storage}
 
 
-def _warnings(pruned: Mapping[str, Any]) -> list[str]:
+def _warnings(pruned: Mapping[str, Any], is_simulated: bool) -> list[str]:
     if not pruned:
         return []
-    warnings = ["simulated for speed: pruned weights are multiplied as zeros; only the stored file is smaller"]
+    if is_simulated:
+        warnings = ["simulated for speed: pruned weights are multiplied as zeros; only the stored file is smaller"]
+    else:
+        warnings = ["of the pruned weights only blocks of 16 that are empty by chance are skipped, by native kernels"]
     warnings += emptied({name: layer.mask for name, layer in pruned.items()})
     dense = [name for name, layer in pruned.items() if layer.config()["storage"] == "dense"]
     if dense:

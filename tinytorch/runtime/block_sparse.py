@@ -21,12 +21,13 @@ from tinytorch.runtime import storage as storages
 from tinytorch.runtime.geometry import LinearGeometry
 from tinytorch.runtime.sparse import Sparse, masked_linear
 
-__all__ = ["BLOCK", "BlockSparseLinear", "by_block", "kept_blocks"]
+__all__ = ["BLOCK", "BlockSparseLinear", "by_block", "has_empty_blocks", "kept_blocks"]
 
 Array: TypeAlias = NDArray[Any]
 Mask: TypeAlias = NDArray[np.bool_]
 
 BLOCK = 16  # outputs
+_WORTH_SKIPPING = 0.7  # of the blocks kept at most
 
 
 class BlockSparseLinear(Sparse):
@@ -90,6 +91,17 @@ def by_block(weight: Array) -> Array:
     padded = np.zeros((inputs, rows * BLOCK), weight.dtype)
     padded[:, :outputs] = weight
     return np.ascontiguousarray(padded.reshape(inputs, rows, BLOCK).transpose(1, 0, 2))
+
+
+def has_empty_blocks(weight: Array) -> bool:
+    """Say whether so many blocks of weights (in, out) are empty that skipping them may pay: at least 30 %.
+
+    With fewer, reading the columns costs what it saves.
+    """
+    # Blocks are at least as dense as their weights, whose zeros are counted sooner.
+    if np.count_nonzero(weight) > _WORTH_SKIPPING * weight.size:
+        return False
+    return bool(kept_blocks(weight).mean() <= _WORTH_SKIPPING)
 
 
 def kept_blocks(weight: Array) -> Mask:

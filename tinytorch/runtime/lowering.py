@@ -20,7 +20,7 @@ from tinytorch.core.layers import Linear
 from tinytorch.core.normalization import BatchNorm2d
 from tinytorch.core.spatial import AvgPool2d, Conv2d, MaxPool2d
 from tinytorch.kernels.quantized import INT32_MAX, pack_int4
-from tinytorch.runtime.block_sparse import BlockSparseLinear, by_block, kept_blocks
+from tinytorch.runtime.block_sparse import BlockSparseLinear, by_block, has_empty_blocks, kept_blocks
 from tinytorch.runtime.fusion import Shape, Step
 from tinytorch.runtime.quantized import QuantizedConv2d, QuantizedLinear
 from tinytorch.runtime.sparse import SparseConv2d, SparseLinear
@@ -30,8 +30,6 @@ __all__ = ["Body", "Layout", "kernels_of", "lower", "wanted_layout"]
 Array: TypeAlias = NDArray[Any]
 # How a sample lies in memory: None as its shape says, (C, H, W) an image of that shape with its channels last.
 Layout: TypeAlias = "tuple[int, int, int] | None"
-
-_WORTH_BLOCKS = 0.7  # of the blocks kept at most: with more, reading columns costs what it saves
 
 
 class Body(NamedTuple):
@@ -69,9 +67,7 @@ def lower(step: Step, kernel: str, layout: Layout) -> Body:
 
 def _float_linear(step: Step) -> tuple[str, ...]:
     layer: Any = step.layer
-    weight = layer.weight.data
-    # Blocks are at least as dense as their weights, whose zeros are counted sooner.
-    if np.count_nonzero(weight) > _WORTH_BLOCKS * weight.size or kept_blocks(weight).mean() > _WORTH_BLOCKS:
+    if not has_empty_blocks(layer.weight.data):
         return ("linear_f32",)
     return ("linear_bs16", "linear_f32") if isinstance(layer, BlockSparseLinear) else ("linear_f32", "linear_bs16")
 

@@ -39,13 +39,20 @@ def test_the_smallest_weights_of_each_layer_become_zero(build: Build) -> None:
 def test_the_stored_file_really_shrinks_and_speed_is_not_claimed(build: Build) -> None:
     """Bytes go down with the weights left; the effect is labelled simulated, MACs are as before."""
     model = build("mlp", hidden=[64, 64])
-    pruned, effect = prune(model, sparsity=0.9)
-    assert effect.stored_bytes_after == len(dumps(pruned)) < 0.25 * len(dumps(model))
-    assert effect.nonzero_after < 0.2 * effect.nonzero_before
+    pruned, effect = prune(model, sparsity=0.8)
+    assert effect.stored_bytes_after == len(dumps(pruned)) < 0.4 * len(dumps(model))
+    assert effect.nonzero_after < 0.3 * effect.nonzero_before
     assert effect.parameters_after == effect.parameters_before
     assert effect.macs_after == effect.macs_before
     assert effect.simulated
     assert "simulated for speed" in effect.warnings[0]
+
+
+def test_where_blocks_are_empty_by_chance_speed_is_left_to_the_benchmark(build: Build) -> None:
+    """With 97 % gone most blocks of 16 are empty, which a session may skip: no longer simulated, and the report says so."""
+    _, effect = prune(build("mlp", hidden=[64, 64]), sparsity=0.97)
+    assert not effect.simulated
+    assert "empty by chance" in effect.warnings[0]
 
 
 @pytest.mark.parametrize("sparsity", [0.01, 0.02, 0.05, 0.1, 0.13, 0.3, 0.6, 0.9, 0.94, 0.97, 0.99])
