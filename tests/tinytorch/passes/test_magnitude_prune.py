@@ -49,7 +49,7 @@ def test_the_stored_file_really_shrinks_and_speed_is_not_claimed(build: Build) -
 
 
 def test_where_blocks_are_empty_by_chance_speed_is_left_to_the_benchmark(build: Build) -> None:
-    """With 97 % gone most blocks of 16 are empty, which a session may skip: no longer simulated, and the report says so."""
+    """With 97 % gone most blocks of 16 are empty, which a session may skip: not simulated, and the report says so."""
     _, effect = prune(build("mlp", hidden=[64, 64]), sparsity=0.97)
     assert not effect.simulated
     assert "empty by chance" in effect.warnings[0]
