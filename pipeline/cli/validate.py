@@ -72,7 +72,7 @@ def _with_standing(row: dict[str, Any], competition: Competition | None) -> dict
             return row
         from pipeline.submission.competition.standing import standing
 
-        found = standing(competition or _find(str(name)), path)
+        found = standing(competition or _find(str(name)), path, row.get("trust", "valid"))
     except UserError as error:
         return row | {"text": f"{row['text']}\n  error {error.code}: {error.message}", "exit_code": error.exit_code}
     text = f"{row['text']}\n{found.pop('text')}"

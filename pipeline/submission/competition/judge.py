@@ -15,9 +15,10 @@ from pipeline.submission.competition.bounds import bounds_of, doubt_of
 from pipeline.submission.competition.limits import Limit, Place, look_up, path_text
 from pipeline.submission.competition.terms import Competition
 
-__all__ = ["Finding", "STATUSES", "judge", "overall"]
+__all__ = ["Finding", "STATUSES", "TRUST", "judge", "overall"]
 
 STATUSES = ("fail", "inconclusive", "pass")
+TRUST = ("valid", "recomputed", "reproduced")  # by its schema, from its samples, by running it again
 _UNDECIDED = ("inconclusive", "noisy")  # verdicts that claim nothing
 _WHERE = ("data.root",)  # the digests say which data they are, wherever they lie
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -47,10 +48,13 @@ class Finding(NamedTuple):
         return {**self._asdict(), "interval": list(self.interval) if self.interval else None}
 
 
-def judge(competition: Competition, document: Mapping[str, Any], size_bytes: int | None = None) -> list[Finding]:
+def judge(
+    competition: Competition, document: Mapping[str, Any], size_bytes: int | None = None, trust: str | None = None
+) -> list[Finding]:
     """Return one finding for each demand of a competition, for a valid submission of version 2, in a fixed order.
 
-    `size_bytes` is the size of the submission's file, if it is known.
+    `size_bytes` is the size of the submission's file and `trust` one of TRUST, what is known of the submission; what
+    hangs on one that is None is not decided.
     """
     findings = [_decide(limit, document) for limit in competition.limits]
     findings += _steps(competition, document)
@@ -58,8 +62,11 @@ def judge(competition: Competition, document: Mapping[str, Any], size_bytes: int
     findings += _dates(competition, document)
     findings += _named(competition, document)
     if size_bytes is not None:
-        limit = Limit(("submission.json",), "maximum", competition.terms["bounds"]["submission_bytes"], "bounds")
-        findings.append(_finding(limit, size_bytes, *_exact(limit, size_bytes)))
+        findings.append(_size(competition, "submission.json", size_bytes, "submission_bytes"))
+    if "evidence" in document:
+        findings.append(_size(competition, "evidence.size_bytes", document["evidence"]["size_bytes"], "evidence_bytes"))
+    if trust is not None:
+        findings.append(_trusted(competition, trust))
     return findings
 
 
@@ -182,6 +189,20 @@ def _differences(found: Any, expected: Any, place: Place) -> list[str]:
         return [path for key in keys for path in _differences(found.get(key), expected.get(key), (*place, key))]
     same = json.dumps(found, sort_keys=True) == json.dumps(expected, sort_keys=True)
     return [] if same else [path_text(place)[:100]]
+
+
+def _size(competition: Competition, path: str, found: int, bound: str) -> Finding:
+    limit = Limit((path,), "maximum", competition.terms["bounds"][bound], f"bounds.{bound}")
+    return _finding(limit, found, *_exact(limit, found))
+
+
+def _trusted(competition: Competition, trust: str) -> Finding:
+    """Decide whether enough is known of a submission; that too little is, is no fault of it."""
+    enough = list(TRUST[TRUST.index(competition.terms["verification"]["level"]) :])
+    limit = Limit(("trust",), "enum", enough, "verification.level")
+    if trust in enough:
+        return _finding(limit, trust, "pass", "as expected")
+    return _finding(limit, trust, "inconclusive", f"it is not yet {enough[0]}")
 
 
 def _named(competition: Competition, document: Mapping[str, Any]) -> list[Finding]:

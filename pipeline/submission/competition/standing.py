@@ -16,15 +16,17 @@ __all__ = ["standing"]
 _SIGNS = {"pass": "pass", "fail": "FAIL", "inconclusive": "inconclusive"}
 
 
-def standing(competition: Competition, path: Path) -> dict[str, Any]:
+def standing(competition: Competition, path: Path, trust: str) -> dict[str, Any]:
     """Return how the valid submission in a file stands: as a document, with its text and exit code.
+
+    `trust` says what is known of it, one of TRUST.
 
     Raises UserError for a submission of version 1, which has no intervals.
     """
     document = read_submission(path)
     if "schema_version" not in document:
         raise UserError(f"{path}: found a submission of version 1, expected one of version 2: it has the intervals")
-    findings = judge(competition, document, path.stat().st_size)
+    findings = judge(competition, document, path.stat().st_size, trust)
     status = overall(findings)
     lines = [f"  competition {competition.name}: {_SIGNS[status]} (rules {competition.digest[:12]})"]
     lines += [_line(finding) for finding in findings if finding.status != "pass" or finding.origin == "properties"]

@@ -190,6 +190,21 @@ def test_a_file_that_is_too_large_fails(entry: Document) -> None:
     assert [overall(judge(competition, entry, size)) for size in (most, most + 1)] == ["pass", "fail"]
 
 
+@pytest.mark.parametrize(
+    ("trust", "status"), [("valid", "inconclusive"), ("recomputed", "pass"), ("reproduced", "pass")]
+)
+def test_what_is_not_trusted_enough_is_undecided(entry: Document, trust: str, status: str) -> None:
+    """tiny_digits wants figures that were computed again from their samples."""
+    assert overall(judge(find_competition("tiny_digits"), entry, trust=trust)) == status
+
+
+def test_evidence_that_is_too_large_fails(entry: Document) -> None:
+    """By one byte of what the submission says; the file is held against that elsewhere."""
+    competition = find_competition("tiny_digits")
+    entry["evidence"] = {"size_bytes": competition.terms["bounds"]["evidence_bytes"] + 1}
+    assert [each.path for each in judge(competition, entry) if each.status == "fail"] == ["evidence.size_bytes"]
+
+
 def test_data_without_a_digest_pass_nobody(entry: Document) -> None:
     """Until the organiser has entered it."""
     schema = copy.deepcopy(dict(find_competition("tiny_digits").schema))
