@@ -8,6 +8,7 @@ from random import Random
 from typing import NamedTuple
 
 from tests.fuzz.datasets import check_cifar, check_idx, check_images, make_cifar, make_idx, make_images
+from tests.fuzz.evidence import check_evidence, make_evidence
 from tests.fuzz.experiments import check_experiment, make_experiment
 from tests.fuzz.files import Files
 from tests.fuzz.models import check_model, make_model
@@ -26,6 +27,7 @@ class Kind(NamedTuple):
 KINDS: dict[str, Kind] = {
     "cifar": Kind(make_cifar, check_cifar),
     "competition": Kind(make_competition, check_competition),
+    "evidence": Kind(make_evidence, check_evidence),
     "experiment": Kind(make_experiment, check_experiment),
     "idx": Kind(make_idx, check_idx),
     "images": Kind(make_images, check_images),

@@ -21,7 +21,7 @@ from tinytorch.errors import TinyTorchError
 from tinytorch.runtime.session import InferenceSession
 from tinytorch.serialization import LAYERS, dumps, load, loads
 
-__all__ = ["check_model", "make_model"]
+__all__ = ["change_array", "check_model", "make_model"]
 
 _KEYS = ("type", "layers", "bias", "format", "input_shape", "dtype", "shape", "data_offsets", "__metadata__", *LAYERS)
 _TYPES = ("float32", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32")
@@ -86,14 +86,14 @@ def _arrays(data: bytes, rng: Random) -> bytes:
     for _ in range(rng.choice((1, 1, 2, 3))):
         if arrays:
             name = rng.choice(sorted(arrays))
-            arrays[name] = _array(arrays[name], rng)
+            arrays[name] = change_array(arrays[name], rng)
     structure = header["__metadata__"]["tinytorch"]
     if rng.random() < 0.3:
         structure = json.dumps(change_tree(json.loads(structure), rng, _KEYS))
     return safetensors.numpy.save(arrays, metadata={"tinytorch": structure})
 
 
-def _array(array: np.ndarray, rng: Random) -> np.ndarray:
+def change_array(array: np.ndarray, rng: Random) -> np.ndarray:
     """Return an array with other bytes, of another length, or of another type."""
     choice = rng.randrange(8)
     if choice == 0 or not array.size:

@@ -172,14 +172,19 @@ def _spec() -> dict[str, Any]:
     return {"experiment": EXPERIMENT, "name": "sample", "goals": EXPERIMENT["goals"], "runs": runs}
 
 
-@pytest.fixture(scope="session")
-def made() -> Honest:
-    """The submission as a file would hold it, and the arrays of its evidence."""
+def make_honest() -> Honest:
+    """Return the submission as a file would hold it, and the arrays of its evidence."""
     found = submit.execute(_spec(), _inputs())
     submission = found["submission"]
     versions = submission["provenance"]["versions"]
     submission["machine"] = {**submission["machine"], "python": versions["python"], "numpy": versions["numpy"]}
     return json.loads(dump_submission(submission)), found["evidence"]
+
+
+@pytest.fixture(scope="session")
+def made() -> Honest:
+    """What `make_honest` returns, made once."""
+    return make_honest()
 
 
 @pytest.fixture
