@@ -99,6 +99,8 @@ def verdicts(submission: Mapping[str, Any] | None, lacking: Sequence[str] = ()) 
         yield 5, "too noisy to claim anything about speed (exit code 5): try again with --fresh on a quieter machine"
     if undecided := goals.count("inconclusive"):
         yield 0, f"{undecided} of {_number(len(goals), 'goal')} inconclusive: neither shown to be met nor to be missed"
+    if name := submission and submission["experiment"]["document"].get("competition"):
+        yield 0, f"`pipeline validate` with submission.json says how it stands in the competition {name}"
     for kind in lacking:
         package, extra = _NEEDS[kind]
         yield 6, f'report.{kind} is not written, for want of {package}: pip install "tinytorch-pipeline[{extra}]"'

@@ -52,6 +52,13 @@ def test_an_undecided_goal_is_no_failure() -> None:
     assert outcome("inconclusive") == ([0], "1 of 1 goal inconclusive: neither shown to be met nor to be missed")
 
 
+def test_an_entry_is_pointed_to_its_competition() -> None:
+    """How it stands is another command's answer."""
+    submission = copy.deepcopy(SAMPLE)
+    submission["experiment"]["document"]["competition"] = "tiny_digits"
+    assert any("in the competition tiny_digits" in message for _, message in verdicts(submission))
+
+
 def add(project: Project, text: str) -> None:
     with (project.folder / SMOKE).open("a") as file:
         file.write(text)
