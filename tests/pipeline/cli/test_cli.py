@@ -71,6 +71,7 @@ def test_a_bad_file_shows_place_and_caret_and_no_traceback(
 ) -> None:
     """File, line, column, the line itself, and what was expected."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
     Path("bad.yaml").write_text(BAD)
     assert main(["run", "bad.yaml"]) == 2
     message = capsys.readouterr().err
