@@ -7,6 +7,7 @@ Pictures are cropped in the middle to a square and scaled to `size` x `size`. Re
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 import zlib
@@ -188,7 +189,8 @@ def _decode(path: Path, settings: _Settings) -> NDArray[np.uint8]:
     try:
         if path.stat().st_size > _MOST_FILE_BYTES:
             raise DataFileError(path, f"{path.stat().st_size:,} bytes", f"at most {_MOST_FILE_BYTES:,}")
-        with Image.open(path, formats=_FORMATS) as picture:
+        # From memory: of a file Pillow asks for as many bytes as it claims to hold, up to 2 GB, and they are allocated.
+        with Image.open(io.BytesIO(path.read_bytes()), formats=_FORMATS) as picture:
             width, height = picture.size
             if width * height > _MOST_PIXELS or picture.mode not in _MODES:
                 raise DataFileError(path, f"{width} x {height} pixels of mode {picture.mode}", expected)

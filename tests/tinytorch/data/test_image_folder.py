@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import os
 import struct
+import tracemalloc
 import zlib
 from pathlib import Path
 from typing import Any
@@ -246,3 +248,19 @@ def test_a_pipe_among_pictures_is_named(tmp_path: Path) -> None:
     os.mkfifo(root / "train" / "cat" / "9.png")
     with pytest.raises(DataFileError, match=r"9\.png: found no regular file inside a class folder"):
         image_folder.load(root, 0, size=4)
+
+
+def test_a_chunk_that_claims_more_than_there_is_costs_nothing(tmp_path: Path) -> None:
+    """A PNG of some bytes may not ask for gigabytes."""
+    root = two_parts(tmp_path)
+    path = root / "train" / "cat" / "0.png"
+    data = path.read_bytes()
+    start = data.index(b"IDAT")
+    path.write_bytes(data[: start - 4] + struct.pack(">I", 0x70000000) + data[start:])
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(DataFileError):  # Pillow may have enough with the pixels it found
+            image_folder.load(root, 0, size=4, validation_share=0.25)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 26
+    finally:
+        tracemalloc.stop()
