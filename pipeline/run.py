@@ -251,7 +251,8 @@ def _contents(
     contents = {}
     if submission and (built := _record_of(plan.submit, results)):
         contents["submission"] = ("submission.json", dump_submission(submission).encode())
-        contents["evidence"] = (submission["evidence"]["file"], store.read(built.outputs["evidence"].digest))
+        if "evidence" in submission:
+            contents["evidence"] = (submission["evidence"]["file"], store.read(built.outputs["evidence"].digest))
     if report := _record_of(plan.report, results):
         wanted = plan.node(plan.report).spec["formats"]
         contents |= {kind: (f"report.{kind}", store.read(report.outputs[kind].digest)) for kind in wanted}

@@ -15,7 +15,7 @@ import numpy as np
 from pipeline.core.stage import Inputs
 from pipeline.submission.build import build
 from pipeline.submission.candidate import Candidate
-from pipeline.submission.evidence import SIDES, Evidence, packed, reference_to
+from pipeline.submission.evidence import MAX_BYTES, SIDES, Evidence, packed, reference_to
 from pipeline.submission.gather import gather
 from pipeline.submission.validate import check_submission
 from tinytorch import __version__
@@ -24,14 +24,15 @@ __all__ = ["execute"]
 
 
 def execute(spec: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
-    """Return the submission, valid by its schema, and the evidence of its figures.
+    """Return the submission, valid by its schema, and the evidence of its figures, unless that is too large to be read.
 
     Raises SubmissionInvalid, with every problem, if it is not valid.
     """
     candidates = [gather(run, inputs) for run in spec["runs"]]
     built = build(spec, candidates, _versions(candidates[0]))
     arrays = packed(_evidence(built["selection"]["chosen"], inputs))
-    submission = {**built, "evidence": reference_to(arrays)}
+    reference = reference_to(arrays)
+    submission = {**built, "evidence": reference} if reference["size_bytes"] <= MAX_BYTES else built
     check_submission(submission, "the submission that was built")
     return {"submission": submission, "evidence": arrays}
 

@@ -26,7 +26,7 @@ from pipeline.store.codecs import arrays as codec
 __all__ = ["Evidence", "FILE", "MAX_BYTES", "SIDES", "packed", "read_evidence", "reference_to", "unpacked"]
 
 FILE = "evidence.safetensors"
-MAX_BYTES = 256 * 2**20  # six processes of a comparison have about 1 MiB
+MAX_BYTES = 128 * 2**20  # six processes of a comparison have about 1 MiB; read, samples take some times the room
 SIDES = ("baseline", "optimized")
 _SAMPLES, _PREDICTIONS, _CONDITIONS = "samples.", "predictions.", "conditions"
 

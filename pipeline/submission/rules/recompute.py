@@ -157,7 +157,7 @@ def goals_of(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         named = [goal[key] for key in ("metric", "minimize", "maximize") if key in goal]
         limits = [goal[key] for key in LIMITS if key in goal]
         are_limits = all(isinstance(limit, int | float) and not isinstance(limit, bool) for limit in limits)
-        if len(named) != 1 or named[0] not in METRICS or not are_limits or (limits and "metric" not in goal):
+        if len(named) != 1 or named[0] not in list(METRICS) or not are_limits or (limits and "metric" not in goal):
             raise ValueError("found a goal that names no metric, or a limit that is no number")
         if "max_drop" in goal and named[0] != "accuracy":
             raise ValueError("found a drop of something else than accuracy")

@@ -19,7 +19,9 @@ from pipeline.submission.evidence import Evidence
 
 __all__ = ["processes_of", "question_of"]
 
-_MOST_PROCESSES = 1000
+# Bounds of the work that strangers can cause: a real process has some 1,750 rows.
+_MOST_PROCESSES = 200
+_MOST_ROWS = 20_000
 _GAUGES = ("others", "stolen", "paused", "pauses")
 _RATES = ("rate_per_s", "served_ns", "most_per_s", "trials")
 _TEXTS, _NULLABLE = ("scenario",), ("latency_limit_ms", "rate_per_s")
@@ -29,7 +31,7 @@ def question_of(conditions: Mapping[str, Any]) -> Question:
     """Return what was asked of a comparison; raises ValueError if the record has no such form."""
     found = conditions.get("question")
     names = {field.name for field in dataclasses.fields(Question)}
-    if not isinstance(found, dict) or set(found) != names or found["scenario"] not in SCENARIOS:
+    if not isinstance(found, dict) or set(found) != names or found["scenario"] not in list(SCENARIOS):
         raise ValueError("has no question")
     for name, value in found.items():
         if name not in _TEXTS and not (value is None and name in _NULLABLE) and not _is_number(value):
@@ -64,14 +66,16 @@ def _process(index: int, number: int, count: int, evidence: Evidence) -> dict[st
             raise ValueError(f"has {name} of process {number} wrong")
         return values[number]
 
-    def array(name: str, least: int) -> NDArray[np.int64]:
-        return _integers(evidence, f"{index}.{name}", least)
+    def array(name: str, least: int, dtype: type[np.signedinteger[Any]] = np.int64) -> NDArray[np.int64]:
+        return _integers(evidence, f"{index}.{name}", least, dtype)
 
     wall = np.stack(_same_length([array(f"{arm}.{number}.wall_ns", 1) for arm in ARMS]), axis=1)
     cpu = np.stack(_same_length([array(f"{arm}.{number}.cpu_ns", 0) for arm in ARMS]), axis=1)
     if not len(wall) or wall.shape != cpu.shape:
         raise ValueError(f"has no times of process {number}")
-    order, copy = evidence.samples.get(f"{index}.order.{number}"), array(f"copy.{number}", 0)
+    if len(wall) > _MOST_ROWS:
+        raise ValueError(f"has {len(wall)} rows of process {number}, at most {_MOST_ROWS} are allowed")
+    order, copy = evidence.samples.get(f"{index}.order.{number}"), array(f"copy.{number}", 0, np.int8)
     if order is None or order.shape != wall.shape or len(copy) != len(wall):
         raise ValueError(f"has orders or copies of process {number} that are not those of its times")
     tails = [array(f"{arm}.{number}.tail_ns", 1) for arm in ARMS]
@@ -97,9 +101,9 @@ def _process(index: int, number: int, count: int, evidence: Evidence) -> dict[st
     }
 
 
-def _integers(evidence: Evidence, name: str, least: int) -> NDArray[np.int64]:
+def _integers(evidence: Evidence, name: str, least: int, dtype: type[np.signedinteger[Any]]) -> NDArray[np.int64]:
     found = evidence.samples.get(name)
-    if found is None or found.ndim != 1 or found.dtype.kind not in "iu":
+    if found is None or found.ndim != 1 or found.dtype != dtype:
         raise ValueError(f"has no list of whole numbers {name[:80]!r}")
     values = found.astype(np.int64)
     if len(values) and values.min() < least:
