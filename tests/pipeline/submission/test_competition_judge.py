@@ -149,7 +149,7 @@ TERMS: list[tuple[str, Any, str]] = [
     ("provenance.seeds.submitted", 1, "provenance.seeds.submitted"),
     ("measurement.protocol", "fast/1", "measurement.protocol"),
     ("comparisons.speed.processes", 3, "comparisons.speed.processes"),
-    ("comparisons.speed.pairs", 499, "comparisons.speed.pairs"),
+    ("comparisons.speed.pairs", 99, "comparisons.speed.pairs"),
     ("comparisons.speed.threads", 2, "comparisons.speed.threads"),
     ("comparisons.speed.scenario", "offline", "comparisons.speed.scenario"),
     ("effects[1].use", "distill", "effects[1].use"),
