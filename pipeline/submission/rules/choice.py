@@ -7,6 +7,8 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from pipeline.stats.accuracy import accuracy_record
+from pipeline.submission.rules.agree import disagreements
 from pipeline.submission.select import SPLIT, Point, reason_of, rule_of, wishes_of
 
 __all__ = ["broken_choice"]
@@ -37,11 +39,24 @@ def broken_choice(document: Record, goals: list[Mapping[str, Any]]) -> Iterator[
         low, high = point["speedup"]["interval"]
         if not low <= point["speedup"]["estimate"] <= high:
             yield "R041", ("selection", "points", i, "speedup"), "expected an estimate within its interval"
+        if not any("data" in key for key in point["point"]):  # else a point's splits are others than those counted
+            yield from _accuracies(point, document["provenance"]["data"]["counts"], ("selection", "points", i))
         if point["compared"] != selection["tried"]:
             yield "R041", ("selection", "points", i, "compared"), f"expected {selection['tried']}, the points tried"
     if selection["rule"] != (rule := rule_of(goals)):
         yield "R043", ("selection", "rule"), f"found another rule than the goals ask for, expected {rule!r}"
     yield from _chosen(selection, goals)
+
+
+def _accuracies(point: Record, counts: Mapping[str, int], path: tuple[str | int, ...]) -> Iterator[Broken]:
+    """Yield accuracies that are no number of right answers, and intervals that are not Wilson's of them."""
+    for split, found in point["accuracy"].items():
+        if not counts[split]:
+            continue
+        expected = accuracy_record(round(found["accuracy"] * counts[split]), counts[split])
+        wanted = {key: expected[key] for key in ("accuracy", "interval")}
+        for where, message in disagreements({key: found[key] for key in wanted}, wanted):
+            yield "R041", (*path, "accuracy", split, *where), message
 
 
 def _chosen(selection: Record, goals: list[Mapping[str, Any]]) -> Iterator[Broken]:

@@ -74,7 +74,10 @@ RULES: dict[str, str] = {
         "`constraints` has every limit of the embedded experiment, decided on the test split at the bound of the "
         "figure's interval."
     ),
-    "R041": "The chosen point in `selection` has the figures of the submission, and its limits read on validation.",
+    "R041": (
+        "The chosen point in `selection` has the figures of the submission, its limits read on validation; of every "
+        "point the accuracies are right answers over the items of the split, with Wilson's interval."
+    ),
     "R042": "A point is chosen on the validation split. The test split plays no part, or its accuracy is a lucky one.",
     "R043": (
         "The chosen point is the one that the rule chooses among the points listed, and the rule is the one that the "

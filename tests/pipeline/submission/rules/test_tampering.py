@@ -124,6 +124,8 @@ IN_THE_DOCUMENT: list[tuple[str, str, Any]] = [
     ("R041", "selection.points[1].constraints[0].measured", 0.0),
     ("R041", "selection.points[0].speedup.interval", [3.0, 4.0]),
     ("R041", "selection.points[0].compared", 1),
+    ("R041", "selection.points[0].accuracy.validation.accuracy", 0.9811),
+    ("R041", "selection.points[0].accuracy.test.interval", scaled(0.999)),
     ("R042", "selection.points[0].constraints[0].split", "test"),
     ("R043", "selection.chosen", 0),
     ("R043", "selection.points[0].stored_bytes", 500),
