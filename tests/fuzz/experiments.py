@@ -73,6 +73,8 @@ SNIPPETS = (
     "sweep: {grid: {bits: {linspace: [0, 1, 1000000000]}}}",
     "search: {strategy: tpe, trials: 99999999, axes: {bits: {choice: [8, 4]}}}",
     "model: {arch: mlp, args: {hidden: [65536, 65536]}}",
+    "model: {arch: mlp, args: {hidden: [" + "4096," * 16 + "]}}",
+    "model: {arch: cnn, args: {depth: 3, width: 512, kernel_size: 11}}",
     "model: {arch: resnet, args: {blocks: 1000000}}",
     "data: {name: image_folder, root: /proc/self, args: {size: 1024}}",
     "data: {name: mnist, root: .}",

@@ -8,6 +8,7 @@ image. The convolutions have no bias, because the batch norm after them has one.
 from __future__ import annotations
 
 import math
+import operator
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from tinytorch.core.layers import Dropout, Flatten, Linear
 from tinytorch.core.normalization import BatchNorm2d
 from tinytorch.core.spatial import Conv2d, MaxPool2d
 from tinytorch.models.network import Network
+from tinytorch.models.size import check_weights
 
 __all__ = ["ARGS", "build"]
 
@@ -39,6 +41,11 @@ def build(input_shape: tuple[int, ...], classes: int, rng: np.random.Generator, 
     dropout = number("dropout", chosen["dropout"], 0, 1, below_high=True)
     if kernel_size % 2 == 0:
         raise ValueError(f"kernel_size must be odd, so that a convolution keeps the image's size, not {kernel_size}")
+    widths = [channels, *(width << position for position in range(depth))]
+    kernels = kernel_size**2 * sum(map(operator.mul, widths, widths[1:]))
+    check_weights(
+        "width, depth and kernel_size", kernels + widths[-1] * (height >> depth) * (width_px >> depth) * classes
+    )
     layers: dict[str, Layer] = {}
     for position in range(1, depth + 1):
         wider = width << (position - 1)

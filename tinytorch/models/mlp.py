@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+import operator
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from tinytorch.core.activations import GELU, ReLU, Sigmoid, Tanh
 from tinytorch.core.layer import Layer
 from tinytorch.core.layers import Dropout, Flatten, Linear
 from tinytorch.models.network import Network
+from tinytorch.models.size import check_weights
 
 __all__ = ["ARGS", "build"]
 
@@ -28,8 +30,10 @@ def build(input_shape: tuple[int, ...], classes: int, rng: np.random.Generator, 
     hidden = integers("hidden", chosen["hidden"], low=1, high=4096, least=0, most=16)
     activation = choice("activation", chosen["activation"], sorted(_ACTIVATIONS))
     dropout = number("dropout", chosen["dropout"], 0, 1, below_high=True)
+    widths = [math.prod(input_shape), *hidden, classes]
+    check_weights(f"hidden (with {widths[0]:,} inputs)", sum(map(operator.mul, widths, widths[1:])))
     layers: dict[str, Layer] = {"flatten": Flatten()}
-    features = math.prod(input_shape)
+    features = widths[0]
     for position, width in enumerate(hidden, start=1):
         layers[f"fc{position}"] = Linear(features, width, rng=rng)
         layers[f"{activation}{position}"] = _ACTIVATIONS[activation]()

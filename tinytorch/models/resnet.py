@@ -20,6 +20,7 @@ from tinytorch.core.layers import Flatten, Linear
 from tinytorch.core.normalization import BatchNorm2d
 from tinytorch.core.spatial import AvgPool2d, Conv2d
 from tinytorch.models.network import Network, Residual
+from tinytorch.models.size import check_weights
 
 __all__ = ["ARGS", "build"]
 
@@ -35,6 +36,8 @@ def build(input_shape: tuple[int, ...], classes: int, rng: np.random.Generator, 
     most = int(math.log2(min(height, width_px))) + 1
     blocks = integers(f"blocks (images of {height} x {width_px})", chosen["blocks"], low=1, high=16, most=min(most, 6))
     width = integer(f"width (with {len(blocks)} stages)", chosen["width"], 1, _MOST_CHANNELS >> (len(blocks) - 1))
+    # Two kernels a block; the first block of a stage has fewer inputs, and a shortcut instead.
+    check_weights("blocks and width", sum(18 * (width << stage) ** 2 * count for stage, count in enumerate(blocks)))
     layers: dict[str, Layer] = {
         "conv1": Conv2d(inputs, width, 3, padding=1, bias=False, rng=rng),
         "bn1": BatchNorm2d(width),

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -107,3 +111,25 @@ def test_cnn_needs_two_pixels() -> None:
     """An image that cannot be halved is an error."""
     with pytest.raises(ValueError, match="at least 2 x 2 pixels, not 1 x 5"):
         cnn.build((1, 1, 5), 10, rng())
+
+
+@pytest.mark.parametrize(
+    ("build", "shape", "arguments"),
+    [
+        (mlp.build, (1, 8, 8), {"hidden": [4096] * 6}),
+        (mlp.build, (3, 1024, 1024), {"hidden": [128]}),
+        (cnn.build, (1, 8, 8), {"width": 1024, "depth": 2, "kernel_size": 11}),
+        (resnet.build, (1, 8, 8), {"blocks": [16], "width": 512}),
+    ],
+)
+def test_a_network_of_gigabytes_is_not_made(
+    build: Callable[..., Network], shape: tuple[int, ...], arguments: dict[str, Any]
+) -> None:
+    """Its weights are counted before any is drawn: what checks a file may not need 1 GB and 10 s for a line of it."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=r"would make [\d,]+ weights, more than 67,108,864"):
+            build(shape, 10, rng(), **arguments)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
