@@ -129,7 +129,7 @@ def _is_server(value: Any) -> bool:
 
 
 def _is_served(arm: Any) -> bool:
-    if not isinstance(arm, dict) or set(arm) != {*_RATES, "reason"}:
+    if not isinstance(arm, dict) or not {*_RATES, "reason"} <= set(arm):
         return False
     if not (arm["reason"] is None or isinstance(arm["reason"], str)) or not (arm["rate_per_s"] or arm["reason"]):
         return False
