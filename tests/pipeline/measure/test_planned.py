@@ -108,3 +108,8 @@ def test_answers_of_another_model_are_found(settings: dict[str, object]) -> None
     largest = max(np.abs(answer).max() for answer in answers.values())
     with pytest.raises(AnswersDiffer, match="arm: the timed output for query 0"):
         check_answers("arm", net, queries(), {n: answer + largest / 10 for n, answer in answers.items()})
+
+
+def test_an_arm_that_answered_nothing_has_nothing_to_check() -> None:
+    """A server whose arm met no limit kept no call."""
+    check_answers("arm", model(), [], {})
