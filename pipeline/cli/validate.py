@@ -88,11 +88,9 @@ def _experiment(path: Path) -> tuple[str, list[Problem], str]:
 
 def _submission(path: Path) -> tuple[str, list[Problem], str]:
     """Return the kind, no problems, and how far the submission is to be trusted; raises SubmissionInvalid."""
-    from pipeline.submission.read import read_submission
-    from pipeline.submission.validate import check_submission, schema_version
+    from pipeline.submission.validate import schema_version, validate_file
 
-    document = read_submission(path)
-    check_submission(document, str(path))
+    document = validate_file(path)
     kind, trust = f"submission, version {schema_version(document)}", "valid"
     if "evidence" in document:  # what is computed again needs numpy and scipy
         from pipeline.submission.trust import trust_in

@@ -35,15 +35,15 @@ _LONGEST_KEY = 80
 Place = tuple[tuple[bool, Any], ...]  # a path whose parts sort: numbers as numbers, keys as texts
 
 
-def validate_file(path: Path) -> int:
-    """Return the version of the valid submission in a file.
+def validate_file(path: Path) -> dict[str, Any]:
+    """Return the valid submission in a file.
 
     Raises UserError if the file cannot be read, and SubmissionInvalid if it is no bounded JSON object or breaks its
     schema; then every problem is in `problems`.
     """
     document = read_submission(path)
     check_submission(document, str(path))
-    return schema_version(document)
+    return document
 
 
 def check_submission(document: Mapping[str, Any], path: str = "submission") -> None:

@@ -126,10 +126,10 @@ def test_a_hostile_file_cannot_fill_the_screen(submission: dict[str, Any]) -> No
 
 
 def test_a_file_is_validated_from_its_bytes(submission: dict[str, Any], tmp_path: Path) -> None:
-    """The version comes back; what is wrong is reported under the file's name."""
+    """The document comes back; what is wrong is reported under the file's name."""
     path = tmp_path / "s.json"
     path.write_text(dump_submission(submission), encoding="utf-8")
-    assert validate_file(path) == 2
+    assert validate_file(path) == submission
     path.write_text(json.dumps({**submission, "timestamp": 3}))
     with pytest.raises(SubmissionInvalid, match="timestamp: found 3, expected a string") as caught:
         validate_file(path)
