@@ -88,6 +88,8 @@ def unpacked(data: bytes) -> Evidence:
         conditions = json.loads(arrays.pop(_CONDITIONS, np.empty(0, np.uint8)).tobytes())
     except (safetensors.SafetensorError, KeyError, ValueError, RecursionError) as error:
         raise ValueError(f"is no file of evidence: {str(error)[:200]}") from None
+    if odd := next((name for name in sorted(arrays) if arrays[name].dtype.kind not in "biuf"), ""):
+        raise ValueError(f"has an array {odd[:80]!r} of {arrays[odd].dtype}, expected numbers")
     samples = {name.removeprefix(_SAMPLES): arrays.pop(name) for name in list(arrays) if name.startswith(_SAMPLES)}
     predictions: dict[str, Arrays] = {side: {} for side in SIDES}
     for name in list(arrays):

@@ -101,3 +101,21 @@ def test_every_rule_is_explained_in_sentences() -> None:
     """Each has an id of its form and an explanation that ends."""
     assert all(len(rule) == 4 and rule[0] == "R" and rule[1:].isdigit() for rule in RULES)
     assert all(text.endswith(".") for text in RULES.values())
+
+
+def test_arrays_of_other_than_numbers_are_no_evidence(honest: Honest, tmp_path: Path) -> None:
+    """A complex number is not compared, converted or rounded: the file is refused."""
+    document, arrays = honest
+    name = next(name for name in arrays if name.startswith("samples."))
+    arrays[name] = arrays[name].astype(np.complex64)
+    (tmp_path / FILE).write_bytes(codec.encode(arrays))
+    with pytest.raises(SubmissionInvalid) as caught:
+        trust_in(document, tmp_path / "submission.json")
+    assert any("of complex64, expected numbers" in problem.message for problem in caught.value.problems)
+
+
+def test_layers_without_counts_are_not_stumbled_over(honest: Honest, tmp_path: Path) -> None:
+    """The schema lets a layer leave counts out; what is not there adds nothing."""
+    document, _ = honest
+    del document["effects"][0]["layers"][0]["macs_before"]
+    assert trust_in(document, tmp_path / "submission.json") == "valid"
