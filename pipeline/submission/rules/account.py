@@ -40,6 +40,6 @@ def broken_account(document: Mapping[str, Any]) -> Iterator[Broken]:
 
 def _layers(effect: Mapping[str, Any], path: tuple[str | int, ...]) -> Iterator[Broken]:
     for name in (f"{total}_{when}" for total in _TOTALS for when in ("before", "after")):
-        total = sum(layer.get(name, 0) for layer in effect["layers"])  # a layer may leave counts out
+        total = sum(layer[name] for layer in effect["layers"])
         if effect["layers"] and total > effect[name]:
             yield "R033", (*path, name), f"found {effect[name]}, expected at least {total}, the sum of its layers"

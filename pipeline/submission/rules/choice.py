@@ -54,7 +54,7 @@ def _accuracies(point: Record, counts: Mapping[str, int], path: tuple[str | int,
         if not counts[split]:
             continue
         expected = accuracy_record(round(found["accuracy"] * counts[split]), counts[split])
-        wanted = {key: expected[key] for key in ("accuracy", "interval") if key in found}
+        wanted = {key: expected[key] for key in ("accuracy", "interval")}
         for where, message in disagreements({key: found[key] for key in wanted}, wanted):
             yield "R041", (*path, "accuracy", split, *where), message
 
