@@ -56,7 +56,7 @@ def test_a_point_alone_shows_its_figures(project: Project) -> None:
 def test_until_submit_makes_a_submission_but_no_report(project: Project) -> None:
     """Everything that feeds it is there."""
     document = project.json("run", SMOKE, "--until", "submit")
-    assert document["files"].keys() == {"submission"}
+    assert document["files"].keys() == {"submission", "evidence"}
     assert document["nodes"]["cached"] == 9
 
 
