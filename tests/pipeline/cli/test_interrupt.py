@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.project import Project
+from tests.project import ROOT, Project
 
 SMOKE = "experiments/smoke.yaml"
 CHANGED = ("--set", "model.train.epochs=3")  # nothing of this is stored
@@ -108,3 +108,18 @@ def is_alive(pid: int) -> bool:
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except FileNotFoundError:
         return False
+
+
+def test_an_interrupt_in_the_middle_of_an_exec_ends_with_130() -> None:
+    """Python itself would end by the signal then, which is no exit code; dataclasses are made by exec."""
+    code = """
+import pipeline.cli.main, pipeline.__main__
+def interrupted():
+    try:
+        exec("raise KeyboardInterrupt")
+    except KeyboardInterrupt:
+        return 130
+pipeline.cli.main.main = interrupted
+pipeline.__main__.main()
+"""
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 130
