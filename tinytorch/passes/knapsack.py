@@ -11,7 +11,9 @@ from typing import NamedTuple
 
 __all__ = ["Option", "choose"]
 
-_MOST = 10_000  # undominated combinations that are kept; networks of a hundred layers stay far below that in seconds
+# Undominated combinations that are kept. With five options each, 20 layers had 945 and took 0.04 s, 100 layers reached
+# the limit and took some 10 s.
+_MOST = 10_000
 
 
 class Option(NamedTuple):
