@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.core.errors import Problem, SubmissionInvalid
+from pipeline.submission.badge import LEVELS
 from pipeline.submission.evidence import FILE, read_evidence, unpacked
 from pipeline.submission.rules.account import broken_account
 from pipeline.submission.rules.choice import broken_choice
@@ -23,7 +24,6 @@ from pipeline.submission.rules.recompute import candidate_of, comparisons_of, co
 
 __all__ = ["LEVELS", "broken", "trust_in"]
 
-LEVELS = ("valid", "recomputed")
 _MOST_PROBLEMS = 100
 Broken = tuple[str, tuple[str | int, ...], str]
 
@@ -40,7 +40,7 @@ def trust_in(document: Mapping[str, Any], path: Path) -> str:
     if problems:
         rules = ", ".join(sorted({problem.code for problem in problems}))
         raise SubmissionInvalid(f"{path}: breaks {rules}", code="E500", problems=problems[:_MOST_PROBLEMS])
-    return LEVELS[data is not None]
+    return "valid" if data is None else "recomputed"
 
 
 def broken(document: Mapping[str, Any], data: bytes | None, now: datetime) -> Iterator[Broken]:

@@ -11,14 +11,14 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from pipeline.submission.badge import LEVELS
 from pipeline.submission.competition.bounds import bounds_of, doubt_of
 from pipeline.submission.competition.limits import Limit, Place, look_up, path_text
 from pipeline.submission.competition.terms import Competition
 
-__all__ = ["Finding", "STATUSES", "TRUST", "judge", "overall"]
+__all__ = ["Finding", "STATUSES", "judge", "overall"]
 
 STATUSES = ("fail", "inconclusive", "pass")
-TRUST = ("valid", "recomputed", "reproduced")  # by its schema, from its samples, by running it again
 _UNDECIDED = ("inconclusive", "noisy")  # verdicts that claim nothing
 _WHERE = ("data.root",)  # the digests say which data they are, wherever they lie
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -53,7 +53,7 @@ def judge(
 ) -> list[Finding]:
     """Return one finding for each demand of a competition, for a valid submission of version 2, in a fixed order.
 
-    `size_bytes` is the size of the submission's file and `trust` one of TRUST, what is known of the submission; what
+    `size_bytes` is the size of the submission's file and `trust` one of LEVELS, what is known of the submission; what
     hangs on one that is None is not decided.
     """
     findings = [_decide(limit, document) for limit in competition.limits]
@@ -198,7 +198,7 @@ def _size(competition: Competition, path: str, found: int, bound: str) -> Findin
 
 def _trusted(competition: Competition, trust: str) -> Finding:
     """Decide whether enough is known of a submission; that too little is, is no fault of it."""
-    enough = list(TRUST[TRUST.index(competition.terms["verification"]["level"]) :])
+    enough = list(LEVELS[LEVELS.index(competition.terms["verification"]["level"]) :])
     limit = Limit(("trust",), "enum", enough, "verification.level")
     if trust in enough:
         return _finding(limit, trust, "pass", "as expected")

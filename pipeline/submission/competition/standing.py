@@ -19,7 +19,7 @@ _SIGNS = {"pass": "pass", "fail": "FAIL", "inconclusive": "inconclusive"}
 def standing(competition: Competition, path: Path, trust: str) -> dict[str, Any]:
     """Return how the valid submission in a file stands: as a document, with its text and exit code.
 
-    `trust` says what is known of it, one of TRUST.
+    `trust` says what is known of it, one of LEVELS.
 
     Raises UserError for a submission of version 1, which has no intervals.
     """
