@@ -141,6 +141,11 @@ EXPLANATIONS: dict[str, str] = {
         "on what is not in a submission, may be absent or null, or was measured without an interval; or a ranking by "
         "raw durations, which do not compare across machines."
     ),
+    "E520": (
+        "A record of a verification cannot be read, does not follow schemas/verification.v1.schema.json, or says that "
+        "something is reproduced which one of its own checks contradicts. `pipeline verify SUBMISSION --record FILE` "
+        "writes records; a folder of them has no other .json files."
+    ),
     "E600": "The machine is too restless to compare anything. Close other programs, or allow more time with budget_s.",
     "E700": "Something outside the experiment is missing, full or not permitted. The message says how to repair it.",
     "E701": (
