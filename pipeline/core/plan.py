@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from pipeline.core.experiment import BenchmarkSpec, DataSpec, Experiment, Goal, ModelSpec, Run, Step, as_json
 from pipeline.core.keys import digest_value
 from pipeline.core.stage import StageInfo
+from pipeline.core.titles import step_title
 
 __all__ = [
     "Catalog",
@@ -26,6 +27,9 @@ __all__ = [
     "is_search",
     "make_plan",
     "plan_baseline",
+    "plan_benchmark",
+    "plan_evaluation",
+    "plan_step",
 ]
 
 
@@ -86,12 +90,14 @@ class _PlanFields(NamedTuple):
     submit: str
     report: str
     judges: tuple[str, ...] = ()
+    ablation: str | None = None
 
 
 class Plan(_PlanFields):
     """All nodes of an experiment in an order in which every node comes after what feeds it.
 
-    `judges` has for each point of a search, in order, the node that reads its goals on the validation split.
+    `judges` has for each point of a search, in order, the node that reads its goals on the validation split;
+    `ablation` is the node that says what each step contributes (`pipeline.core.ablation`), where that was asked for.
     """
 
     def node(self, node_id: str) -> Node:
@@ -142,9 +148,9 @@ def make_plan(experiment: Experiment, catalog: Catalog, account: Mapping[str, An
 class Draft:
     """Nodes in the order they were asked for; asking twice for the same one gives the same id."""
 
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: Catalog, nodes: Sequence[Node] = ()) -> None:
         self.catalog = catalog
-        self.nodes: dict[str, Node] = {}
+        self.nodes: dict[str, Node] = {node.id: node for node in nodes}
         self._codecs: dict[_Wanted, tuple[dict[str, str], tuple[str, ...]]] = {}
         self._roots: dict[tuple[str, ...], tuple[str, ...]] = {}
 
@@ -196,22 +202,18 @@ def plan_baseline(draft: Draft, run: Run) -> tuple[str, str]:
 def _plan_run(draft: Draft, run: Run) -> RunNodes:
     data, train = plan_baseline(draft, run)
     test, baseline = Ref(data, "test"), Ref(train, "model")
-    benchmark_spec, waiting = _timing(run.benchmark)
     profile_spec = {"batch_size": run.benchmark.batch_sizes[0], "threads": run.benchmark.threads[0]}
     layers = draft.catalog.codec_modules("model")
     profile = draft.add("profile", "baseline", profile_spec, {"model": baseline, "sample": test}, layers)
     steps: list[str] = []
     optimized = baseline
-    special = {_TEACHER: baseline, _PROFILE: Ref(profile, "profile")}
     for step in run.steps:
-        steps.append(_plan_step(draft, step, run.seed, data, {"model": optimized, **special}))
+        steps.append(plan_step(draft, step, run.seed, optimized, (data, train, profile)))
         optimized = Ref(steps[-1], "model")
-    splits = {"validation": Ref(data, "validation"), "test": test}
-    evaluate_baseline = draft.add("evaluate", "baseline", {}, {"model": baseline, **splits}, layers)
-    evaluate_optimized = draft.add("evaluate", run.label or "optimized", {}, {"model": optimized, **splits}, layers)
+    evaluate_baseline = plan_evaluation(draft, "baseline", baseline, data)
+    evaluate_optimized = plan_evaluation(draft, run.label or "optimized", optimized, data)
     arms = {"baseline": baseline, "optimized": optimized, "sample": test}
-    benchmark_spec["seed"] = run.seed
-    benchmark = draft.add("benchmark", run.label or "optimized", benchmark_spec, arms, layers, local=waiting)
+    benchmark = plan_benchmark(draft, run.label or "optimized", run.benchmark, run.seed, arms)
     loadgen = _plan_loadgen(draft, run, arms, layers) if run.benchmark.harness == "loadgen" else None
     peers = _plan_peers(draft, run, arms | {"calibration": Ref(data, "train")}, layers) if run.benchmark.peers else None
     evaluated = evaluate_baseline, evaluate_optimized
@@ -258,36 +260,29 @@ def _plan_train(draft: Draft, model: ModelSpec, seed: int, data: str) -> str:
 _TEACHER, _PROFILE = "teacher", "profile"
 
 
-def _plan_step(draft: Draft, step: Step, seed: int, data: str, at_hand: Mapping[str, Ref]) -> str:
+def plan_step(draft: Draft, step: Step, seed: int, model: Ref, sources: tuple[str, str, str]) -> str:
+    """Add a step that changes `model`; `sources` are the nodes of the data, the trained baseline and its profile."""
+    data, train, profile = sources
     name, params = draft.catalog.resolve_step(step.use, step.params)
     needs = sorted(draft.catalog.pass_needs(name, params))
     spec = {"pass": name, "params": as_json(params), "seed": seed}
+    at_hand = {"model": model, _TEACHER: Ref(train, "model"), _PROFILE: Ref(profile, "profile")}
     inputs = {role: at_hand.get(role) or Ref(data, role) for role in ("model", *needs)}
     code = (draft.catalog.pass_module(name), *draft.catalog.codec_modules("model"))
-    return draft.add("optimize", _step_title(step), spec, inputs, code)
+    return draft.add("optimize", step_title(step), spec, inputs, code)
 
 
-_TELLING = {
-    "budget": ("use", "target"),
-    "prune": ("method", "sparsity", "ramp"),
-    "finetune": ("epochs",),
-    "low_rank": ("keep",),
-    "distill": ("epochs",),
-    "quantize": ("bits", "method"),
-}
-_USUAL = ("none", "rtn")  # and not worth a word
+def plan_evaluation(draft: Draft, title: str, model: Ref, data: str) -> str:
+    """Add the evaluation of a model on the splits of the data."""
+    splits = {"validation": Ref(data, "validation"), "test": Ref(data, "test")}
+    return draft.add("evaluate", title, {}, {"model": model, **splits}, draft.catalog.codec_modules("model"))
 
 
-def _step_title(step: Step) -> str:
-    given = ((name, step.params[name]) for name in _TELLING.get(step.use, ()) if name in step.params)
-    shown = ((name, value) for name, value in given if value not in _USUAL)
-    return " ".join([step.use, *(_shown(name, value) for name, value in shown)])
-
-
-def _shown(name: str, value: Any) -> str:
-    if isinstance(value, Mapping):
-        return " ".join(_shown(inner, item) for inner, item in value.items())
-    return value if isinstance(value, str) else f"{name}={value}"
+def plan_benchmark(draft: Draft, title: str, benchmark: BenchmarkSpec, seed: int, arms: Mapping[str, Ref]) -> str:
+    """Add the timing of the arms "baseline" and "optimized" against each other, on "sample"."""
+    spec, waiting = _timing(benchmark)
+    layers = draft.catalog.codec_modules("model")
+    return draft.add("benchmark", title, {**spec, "seed": seed}, arms, layers, local=waiting)
 
 
 def is_search(experiment: Experiment) -> bool:
