@@ -110,4 +110,4 @@ def test_the_main_job_runs_from_a_wheel(wheel: Path, tmp_path: Path) -> None:
     pipeline("init", "first.yaml")
     quick = ("--set", "benchmark.processes=2", "--set", "benchmark.budget_s=1")
     pipeline("run", "first.yaml", *quick, expect=(0, 5))  # 5: other tests run beside it, so nothing is claimed
-    pipeline("validate", "first.yaml", "runs/prune_quant/submission.json")
+    pipeline("validate", "first.yaml", "runs/first/submission.json")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from pathlib import Path
+
+import yaml
 
 from pipeline.cli.answer import Answer
 from pipeline.core.errors import UserError
@@ -14,6 +17,7 @@ from pipeline.store.objects import write_atomically
 __all__ = ["configure", "run"]
 
 _STARTER = "prune_quant"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", re.ASCII)  # as the schema has it
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +47,15 @@ def run(args: argparse.Namespace) -> Answer:
 
 
 def _starter(example: str, path: Path) -> str:
-    """Return the example's text; its first line tells editors where the schema lies, seen from `path`."""
+    """Return the example, named after its file; its first line says where the schema lies, seen from `path`."""
     _, _, rest = read_experiment(example).partition("\n")
+    rest = rest.replace(f"experiments/{example}.yaml", path.as_posix())
+    if _NAME.fullmatch(path.stem):  # its results lie beside those of the example, not over them
+        rest = rest.replace(f"\nname: {example}\n", f"\nname: {_plain(path.stem)}\n", 1)
     schema = os.path.relpath(schema_path("experiment.v1"), path.absolute().parent)
     return f"# yaml-language-server: $schema={Path(schema).as_posix()}\n{rest}"
+
+
+def _plain(name: str) -> str:
+    """Return a name as YAML, in quotes where it would be read as a number or as nothing."""
+    return yaml.safe_dump({"name": name}).removeprefix("name: ").rstrip("\n")

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from pipeline.cli import COMMANDS
 from pipeline.cli.main import main
@@ -124,6 +125,15 @@ def test_show_prints_the_stored_result(project: Project) -> None:
 def test_show_suggests_the_nearest_run(project: Project) -> None:
     """An unknown name is bad input with a suggestion."""
     assert "did you mean 'smoke'?" in project.run("show", "smok", expect=2).stderr
+
+
+@pytest.mark.parametrize("name", ["mine", "123", "null", "a-b.c"])
+def test_init_names_the_experiment_after_its_file(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its results do not overwrite those of the example that it was copied from."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["init", f"{name}.yaml"]) == 0
+    assert yaml.safe_load(Path(f"{name}.yaml").read_text())["name"] == name
+    assert main(["validate", f"{name}.yaml"]) == 0
 
 
 def test_init_writes_a_valid_file_and_never_overwrites(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
