@@ -20,6 +20,7 @@ from jsonschema.exceptions import ValidationError
 
 from pipeline.core.errors import Problem, SubmissionInvalid
 from pipeline.schemas import fits, read_schema
+from pipeline.submission.compiled import compiled_schema
 from pipeline.submission.read import read_submission
 from pipeline.submission.rules import broken_rules
 
@@ -74,12 +75,7 @@ def find_problems(document: Mapping[str, Any], path: str = "submission") -> list
         version = schema_version(document)
     except SubmissionInvalid as error:
         return [Problem("E503", path, "schema_version", error.message.partition(": ")[2])]
-    errors = (
-        (_place(error, key), message)
-        for error in _validator(SCHEMAS[version]).iter_errors(document)
-        for key, message in _messages(error)
-    )
-    found = set(itertools.islice(errors, _MOST_LOOKED_AT))
+    found = set() if _fits(SCHEMAS[version], document) else _errors(SCHEMAS[version], document)
     if not found and version == 2:
         found = {
             (_sortable(where), message) for where, message in itertools.islice(broken_rules(document), _MOST_LOOKED_AT)
@@ -91,13 +87,23 @@ def find_problems(document: Mapping[str, Any], path: str = "submission") -> list
 
 def schema_problems(name: str, document: Mapping[str, Any], path: str, code: str) -> list[Problem]:
     """Return what breaks a schema in a document of any kind, in the order of its paths, at most 100 problems."""
+    found = sorted(_errors(name, document))
+    return [Problem(code, path, _path(where), message) for where, message in found[:_MOST_PROBLEMS]]
+
+
+def _fits(name: str, document: Mapping[str, Any]) -> bool:
+    """Say whether a document certainly fits a schema: ten times as fast as to find out what does not."""
+    check = compiled_schema(name)
+    return check is not None and check(document)
+
+
+def _errors(name: str, document: Mapping[str, Any]) -> set[tuple[Place, str]]:
     errors = (
         (_place(error, key), message)
         for error in _validator(name).iter_errors(document)
         for key, message in _messages(error)
     )
-    found = sorted(set(itertools.islice(errors, _MOST_LOOKED_AT)))
-    return [Problem(code, path, _path(where), message) for where, message in found[:_MOST_PROBLEMS]]
+    return set(itertools.islice(errors, _MOST_LOOKED_AT))
 
 
 @cache
