@@ -150,12 +150,11 @@ def _bound(keeps: Callable[[float, float], bool]) -> Callable[[_Compiler, float,
     return make
 
 
-def _size(kind: type, keeps: Callable[[int, int], bool]) -> Callable[[_Compiler, int, Mapping[str, Any]], Check]:
-    def make(_: _Compiler, limit: int, __: Mapping[str, Any]) -> Check:
-        def check(value: Any) -> bool:
-            return type(value) is not kind or keeps(len(value), limit)
+def _size(kind: str, keeps: Callable[[int, int], bool]) -> Callable[[_Compiler, int, Mapping[str, Any]], Check]:
+    is_of_kind = _TYPES[kind]
 
-        return check
+    def make(_: _Compiler, limit: int, __: Mapping[str, Any]) -> Check:
+        return lambda value: not is_of_kind(value) or keeps(len(value), limit)
 
     return make
 
@@ -220,13 +219,13 @@ _MAKERS: dict[str, _Maker] = {
     "exclusiveMaximum": _bound(lambda value, limit: value < limit),
     "exclusiveMinimum": _bound(lambda value, limit: value > limit),
     "items": _items,
-    "maxItems": _size(list, lambda size, limit: size <= limit),
-    "maxLength": _size(str, lambda size, limit: size <= limit),
-    "maxProperties": _size(dict, lambda size, limit: size <= limit),
+    "maxItems": _size("array", lambda size, limit: size <= limit),
+    "maxLength": _size("string", lambda size, limit: size <= limit),
+    "maxProperties": _size("object", lambda size, limit: size <= limit),
     "maximum": _bound(lambda value, limit: value <= limit),
-    "minItems": _size(list, lambda size, limit: size >= limit),
-    "minLength": _size(str, lambda size, limit: size >= limit),
-    "minProperties": _size(dict, lambda size, limit: size >= limit),
+    "minItems": _size("array", lambda size, limit: size >= limit),
+    "minLength": _size("string", lambda size, limit: size >= limit),
+    "minProperties": _size("object", lambda size, limit: size >= limit),
     "minimum": _bound(lambda value, limit: value >= limit),
     "oneOf": _one_of,
     "pattern": _pattern,
