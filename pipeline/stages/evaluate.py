@@ -13,9 +13,11 @@ import numpy as np
 
 from pipeline.core.stage import Inputs
 from pipeline.stats.accuracy import accuracy_record
+from pipeline.submission.tensors import tensor_digests
 from tinytorch.data.split import Split
 from tinytorch.models.network import Network
 from tinytorch.runtime.session import InferenceSession
+from tinytorch.serialization import dumps
 
 __all__ = ["execute"]
 
@@ -35,7 +37,8 @@ def execute(spec: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
         predictions[role] = predicted
         predictions[f"{role}_labels"] = split.labels
         metrics[role] = accuracy_record(int((predicted == split.labels).sum()), len(split.labels), _CONFIDENCE)
-    return {"metrics": {**metrics, **_weight(model, session, inputs.size("model"))}, "predictions": predictions}
+    weight = _weight(model, session, inputs.size("model"))
+    return {"metrics": {**metrics, **weight, "tensors": tensor_digests(dumps(model))}, "predictions": predictions}
 
 
 def _predict(session: InferenceSession, split: Split) -> np.ndarray:

@@ -242,11 +242,18 @@ def _provenance(
             "roles": dict(chosen.data),
         },
         "weights": {side: model.weights_digest for side, model in _sides(chosen)},
+        **_tensors(chosen),
         "predictions": {side: model.predictions_digest for side, model in _sides(chosen)},
         "samples": chosen.samples_digest,
         "seeds": {"submitted": chosen.seed, "tried": sorted({candidate.seed for candidate in candidates})},
         "versions": dict(versions),
     }
+
+
+def _tensors(chosen: Candidate) -> dict[str, Any]:
+    """Return the digest of each tensor of the stored models, where they were taken."""
+    found = {side: model.metrics.get("tensors") for side, model in _sides(chosen)}
+    return {"tensors": found} if all(found.values()) else {}
 
 
 def _luck(candidates: Sequence[Candidate], goals: list[Mapping[str, Any]]) -> list[str]:
