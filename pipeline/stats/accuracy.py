@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
+
+from pipeline.stats.distributions import binomial_cdf, normal_quantile
 
 __all__ = ["McNemar", "accuracy_record", "mcnemar", "wilson_interval"]
 
@@ -46,7 +48,7 @@ def wilson_interval(correct: int, evaluated: int, confidence: float = 0.95) -> t
     """
     if not 0 <= correct <= evaluated or evaluated < 1:
         raise ValueError(f"{correct} correct of {evaluated} evaluated is not a rate")
-    z2 = float(special.ndtri(0.5 + confidence / 2)) ** 2
+    z2 = normal_quantile(0.5 + confidence / 2) ** 2
     center = (correct + z2 / 2) / (evaluated + z2)
     half = np.sqrt(z2 * (correct * (evaluated - correct) / evaluated + z2 / 4)) / (evaluated + z2)
     low = 0.0 if correct == 0 else float(center - half)  # exactly, where rounding would leave 1e-18
@@ -66,7 +68,8 @@ def mcnemar(baseline_correct: NDArray[np.bool_], candidate_correct: NDArray[np.b
     only_candidate = int(np.count_nonzero(candidate_correct & ~baseline_correct))
     discordant = only_baseline + only_candidate
     if discordant < _EXACT_BELOW:
-        tail = special.bdtr(min(only_baseline, only_candidate), discordant, 0.5) if discordant else 1.0
+        tail = binomial_cdf(discordant, 0.5)[min(only_baseline, only_candidate)] if discordant else 1.0
         return McNemar(only_baseline, only_candidate, min(1.0, 2.0 * float(tail)), "exact")
     statistic = (abs(only_baseline - only_candidate) - 1) ** 2 / discordant if only_baseline != only_candidate else 0.0
-    return McNemar(only_baseline, only_candidate, float(special.chdtrc(1, statistic)), "chi2")
+    p_value = math.erfc(math.sqrt(statistic / 2))  # the upper tail of chi-square with one degree of freedom
+    return McNemar(only_baseline, only_candidate, p_value, "chi2")

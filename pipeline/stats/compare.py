@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
+from pipeline.stats.distributions import student_cdf
 from pipeline.stats.interval import hierarchical_interval, location, t_interval
 
 __all__ = ["Ratio", "VERDICTS", "claim_p_value", "holm", "ratio", "verdict"]
@@ -131,7 +131,7 @@ def claim_p_value(per_process: Sequence[float], threshold: float) -> float:
     excess = abs(mean) - math.log1p(threshold)
     if error == 0.0:
         return 0.0 if excess > 0 else 1.0
-    return min(1.0, 2.0 * float(special.stdtr(n - 1, -excess / error)))
+    return min(1.0, 2.0 * student_cdf(-excess / error, n - 1))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

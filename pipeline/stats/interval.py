@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
+
+from pipeline.stats.distributions import binomial_cdf, student_quantile
 
 __all__ = [
     "bootstrap_locations",
@@ -33,7 +34,7 @@ def median_interval(samples: Floats, confidence: float = 0.95) -> tuple[float, f
     """
     n = len(samples)
     ranks = np.arange(1, n // 2 + 1)
-    enough = ranks[1.0 - 2.0 * special.bdtr(ranks - 1, n, 0.5) >= confidence]
+    enough = ranks[1.0 - 2.0 * binomial_cdf(n, 0.5)[ranks - 1] >= confidence]
     if not len(enough):
         return None
     k = int(enough[-1])
@@ -46,7 +47,7 @@ def t_interval(values: Floats, confidence: float = 0.95) -> tuple[float, float]:
     n = len(values)
     if n < 2:
         raise ValueError("a t interval needs two or more values")
-    half = float(special.stdtrit(n - 1, 0.5 + confidence / 2)) * float(np.std(values, ddof=1)) / n**0.5
+    half = student_quantile(0.5 + confidence / 2, n - 1) * float(np.std(values, ddof=1)) / n**0.5
     mean = float(np.mean(values))
     return mean - half, mean + half
 

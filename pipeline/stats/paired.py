@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scipy import special
+from pipeline.stats.distributions import normal_quantile
 
 __all__ = ["paired_difference"]
 
@@ -21,6 +21,6 @@ def paired_difference(
     estimate = (only_second - only_first) / evaluated
     first, second = (only_first + 1) / (evaluated + 2), (only_second + 1) / (evaluated + 2)
     center = second - first
-    z = float(special.ndtri(0.5 + confidence / 2))
+    z = normal_quantile(0.5 + confidence / 2)
     half = z * ((first + second - center**2) / (evaluated + 2)) ** 0.5
     return estimate, (max(-1.0, min(center - half, estimate)), min(1.0, max(center + half, estimate)))

@@ -8,10 +8,12 @@ among n would have been seen with a chance of at most 1 - confidence. MLPerf dis
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
+
+from pipeline.stats.distributions import beta_cdf
 
 __all__ = ["Percentile", "early_stopping_estimate", "limit_status", "minimum_passing", "minimum_samples", "percentile"]
 
@@ -26,6 +28,7 @@ class Percentile:
     reason: str | None
 
 
+@lru_cache(maxsize=4096)  # a search for a percentile asks for the same numbers again and again
 def minimum_passing(over: int, p: float, confidence: float = CONFIDENCE) -> int:
     """Return the least number of queries within the limit that supports percentile `p` despite `over` beyond it.
 
@@ -68,7 +71,7 @@ def limit_status(queries: int, over: int, p: float, confidence: float = CONFIDEN
         raise ValueError(f"{over} of {queries} queries cannot be over a limit")
     if queries >= minimum_passing(over, p, confidence) + over:
         return "met"
-    seen_so_many = float(special.betainc(over, queries - over + 1, 1 - p)) if over else 1.0
+    seen_so_many = beta_cdf(1 - p, over, queries - over + 1) if over else 1.0
     return "not_met" if seen_so_many <= 1 - confidence else "inconclusive"
 
 
@@ -90,4 +93,4 @@ def early_stopping_estimate(samples: NDArray[np.float64], p: float, confidence: 
 
 def _chance(within: int, over: int, p: float) -> float:
     """P(Binomial(within + over, 1 - p) <= over), by the regularized incomplete beta function, as LoadGen has it."""
-    return float(special.betainc(within, over + 1, p))
+    return beta_cdf(p, within, over + 1)

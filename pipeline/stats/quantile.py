@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
+
+from pipeline.stats.distributions import binomial_cdf, normal_quantile, student_quantile
 
 __all__ = ["QuantileInterval", "clustered_quantile_interval", "quantile_interval"]
 
@@ -60,7 +61,7 @@ def _effective(processes: Sequence[Floats], ordered: Floats, p: float, confidenc
     variance = count / (count - 1) * float(np.sum((below - share * sizes) ** 2)) / n**2
     if variance == 0.0:
         return n
-    few = float(special.ndtri(0.5 + confidence / 2) / special.stdtrit(count - 1, 0.5 + confidence / 2)) ** 2
+    few = (normal_quantile(0.5 + confidence / 2) / student_quantile(0.5 + confidence / 2, count - 1)) ** 2
     return max(1, min(n, int(few * share * (1 - share) / variance)))
 
 
@@ -69,7 +70,7 @@ def _between(ordered: Floats, count: int, p: float, confidence: float) -> Quanti
     if not (0 < p < 1 and 0 < confidence < 1):
         raise ValueError(f"no interval of quantile {p} with confidence {confidence}")
     n, tail = len(ordered), (1 - confidence) / 2
-    below = special.bdtr(np.arange(count), count, p)  # P(at most k of `count` samples are below the quantile)
+    below = binomial_cdf(count, p)[:-1]  # P(at most k of `count` samples are below the quantile)
     low = int(np.count_nonzero(below <= tail))  # rank of the lower bound, 0 if there is none
     high = count - int(np.count_nonzero(1 - below <= tail)) + 1
     if low < 1 or high > count:

@@ -13,8 +13,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from scipy import special
-
+from pipeline.stats.distributions import normal_quantile
 from pipeline.stats.steps import LEAST_VALUES, Step, find_steps
 from pipeline.submission.change import work_of
 
@@ -176,7 +175,7 @@ def _largest_threshold(documents: Sequence[Document]) -> float:
 def _speed_noise(documents: Sequence[Document]) -> float:
     """Return the standard deviation that the median interval of the speed-ups stands for."""
     deviations = [
-        math.log(high / low) / 2 / float(special.ndtri(0.5 + record["confidence"] / 2))
+        math.log(high / low) / 2 / normal_quantile(0.5 + record["confidence"] / 2)
         for record in (_speed(document)["speedup"] for document in documents)
         for low, high in [record["interval"]]
         if 0 < low < high < low * 1e9 and 0 < record["confidence"] < 1
