@@ -1,6 +1,7 @@
-"""Write the result of an earlier run in the format of another tool.
+"""Write the result of an earlier run in the format of another tool, or send it to a server of one.
 
-The folder that is written is new or empty, and is there only when everything is in it.
+The folder that is written is new or empty, and is there only when everything is in it. With `--replace` it may be an
+earlier export of the same target, of which nothing is kept.
 """
 
 from __future__ import annotations
@@ -10,14 +11,20 @@ import importlib
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from pipeline.cli.answer import Answer
 from pipeline.cli.console import safe
 from pipeline.cli.experiment import add_store_argument, open_store
-from pipeline.cli.runs import find_run, stored_submission
+from pipeline.cli.runs import find_run, read_record, stored_submission
 from pipeline.core.errors import EnvironmentProblem, UserError
+
+if TYPE_CHECKING:
+    from pipeline.export.target import Exported, Source
 
 __all__ = ["TARGETS", "Target", "configure", "run"]
 
@@ -28,17 +35,20 @@ _NOT_VALID = 3
 class Target:
     """A line of TARGETS: what `--help` says, and the optional module that is needed, with the extra that brings it.
 
-    The module is pipeline.export.<name>: configure(parser), export(source, out, args) -> Exported.
+    The module is pipeline.export.<name>: configure(parser), export(source, out, args) -> Exported; of one that is
+    sent to a server, and writes no folder, send(source, args) -> Exported.
     """
 
     summary: str
     needs: str = ""
     extra: str = ""
+    is_sent: bool = False
 
 
 TARGETS: dict[str, Target] = {
+    "mlflow": Target("send the run, and each point of its sweep, to an MLflow tracking server", is_sent=True),
     "mlperf": Target("run LoadGen and write MLPerf's results tree for the open division", "mlperf_loadgen", "mlperf"),
-    "onnx": Target("write both networks as ONNX models, fp32 or int8 QDQ", "onnx", "peers"),
+    "onnx": Target("write both networks as ONNX models, fp32 or int8 QDQ", "onnx", "onnx"),
 }
 
 
@@ -48,7 +58,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     for name, target in TARGETS.items():
         one = targets.add_parser(name, help=target.summary, description=target.summary, allow_abbrev=False)
         one.add_argument("run", metavar="RUN", help="an experiment's name, or a folder that `run` wrote to")
-        one.add_argument("--out", metavar="DIR", required=True, help="the folder to write; new or empty")
+        if not target.is_sent:
+            one.add_argument("--out", metavar="DIR", required=True, help="the folder to write; new or empty")
+            one.add_argument("--replace", action="store_true", help="replace an earlier export of the same kind")
         add_store_argument(one)
         importlib.import_module(f"pipeline.export.{name}").configure(one)
 
@@ -60,31 +72,59 @@ def run(args: argparse.Namespace) -> Answer:
         from pipeline.execute.catalog import package_version
 
         package_version(target.needs, target.extra)
+    module = importlib.import_module(f"pipeline.export.{args.target}")
+    with _opened(args) as source:
+        if target.is_sent:
+            return _answer(module.send(source, args))
+        return _written(source, module, args)
+
+
+@contextmanager
+def _opened(args: argparse.Namespace) -> Iterator[Source]:
+    """Give the run's submission and record with the store open; raises UserError if there is nothing to export."""
     from pipeline.export.target import Source
 
-    submission = stored_submission(find_run(args.run) / "submission.json")
+    folder = find_run(args.run)
+    submission = stored_submission(folder / "submission.json")
     if submission is None or submission.get("schema_version") != 2:
         raise UserError(f"the run '{args.run}' has no submission to export", hint="run the experiment to its end first")
-    out = Path(args.out)
-    _check_empty(out)
+    nodes = read_record(folder / "run.json")["nodes"]
+    if not getattr(args, "replace", True):
+        _check_empty(Path(args.out))  # before a store is made
     store = open_store(args)
+    try:
+        yield Source(submission, store, folder, nodes)
+    finally:
+        store.close()
+
+
+def _written(source: Source, module: Any, args: argparse.Namespace) -> Answer:
+    """Let the module fill a folder beside the one that is asked for, and put it there."""
+    out = Path(args.out)
     parent = out.resolve().parent
     try:
         building = Path(tempfile.mkdtemp(prefix=".export-", dir=parent))
     except OSError as error:
         raise EnvironmentProblem(f"{parent}: cannot be written to: {error.strerror}") from error
     try:
-        exported = importlib.import_module(f"pipeline.export.{args.target}").export(
-            Source(submission, store), building, args
-        )
+        exported = module.export(source, building, args)
         building.chmod(0o777 & ~_umask())
+        if args.replace and out.is_dir() and not out.is_symlink():
+            _check_earlier(out, building)
+            os.replace(out, building.with_suffix(".old"))
         _check_empty(out)
         os.replace(building, out)
     finally:
         shutil.rmtree(building, ignore_errors=True)
-        store.close()
-    text = safe(exported.text.replace(str(building), str(out)))
-    document = {**exported.document, "out": str(out)}
+        shutil.rmtree(building.with_suffix(".old"), ignore_errors=True)
+    return _answer(exported, (str(building), str(out)))
+
+
+def _answer(exported: Exported, renamed: tuple[str, str] | None = None) -> Answer:
+    if renamed is None:
+        return Answer(safe(exported.text), exported.document, _NOT_VALID if exported.problem else 0, exported.problem)
+    text = safe(exported.text.replace(*renamed))
+    document = {**exported.document, "out": renamed[1]}
     return Answer(text, document, _NOT_VALID if exported.problem else 0, safe(exported.problem))
 
 
@@ -92,7 +132,17 @@ def _check_empty(out: Path) -> None:
     if out.is_symlink() or (out.exists() and not out.is_dir()):
         raise UserError(f"{out} is not a folder")
     if out.exists() and any(out.iterdir()):
-        raise UserError(f"{out} is not empty", hint="name a new folder: nothing is written over")
+        hint = "name a new folder; --replace writes over an earlier export of the same kind"
+        raise UserError(f"{out} is not empty", hint=hint)
+
+
+def _check_earlier(out: Path, new: Path) -> None:
+    """Raise UserError if a folder has a file that the new one has not: it is no earlier export of the same kind."""
+    written = {path.relative_to(new) for path in new.rglob("*")}
+    for path in out.rglob("*"):
+        if path.is_symlink() or path.relative_to(out) not in written:
+            hint = "only an earlier export of the same kind is replaced; name a new folder"
+            raise UserError(f"{path} is not of this export, and would be lost", hint=hint)
 
 
 def _umask() -> int:

@@ -1,6 +1,6 @@
 """Write a network as an ONNX model, fp32 or int8 QDQ, that onnxruntime, OpenVINO and others execute.
 
-Needs the extra `[peers]`. Weights keep their values: fp32 as they are, integers with their scales. Those of 4 bits fill
+Needs the extra `[onnx]`. Weights keep their values: fp32 as they are, integers with their scales. Those of 4 bits fill
 bytes: as int4 constants of opset 21, onnxruntime 1.31 multiplied them out at every call (measured: 15 times slower).
 Inputs of a quantized layer are rounded with one scale for all samples, as these runtimes are deployed: the layer's own
 where it is `static`; where it is `dynamic`, tinytorch has a scale for each sample, and here it is calibrated on
@@ -119,7 +119,7 @@ def _serialized(graph: Graph, last: str, model: Network) -> bytes:
         from onnx import TensorProto, checker, helper, numpy_helper
     except ImportError as error:
         raise EnvironmentProblem(
-            f"ONNX needs the package onnx: {error}", hint='pip install "tinytorch-pipeline[peers]"'
+            f"ONNX needs the package onnx: {error}", hint='pip install "tinytorch-pipeline[onnx]"'
         ) from error
     nodes = [
         helper.make_node(

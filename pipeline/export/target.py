@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
+
+from pipeline.store.record import Record
 
 __all__ = ["Exported", "Reader", "Source"]
 
@@ -12,15 +15,23 @@ __all__ = ["Exported", "Reader", "Source"]
 class Reader(Protocol):
     """A store, as far as an export needs it."""
 
+    def get(self, key: str) -> Record | None: ...
+
     def read(self, digest: str) -> bytes: ...
 
 
 @dataclass(frozen=True)
 class Source:
-    """A finished run: its submission, which is valid by its schema, and the store that has what it names."""
+    """A finished run: its submission, which is valid by its schema, and the store that has what it names.
+
+    `folder` is where the run's files are, None if there are none; `nodes` are its record's, as somebody may have
+    written them: outcome, label and reason are texts, the rest is to be checked.
+    """
 
     submission: Mapping[str, Any]
     store: Reader
+    folder: Path | None = None
+    nodes: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True)
