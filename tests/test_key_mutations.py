@@ -27,7 +27,7 @@ optimize:
   - quantize: {bits: 8}
 benchmark: {processes: 2, target_ci: 0.9, budget_s: 0.1, wait_s: 0}
 """
-EVERYTHING = Counter(data=1, train=1, profile=1, optimize=2, evaluate=2, benchmark=1, submit=1, report=1)
+EVERYTHING = Counter(data=1, train=1, profile=1, optimize=2, evaluate=3, benchmark=1, submit=1, report=1)
 PUBLISHED = Counter(submit=1, report=1)
 AFTER_DATA = EVERYTHING - Counter(data=1)
 AFTER_QUANTIZE = Counter(evaluate=1, benchmark=1) + PUBLISHED
@@ -100,7 +100,7 @@ def one_core(project: Project, patch: pytest.MonkeyPatch) -> None:
     (project.folder / "sitecustomize.py").write_text(pin)
 
 
-MODELS_RUN = Counter(profile=1, optimize=2, evaluate=2, benchmark=1) + PUBLISHED  # by all that runs stored models
+MODELS_RUN = Counter(profile=1, optimize=2, evaluate=3, benchmark=1) + PUBLISHED  # by all that runs stored models
 QUANTIZE, PRUNE = "tinytorch/passes/quantize.py", "tinytorch/passes/structured_prune.py"
 STAGE = '"train", "pipeline.stages.train", {}, '
 MUTATIONS = {

@@ -130,7 +130,7 @@ def test_an_edited_layer_is_run_again_by_whoever_runs_models(project: Project) -
     expected = planned(project)
     counts = ran(project)
     assert counts["train"] == 0
-    assert counts["evaluate"] == 2
+    assert counts["evaluate"] == 3
     assert counts <= expected
 
 

@@ -82,6 +82,7 @@ class RunNodes(NamedTuple):
     benchmark: str
     loadgen: str | None = None
     peers: str | None = None
+    evaluate_steps: tuple[str, ...] = ()  # of the models between two steps, each after its step
 
 
 class _PlanFields(NamedTuple):
@@ -139,9 +140,8 @@ def make_plan(experiment: Experiment, catalog: Catalog, account: Mapping[str, An
     judges = _plan_judges(draft, experiment, runs) if is_search(experiment) else ()
     submit = _plan_submit(draft, experiment, runs, account or {})
     formats = experiment.outputs.report
-    report = draft.add(
-        "report", "", {"formats": list(formats)}, {"submission": Ref(submit, "submission")}, outputs=formats
-    )
+    results = {role: Ref(submit, role) for role in ("submission", "evidence")}
+    report = draft.add("report", "", {"formats": list(formats)}, results, outputs=formats)
     return Plan(tuple(draft.nodes.values()), runs, submit, report, judges)
 
 
@@ -216,8 +216,12 @@ def _plan_run(draft: Draft, run: Run) -> RunNodes:
     benchmark = plan_benchmark(draft, run.label or "optimized", run.benchmark, run.seed, arms)
     loadgen = _plan_loadgen(draft, run, arms, layers) if run.benchmark.harness == "loadgen" else None
     peers = _plan_peers(draft, run, arms | {"calibration": Ref(data, "train")}, layers) if run.benchmark.peers else None
+    between = tuple(
+        plan_evaluation(draft, f"after {step_title(step)}", Ref(node, "model"), data)
+        for step, node in zip(run.steps[:-1], steps, strict=False)
+    )
     evaluated = evaluate_baseline, evaluate_optimized
-    return RunNodes(run, data, train, profile, tuple(steps), *evaluated, benchmark, loadgen, peers)
+    return RunNodes(run, data, train, profile, tuple(steps), *evaluated, benchmark, loadgen, peers, between)
 
 
 _LOADGEN_READS = ("scenario", "latency_limit_ms", "rate_per_s", "batch_sizes", "threads", "budget_s")
@@ -293,7 +297,8 @@ def is_search(experiment: Experiment) -> bool:
 def _plan_submit(draft: Draft, experiment: Experiment, runs: Sequence[RunNodes], account: Mapping[str, Any]) -> str:
     inputs: dict[str, Ref] = {}
     for nodes in runs:
-        inputs |= _results(nodes, nodes.run.index) | _measurements(nodes, nodes.run.index)
+        i = nodes.run.index
+        inputs |= _results(nodes, i) | _measurements(nodes, i) | _journey(nodes, i)
     return draft.add("submit", "", {**_submit_spec(experiment), **account}, inputs)
 
 
@@ -344,6 +349,15 @@ def _measurements(nodes: RunNodes, i: int) -> dict[str, Ref]:
         **({f"loadgen.{i}": Ref(nodes.loadgen, "loadgen")} if nodes.loadgen else {}),
         **({f"peers.{i}": Ref(nodes.peers, "peers")} if nodes.peers else {}),
         **({f"peers.samples.{i}": Ref(nodes.peers, "samples")} if nodes.peers else {}),
+    }
+
+
+def _journey(nodes: RunNodes, i: int) -> dict[str, Ref]:
+    """Return how the models of a point came to be: what was learned in training, and what each step's model answers."""
+    return {
+        f"history.{i}": Ref(nodes.train, "history"),
+        **{f"history.{i}.{k}": Ref(step, "history") for k, step in enumerate(nodes.steps)},
+        **{f"predictions.{i}.{k}": Ref(node, "predictions") for k, node in enumerate(nodes.evaluate_steps)},
     }
 
 

@@ -69,8 +69,8 @@ def ancestors(plan: Plan, nodes: Iterable[str]) -> frozenset[str]:
 
 def nodes_of(run: RunNodes) -> frozenset[str]:
     """Return the ids of one point's nodes."""
-    values = (value for name, value in run._asdict().items() if name not in ("run", "steps"))
-    return frozenset([*(value for value in values if isinstance(value, str)), *run.steps])
+    values = (value for name, value in run._asdict().items() if name not in ("run", "steps", "evaluate_steps"))
+    return frozenset([*(value for value in values if isinstance(value, str)), *run.steps, *run.evaluate_steps])
 
 
 def _points(plan: Plan, text: str) -> list[RunNodes]:

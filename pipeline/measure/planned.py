@@ -14,8 +14,11 @@ __all__ = ["fitting_cache", "session_record"]
 Record = dict[str, Any]
 
 
-def session_record(session: InferenceSession) -> Record:
-    """Describe a session: instruction set or "reference" and why, threads, the bytes a call touches, layers."""
+def session_record(session: InferenceSession, times: Mapping[str, float] | None = None) -> Record:
+    """Describe a session: instruction set or "reference" and why, threads, the bytes a call touches, layers.
+
+    `times` has what each layer takes within a call, in ns by its name, where that was measured.
+    """
     return {
         "instruction_set": session.kernels,
         "reference_reason": native.why_not() or None,
@@ -30,6 +33,7 @@ def session_record(session: InferenceSession) -> Record:
                 "computed_by": layer.kernel,
                 "size_bytes": layer.size_bytes,
                 "candidates_ns": dict(layer.candidates),
+                **({"time_ns": times[layer.name]} if times else {}),
             }
             for layer in session.layers
         ],

@@ -24,7 +24,7 @@ from pipeline.measure.clock import measure_clock, wall_ns
 from pipeline.measure.gauge import Reading, gauges, read_gauges
 from pipeline.measure.harness import Arm, Recording, parts, record
 from pipeline.measure.job import Job
-from pipeline.measure.layers import profile_layers
+from pipeline.measure.layers import layer_times, profile_layers
 from pipeline.measure.model import (
     AnswersDiffer,
     call_size,
@@ -179,12 +179,13 @@ def _profile(job: Job) -> Result:
 
 
 def _plan(job: Job) -> Result:
-    """Choose the kernels of each arm's layers by measuring all candidates."""
+    """Choose the kernels of each arm's layers by measuring all candidates, and time the layers that are chosen."""
     size = call_size(job, read_queries(job.inputs))
-    sessions = {}
-    for name, path in job.models.items():
-        sessions[name] = session_record(InferenceSession(load_model(path), size, job.threads, "measure"))
-    return {"sessions": sessions}
+    sessions = {
+        name: InferenceSession(load_model(path), size, job.threads, "measure") for name, path in job.models.items()
+    }
+    times = layer_times(sessions, _batches(job, _CALLS_FOR_SPEED))
+    return {"sessions": {name: session_record(session, times[name]) for name, session in sessions.items()}}
 
 
 KINDS: dict[str, Callable[[Job], Result]] = {

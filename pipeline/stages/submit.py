@@ -17,6 +17,7 @@ from pipeline.submission.build import build
 from pipeline.submission.candidate import Candidate
 from pipeline.submission.evidence import MAX_BYTES, SIDES, Evidence, packed, reference_to
 from pipeline.submission.gather import gather
+from pipeline.submission.journey import accuracies_after, training_curves
 from pipeline.submission.validate import check_submission
 from tinytorch import __version__
 
@@ -30,7 +31,9 @@ def execute(spec: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
     """
     candidates = [gather(run, inputs) for run in spec["runs"]]
     built = build(spec, candidates, _versions(candidates[0]))
-    arrays = packed(_evidence(built["selection"]["chosen"], inputs))
+    chosen = built["selection"]["chosen"]
+    built |= _journey(built, spec, inputs)
+    arrays = packed(_evidence(chosen, inputs))
     reference = reference_to(arrays)
     submission = {**built, "evidence": reference} if reference["size_bytes"] <= MAX_BYTES else built
     check_submission(submission, "the submission that was built")
@@ -41,6 +44,15 @@ def _evidence(chosen: int, inputs: Inputs) -> Evidence:
     """Return what the figures of the chosen point were computed from."""
     predictions = {side: inputs[f"predictions.{side}.{chosen}"] for side in SIDES}
     return Evidence(inputs[f"samples.{chosen}"], predictions, inputs[f"benchmark.{chosen}"]["conditions"])
+
+
+def _journey(built: Mapping[str, Any], spec: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
+    """Return the effects with the accuracy after each step, and what was learned in training."""
+    chosen = built["selection"]["chosen"]
+    steps = next(run["steps"] for run in spec["runs"] if run["index"] == chosen)
+    accuracies = accuracies_after(chosen, steps, inputs)
+    effects = [{**effect, "accuracy": found} for effect, found in zip(built["effects"], accuracies, strict=True)]
+    return {"effects": effects, "training": training_curves(chosen, steps, inputs)}
 
 
 def _versions(candidate: Candidate) -> dict[str, str]:

@@ -31,7 +31,7 @@ def test_a_part_runs_alone_and_keeps_the_earlier_submission(project: Project) ->
     """Of what was not asked for nothing is computed, removed or recorded."""
     before = (project.folder / "runs/smoke/submission.json").read_bytes()
     done = project.run("run", SMOKE, *SWEEP, "--until", "evaluate", "--only", "bits=4")
-    assert "6 of 13 nodes: 2 ran, 4 cached" in done.stdout
+    assert "7 of 14 nodes: 2 ran, 5 cached" in done.stdout
     assert "there is no submission of it" in done.stdout
     assert outcomes(project) == {"optimize": 1, "evaluate": 1}
     assert record(project)["asked"] == {"until": "evaluate", "only": ["bits=4"], "force": [], "fresh": False}
@@ -57,13 +57,13 @@ def test_until_submit_makes_a_submission_but_no_report(project: Project) -> None
     """Everything that feeds it is there."""
     document = project.json("run", SMOKE, "--until", "submit")
     assert document["files"].keys() == {"submission", "evidence"}
-    assert document["nodes"]["cached"] == 9
+    assert document["nodes"]["cached"] == 10
 
 
 def test_a_forced_stage_runs_and_equal_bytes_stop_there(project: Project) -> None:
     """Training gives the same weights again; the next run has nothing to do."""
     project.run("run", SMOKE, "--force", "train", "--force", "evaluate")
-    assert outcomes(project) == {"train": 1, "evaluate": 2}
+    assert outcomes(project) == {"train": 1, "evaluate": 3}
     project.run("run", SMOKE)
     assert outcomes(project) == {}
 
