@@ -56,7 +56,7 @@ def _commands() -> str:
     rows = [[f"[`{name}`](#{name})", cell(what)] for name, what in COMMANDS.items()]
     parts = ["# Commands", f"{lead} {_GENERATED}", table(["command", "what it does"], rows)]
     for name in COMMANDS:
-        module = importlib.import_module(f"pipeline.cli.{name}")
+        module = importlib.import_module(f"pipeline.cli.{name.replace('-', '_')}")
         parser = argparse.ArgumentParser(prog=f"pipeline {name}", add_help=False)
         module.configure(parser)
         parts += [f"## {name}", *map(_paragraph, (module.__doc__ or "").strip().split("\n\n")), *_arguments(parser)]

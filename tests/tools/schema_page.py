@@ -22,13 +22,15 @@ _BOUNDS = {
     "minProperties": "at least {} keys",
     "maxProperties": "at most {} keys",
 }
+_DATA = ("const", "default", "enum", "examples")  # not schemas
 _NAMES = {"array": "list", "object": "mapping", "boolean": "true or false", "null": "null"}
 
 
 def page(schema: Schema, title: str, lead: str) -> str:
     """Return the page of a schema: the top level, then each of its `$defs`."""
-    sections = [f"# {title}", lead, _section(schema)]
-    for name, part in sorted(schema.get("$defs", {}).items()):
+    shown = _inlined(schema, schema.get("$defs", {}))
+    sections = [f"# {title}", lead, _section(shown)]
+    for name, part in sorted(shown.get("$defs", {}).items()):
         if any(_rows(part)):
             sections += [f"## {name}", *([cell(part["description"])] if "description" in part else []), _section(part)]
     return "\n\n".join(section for section in sections if section) + "\n"
@@ -43,6 +45,23 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def cell(text: str) -> str:
     """Return text as one cell of a table, in which no Markdown or HTML is at work."""
     return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
+
+
+def _inlined(part: Any, definitions: Schema) -> Any:
+    """Return a schema in which definitions that have no keys, and so no table, stand where they are referred to."""
+    if isinstance(part, list):
+        return [_inlined(item, definitions) for item in part]
+    if not isinstance(part, Mapping):
+        return part
+    here = {key: value if key in _DATA else _inlined(value, definitions) for key, value in part.items()}
+    name = str(here.get("$ref", "")).removeprefix("#/$defs/")
+    if name not in definitions:
+        return here
+    definition = definitions[name]
+    if not any(_rows(definition)):
+        del here["$ref"]
+        return {**_inlined(definition, definitions), **here}
+    return {"description": definition.get("description", ""), **here}
 
 
 def _section(schema: Schema) -> str:

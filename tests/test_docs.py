@@ -1,0 +1,74 @@
+"""The pages under `pipeline/docs`: links lead somewhere, YAML is valid, commands print what the page shows."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.project import ROOT, Project
+from tests.tools.console import Shown, blocks, run_page, skeleton
+from tests.tools.reference import FOLDER, pages
+
+DOCS = ROOT / "pipeline" / "docs"
+PAGES = sorted(path for path in DOCS.rglob("*.md") if path.parent != FOLDER)
+# What these print depends on the machine and on what else it does: each line shown has to be there by its first word.
+MEASURED = ("run", "plan", "why", "compare", "gate", "history", "leaderboard", "verify", "ablate", "doctor")
+
+
+@pytest.mark.parametrize("name", sorted(pages()))
+def test_a_reference_page_is_what_the_code_says(name: str) -> None:
+    """It was written again after the last change: `python -m tests.tools.reference`."""
+    assert (FOLDER / name).read_text() == pages()[name]
+
+
+def test_no_other_reference_page_is_there() -> None:
+    """A page that nothing writes any more is gone."""
+    assert sorted(path.name for path in FOLDER.iterdir()) == sorted(pages())
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))], ids=lambda path: path.name)
+def test_links_lead_to_files_and_headings(page: Path) -> None:
+    """What a page links to in the project is there, down to the heading."""
+    for target in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)):
+        name, _, heading = target.partition("#")
+        if "://" in name:
+            continue
+        file = (page.parent / name).resolve() if name else page
+        assert file.is_file(), f"{page.name} links to {target}"
+        assert not heading or heading in _headings(file), f"{page.name} links to {target}"
+
+
+def _headings(page: Path) -> set[str]:
+    """Return the headings of a page as links name them."""
+    titles = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
+def test_a_page_is_what_its_commands_print(page: Path, finished: Project, tmp_path: Path) -> None:
+    """Whoever follows a page gets what it shows, but for the figures."""
+    for shown in run_page(page.read_text(), tmp_path, finished.folder):
+        assert _missing(shown) == [], f"{shown.command}\n" + "\n".join(shown.printed)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
+def test_yaml_of_a_page_is_valid(page: Path, finished: Project, tmp_path: Path) -> None:
+    """What a reader copies passes `validate`."""
+    for language, _, content in blocks(page.read_text()):
+        if language == "yaml":
+            (tmp_path / "block.yaml").write_text(content)
+            finished.run("validate", str(tmp_path / "block.yaml"))
+
+
+def _missing(shown: Shown) -> list[str]:
+    """Return what the page shows and the command did not print, in this order."""
+    expected, printed = _words(shown.expected, shown), iter(_words(shown.printed, shown))
+    return [word for word in expected if word not in printed]
+
+
+def _words(lines: tuple[str, ...], shown: Shown) -> list[str]:
+    if any(f"pipeline {command} " in shown.command for command in MEASURED):
+        lines = tuple(line.split()[0] for line in lines if line.strip() and not line.startswith((" ", "warning:")))
+    return [line for line in skeleton(lines) if line != "…"]
