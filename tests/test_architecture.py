@@ -260,7 +260,7 @@ def test_every_command_is_in_its_table() -> None:
         "space",
         "tables",
     }
-    assert {f"pipeline.cli.{name}" for name in COMMANDS} == _folder_modules("pipeline.cli", shared)
+    assert {f"pipeline.cli.{name.replace('-', '_')}" for name in COMMANDS} == _folder_modules("pipeline.cli", shared)
 
 
 def test_every_pass_is_in_its_table() -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 __all__ = ["COMMANDS"]
 
-# name -> what it does, as `--help` says it; the module is pipeline.cli.<name>: configure(parser), run(args) -> Answer
+# name -> what it does, as `--help` says it; the module is pipeline.cli.<name> with _ for -:
+# configure(parser), run(args) -> Answer
 COMMANDS: dict[str, str] = {
     "run": "run an experiment: train, optimize, evaluate, benchmark, submit, report",
     "plan": "say what a run would do, and why, without doing it",
     "validate": "check experiment files and submissions",
     "competition": "start, check and list competitions",
+    "check-pr": "check a pull request that hands in submissions, and write its comment",
     "status": "say how far an experiment or a run is, and what is left to do",
     "why": "explain what a node depends on and why it ran or would run",
     "sensitivity": "say how much each layer minds being pruned or quantized",

@@ -85,7 +85,7 @@ def _dispatch(arguments: list[str]) -> Answer:
         return _version()
     if name not in COMMANDS:
         raise _Usage(_unknown(name), "")
-    module = importlib.import_module(f"pipeline.cli.{name}")
+    module = importlib.import_module(f"pipeline.cli.{name.replace('-', '_')}")
     parser = _Parser(
         prog=f"pipeline {name}",
         description=_sentence(module.__doc__),

@@ -146,6 +146,25 @@ EXPLANATIONS: dict[str, str] = {
         "something is reproduced which one of its own checks contradicts. `pipeline verify SUBMISSION --record FILE` "
         "writes records; a folder of them has no other .json files."
     ),
+    "E530": (
+        "A pull request changes a file that no submission has: outside the folder of submissions, or in it, but in no "
+        "team's folder. Competitions, the list of teams and the tool are the organiser's; put other work in a pull "
+        "request of its own."
+    ),
+    "E531": (
+        "A pull request hands in for a team that its author does not belong to, or for several. A team's folder is "
+        "called like the account, or submissions/OWNERS has a line such as `team-a @ada @grace`, as the base has it."
+    ),
+    "E532": (
+        "A pull request brings what is no plain file of a submission: a link, a submodule, a program, another name "
+        "than submission.json, evidence.safetensors or README.md, too deep a folder, or too much at once."
+    ),
+    "E533": (
+        "A pull request changes or removes what was handed in before. That stays as it is: attempts are counted by "
+        "what lies there, and a verification names the bytes of a file. Hand in a new submission beside it."
+    ),
+    "E534": "A submission, or its evidence, has the very bytes of one that was handed in before.",
+    "E535": "A submission is one too many of its team, or came before the competition opened or after it closed.",
     "E600": "The machine is too restless to compare anything. Close other programs, or allow more time with budget_s.",
     "E700": "Something outside the experiment is missing, full or not permitted. The message says how to repair it.",
     "E701": (
