@@ -12,7 +12,7 @@ from pipeline.report.peers import HEADER
 from pipeline.report.text import printable
 from pipeline.report.view import View, make_view
 
-__all__ = ["render"]
+__all__ = ["escape", "render"]
 
 # What has a meaning anywhere in a line, and what has one at the start of a paragraph only.
 _SPECIAL = re.compile(r"([\\`*_\[\]|~$#])")
@@ -44,16 +44,14 @@ def render(submission: Mapping[str, Any]) -> str:
 
 
 def _head(view: View) -> Iterator[str]:
-    yield f"# {_escape(view.title)}"
+    yield f"# {escape(view.title)}"
     for text in (view.subtitle, view.description, view.scenario, view.measured):
         if text:
             yield f"\n{_paragraph(text)}"
 
 
 def _verdicts(view: View) -> Iterator[str]:
-    rows = [
-        (verdict.subject, f"**{verdict.word}**", verdict.figure, _escape(verdict.text)) for verdict in view.verdicts
-    ]
+    rows = [(verdict.subject, f"**{verdict.word}**", verdict.figure, escape(verdict.text)) for verdict in view.verdicts]
     if rows:
         yield "## Verdicts\n"
         yield from _table(("", "verdict", "figure", "why"), rows)
@@ -64,15 +62,15 @@ def _figures(view: View) -> Iterator[str]:
     rows = [(row.name, row.baseline.full, row.optimized.full, row.change.full) for row in view.figures]
     yield from _table(("", "baseline", "optimized", "change"), rows)
     if view.techniques:
-        yield f"\nTechniques: {_escape(', '.join(view.techniques))}."
+        yield f"\nTechniques: {escape(', '.join(view.techniques))}."
     for note in view.notes:
-        yield f"\n{_escape(note.text)}"
+        yield f"\n{escape(note.text)}"
 
 
 def _limits(view: View) -> Iterator[str]:
     if view.limits:
         yield "## Goals\n"
-        rows = [(f"**{limit.status}**", limit.wanted, limit.measured, _escape(limit.reason)) for limit in view.limits]
+        rows = [(f"**{limit.status}**", limit.wanted, limit.measured, escape(limit.reason)) for limit in view.limits]
         yield from _table(("status", "goal", "measured", "why"), rows)
 
 
@@ -82,45 +80,45 @@ def _conditions(view: View) -> Iterator[str]:
         header = ("batch size", "threads", f"{view.asked}, baseline", f"{view.asked}, optimized", "speed-up", "verdict")
         rows = [(c.batch_size, c.threads, c.baseline, c.optimized, c.speedup, c.verdict) for c in view.conditions]
         yield from _table(header, rows)
-        yield from (f"\n{_escape(condition.note)}" for condition in view.conditions if condition.note)
+        yield from (f"\n{escape(condition.note)}" for condition in view.conditions if condition.note)
 
 
 def _peers(view: View) -> Iterator[str]:
     if view.peers.rows:
         yield "## The same networks elsewhere\n"
-        yield from (f"- {_escape(sentence)}" for sentence in view.peers.sentences)
+        yield from (f"- {escape(sentence)}" for sentence in view.peers.sentences)
         yield ""
-        yield from _table(HEADER, [(*map(_escape, row.texts), row.verdict) for row in view.peers.rows])
-        yield from (f"\n{_escape(note)}" for note in view.peers.notes)
+        yield from _table(HEADER, [(*map(escape, row.texts), row.verdict) for row in view.peers.rows])
+        yield from (f"\n{escape(note)}" for note in view.peers.notes)
 
 
 def _loadgen(view: View) -> Iterator[str]:
     if view.loadgen.rows:
-        yield f"## {_escape(view.loadgen.title)}\n"
-        yield from _table(loadgen.HEADER, [(*map(_escape, row.texts), f"**{row.says}**") for row in view.loadgen.rows])
+        yield f"## {escape(view.loadgen.title)}\n"
+        yield from _table(loadgen.HEADER, [(*map(escape, row.texts), f"**{row.says}**") for row in view.loadgen.rows])
         yield ""
-        yield from (f"- {_escape(note)}" for note in view.loadgen.notes)
+        yield from (f"- {escape(note)}" for note in view.loadgen.notes)
 
 
 def _points(view: View) -> Iterator[str]:
     if len(view.points) < 2:
         return
     yield f"## {view.tried} tried\n"
-    yield f"Submitted: {_escape(view.reason)}. Chosen {_escape(view.rule)}.\n"
+    yield f"Submitted: {escape(view.reason)}. Chosen {escape(view.rule)}.\n"
     if view.search:
         yield f"{_paragraph(view.search)}.\n"
     header = ("", "point", "validation", "test", "size", "smaller", "speed-up", "verdict", "misses")
     rows = [
         (
             "**→**" if point.is_chosen else "",
-            _escape(point.label),
+            escape(point.label),
             point.validation,
             point.test,
             point.size,
             point.compression,
             point.speedup,
             f"{point.verdict}, simulated" if point.is_simulated else point.verdict,
-            _escape(point.violated),
+            escape(point.violated),
         )
         for point in view.points
     ]
@@ -130,7 +128,7 @@ def _points(view: View) -> Iterator[str]:
 def _failed(view: View) -> Iterator[str]:
     if view.failed:
         yield f"## {view.failed_title}\n"
-        rows = [(_escape(point.label), _escape(point.node), _escape(point.reason)) for point in view.failed]
+        rows = [(escape(point.label), escape(point.node), escape(point.reason)) for point in view.failed]
         yield from _table(("point", "failed at", "why"), rows)
 
 
@@ -140,9 +138,9 @@ def _steps(view: View) -> Iterator[str]:
         header = ("step", "technique", "settings", "stored size", "parameters", "MACs", "speed")
         rows = [
             (
-                _escape(step.name),
-                _escape(step.technique),
-                _escape(step.settings),
+                escape(step.name),
+                escape(step.technique),
+                escape(step.settings),
                 step.size,
                 step.parameters,
                 step.macs,
@@ -156,9 +154,9 @@ def _steps(view: View) -> Iterator[str]:
 def _execution(view: View) -> Iterator[str]:
     if view.execution.layers:
         yield "## How the models ran\n"
-        yield from (f"- {_escape(sentence)}" for sentence in view.execution.sentences)
+        yield from (f"- {escape(sentence)}" for sentence in view.execution.sentences)
         yield ""
-        yield from _table(EXECUTION_HEADER, [tuple(map(_escape, row.texts)) for row in view.execution.layers])
+        yield from _table(EXECUTION_HEADER, [tuple(map(escape, row.texts)) for row in view.execution.layers])
 
 
 def _layers(view: View) -> Iterator[str]:
@@ -179,9 +177,9 @@ def _layers(view: View) -> Iterator[str]:
         )
         rows = [
             (
-                _escape(layer.name),
-                _escape(layer.kind),
-                _escape(layer.kernel),
+                escape(layer.name),
+                escape(layer.kind),
+                escape(layer.kernel),
                 layer.time,
                 layer.share_text,
                 layer.parameters,
@@ -198,14 +196,14 @@ def _layers(view: View) -> Iterator[str]:
 def _warnings(view: View) -> Iterator[str]:
     if view.warnings:
         yield "## Warnings\n"
-        yield from (f"- {_escape(warning)}" for warning in view.warnings)
+        yield from (f"- {escape(warning)}" for warning in view.warnings)
 
 
 def _facts(view: View) -> Iterator[str]:
     for title, facts in (("Machine", view.machine), ("Provenance", view.provenance)):
         if facts:
             yield f"{'' if title == 'Machine' else chr(10)}## {title}\n"
-            yield from _table(("", ""), [(_escape(name), _escape(value)) for name, value in facts])
+            yield from _table(("", ""), [(escape(name), escape(value)) for name, value in facts])
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -217,10 +215,10 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str
 
 def _paragraph(text: str) -> str:
     """Return a text that starts a line, so that it cannot start a list, a heading or a code block."""
-    return _START.sub(r"\1\\", _escape(text).strip())
+    return _START.sub(r"\1\\", escape(text).strip())
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
     """Return the text so that Markdown shows it as it is, on one line."""
     safe = _SPECIAL.sub(r"\\\1", printable(text))
     return "".join(_ENTITIES.get(char, char) for char in safe)
