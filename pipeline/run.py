@@ -20,6 +20,7 @@ from pipeline.core.experiment import Experiment
 from pipeline.core.keys import digest_value
 from pipeline.core.plan import Node, Plan, is_search, make_plan
 from pipeline.core.subset import EVERYTHING, Asked, check_stages, choose
+from pipeline.execute.ablate import ablated, foreseen
 from pipeline.execute.catalog import make_catalog
 from pipeline.execute.decide import Oracle
 from pipeline.execute.estimate import Estimator
@@ -37,7 +38,9 @@ from pipeline.store.uses import UseNotes
 from pipeline.submission.stamp import stamp
 from pipeline.submission.write import dump_submission
 
-__all__ = ["RunResult", "Watcher", "prepare", "run_experiment"]
+__all__ = ["ABLATION_FILE", "RunResult", "Watcher", "prepare", "run_experiment"]
+
+ABLATION_FILE = "ablation.json"
 
 
 class Watcher(Protocol):
@@ -53,7 +56,8 @@ class Watcher(Protocol):
 class RunResult(NamedTuple):
     """What a run came to: node results in plan order, the submission if there is one, and the files written.
 
-    `damaged` names the files of the store that were set aside meanwhile: what they held was computed again.
+    `damaged` names the files of the store that were set aside meanwhile: what they held was computed again; `ablation`
+    is what each step contributes, where that was asked for.
     """
 
     plan: Plan
@@ -61,6 +65,7 @@ class RunResult(NamedTuple):
     submission: dict[str, Any] | None
     files: dict[str, Path]
     damaged: frozenset[str] = frozenset()
+    ablation: dict[str, Any] | None = None
 
     @property
     def is_partial(self) -> bool:
@@ -78,9 +83,14 @@ class RunResult(NamedTuple):
 
 
 def prepare(experiment: Experiment, store: LocalStore, *, fresh: bool = False) -> tuple[Plan, Oracle]:
-    """Lay out the plan and bind it to the store; nothing is executed. A search has the points that are known."""
+    """Lay out the plan and bind it to the store; nothing is executed.
+
+    A search has the points that are known, and the ablation is there if it is known which point will be submitted.
+    """
     oracle = Oracle(store, STAGES, fresh=fresh)
-    return _lay_out(experiment, oracle).plan, oracle
+    layout = _lay_out(experiment, oracle)
+    is_foreseen = experiment.ablate and layout.is_complete and layout.plan.runs
+    return foreseen(layout.plan, oracle) if is_foreseen else layout.plan, oracle
 
 
 class _Layout(NamedTuple):
@@ -126,6 +136,8 @@ def run_experiment(
     limits = limits._replace(force=asked.force, wanted=choose(plan, asked.until, asked.only))
     is_searching = limits.wanted is None and not layout.is_complete
     later = {plan.submit, plan.report} if is_searching else set()  # they follow when all points are known
+    if experiment.ablate and limits.wanted is None:
+        later.add(plan.report)  # it shows the ablation of the point that is chosen
     nodes = [
         node for node in plan.nodes if (limits.wanted is None or node.id in limits.wanted) and node.id not in later
     ]
@@ -146,13 +158,17 @@ def run_experiment(
             if is_searching:
                 layout = _searched(experiment, plan, session, begin)
             plan = _executed(layout, session)
+            if experiment.ablate and limits.wanted is None and layout.is_complete:
+                plan = ablated(plan, session, begin)
             submission, contents = _gathered(experiment, plan, session, command)
         files = _publish(contents, folder)
         record = _record(experiment, asked, session.results, started)
         _write(folder / "run.json", record, durable=False)  # the next run writes it again
         uses.flush()
         journal.is_stopped = stop.requested
-    return RunResult(plan, session.results, submission, files, store.quarantined() - set_aside)
+    damaged = store.quarantined() - set_aside
+    ablation = json.loads(contents["ablation"][1]) if "ablation" in contents else None
+    return RunResult(plan, session.results, submission, files, damaged, ablation)
 
 
 def _searched(
@@ -169,7 +185,7 @@ def _searched(
     whole, account, is_complete = _search().searched(experiment, session, begin_new)
     plan = make_plan(whole, make_catalog(session.oracle.environment), account)
     if is_complete:
-        begin_new(plan.nodes)
+        begin_new([node for node in plan.nodes if node.id != plan.report or not experiment.ablate])
     return _Layout(whole, plan, account, is_complete)
 
 
@@ -187,7 +203,7 @@ def _executed(layout: _Layout, session: Session) -> Plan:
     if session.limits.wanted is None and not is_complete:
         return plan
     with session.replaceable((plan.submit, plan.report)) as drop:
-        session.execute(plan, session.limits.wanted)
+        session.execute(plan, session.limits.wanted or _until_ablation(experiment, plan))
         if session.limits.wanted is not None or session.limits.fail_fast or session.stop.requested:
             return plan
         failed = failed_points(plan, session.results)
@@ -197,8 +213,13 @@ def _executed(layout: _Layout, session: Session) -> Plan:
     lost = {point["index"] for point in failed}
     rest = experiment._replace(runs=tuple(run for run in experiment.runs if run.index not in lost))
     smaller = make_plan(rest, make_catalog(session.oracle.environment), {**account, "failed": list(failed)})
-    session.execute(smaller)
+    session.execute(smaller, _until_ablation(experiment, smaller))
     return smaller
+
+
+def _until_ablation(experiment: Experiment, plan: Plan) -> frozenset[str] | None:
+    """Return the nodes that come before an ablation, which the report waits for; None, for all, where none is made."""
+    return frozenset(node.id for node in plan.nodes if node.id != plan.report) if experiment.ablate else None
 
 
 def _gathered(
@@ -256,6 +277,8 @@ def _contents(
     if report := _record_of(plan.report, results):
         wanted = plan.node(plan.report).spec["formats"]
         contents |= {kind: (f"report.{kind}", store.read(report.outputs[kind].digest)) for kind in wanted}
+    if plan.ablation and (ablation := _record_of(plan.ablation, results)):
+        contents["ablation"] = (ABLATION_FILE, store.read(ablation.outputs["ablation"].digest))
     return contents
 
 

@@ -15,6 +15,7 @@ COMMANDS: dict[str, str] = {
     "status": "say how far an experiment or a run is, and what is left to do",
     "why": "explain what a node depends on and why it ran or would run",
     "sensitivity": "say how much each layer minds being pruned or quantized",
+    "ablate": "say what each step contributes, alone and left out",
     "show": "show the result of an earlier run",
     "compare": "compare two submissions, metric by metric",
     "gate": "hold a run against an earlier submission: slower, less accurate or larger?",

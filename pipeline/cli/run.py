@@ -28,7 +28,7 @@ from pipeline.core.keys import digest_value
 from pipeline.execute.environment import CodeDigests
 from pipeline.execute.failures import in_words
 from pipeline.execute.interrupt import stoppable
-from pipeline.run import RunResult, run_experiment
+from pipeline.run import ABLATION_FILE, RunResult, run_experiment
 from pipeline.store.local import LocalStore
 from pipeline.store.objects import CorruptObject
 from tinytorch.errors import DataFileError
@@ -37,7 +37,7 @@ from tinytorch.kernels import native
 __all__ = ["configure", "run", "verdicts"]
 
 _NEEDS = {"html": ("jinja2", "report")}  # report format -> the package it needs, and the extra that brings it
-_RESULTS = ("submission.json", "evidence.safetensors", "report.html", "report.md")
+_RESULTS = ("submission.json", "evidence.safetensors", ABLATION_FILE, "report.html", "report.md")
 _MOST_FAILURES = 10  # that are listed; run.json has them all
 
 
@@ -153,6 +153,8 @@ def _answer(result: RunResult, store: LocalStore, lacking: list[str]) -> Answer:
     points: list[dict[str, Any]] = []
     if submission is not None:
         lines += ["", _rendered(submission, store)]
+        if result.ablation is not None:
+            lines += ["", _contributions(result.ablation)]
     elif result.is_partial:
         lines.append("a part was asked for: there is no submission of it")
         points, table = _points(result, store)
@@ -166,6 +168,7 @@ def _answer(result: RunResult, store: LocalStore, lacking: list[str]) -> Answer:
         "nodes": {outcome.value: result.count(outcome) for outcome in Outcome},
         "points": points,
         "submission": submission,
+        "ablation": result.ablation,
         "files": {name: str(path) for name, path in result.files.items()},
         "messages": messages,
         "exit_code": exit_code,
@@ -224,6 +227,13 @@ def _rendered(submission: dict[str, Any], store: LocalStore) -> str:
         known = render(submission, width=width, colour=colour)
         store.remember("rendered", {name: known})
     return str(known)
+
+
+def _contributions(ablation: dict[str, Any]) -> str:
+    """Return what each step contributes, as a table; rendering it takes few milliseconds."""
+    from pipeline.report.ablation import render
+
+    return render(ablation, width=columns(), colour=has_colour())
 
 
 def _count_line(result: RunResult) -> str:

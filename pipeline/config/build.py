@@ -50,6 +50,7 @@ def build(document: Document, set_: Sequence[str] = (), sweep: Sequence[str] = (
         outputs=Outputs(report=tuple(whole["outputs"]["report"]), submission=whole["outputs"]["submission"]),
         source=SourceInfo(document.path, _digest(json.dumps(resolved_document, sort_keys=True))),
         document=resolved_document,
+        ablate=bool(whole.get("ablate")),
     )
 
 

@@ -133,6 +133,7 @@ class Experiment(NamedTuple):
     """A validated experiment: what is asked for (goals, outputs) and the runs that answer it.
 
     `document` is the file as JSON with overrides applied and defaults filled; building it again gives equal runs.
+    `ablate` asks what each step of the submitted point contributes.
     """
 
     name: str
@@ -144,6 +145,7 @@ class Experiment(NamedTuple):
     outputs: Outputs
     source: SourceInfo
     document: Mapping[str, JSON]
+    ablate: bool = False
 
 
 def experiment_from_json(data: Mapping[str, JSON], path: str) -> Experiment:

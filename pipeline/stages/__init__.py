@@ -86,6 +86,13 @@ STAGES: dict[str, StageInfo] = {
             {"submission": "json", "evidence": "arrays"},
             "choose a point and build the submission",
         ),
+        StageInfo(
+            "ablation",
+            "pipeline.stages.ablation",
+            1,
+            {"ablation": "json"},
+            "say what each step contributes alone, in order and left out",
+        ),
         StageInfo("report", "pipeline.stages.report", 1, {"html": "text", "md": "text"}, "render the report"),
     )
 }
