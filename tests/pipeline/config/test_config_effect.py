@@ -282,7 +282,7 @@ CASES: dict[str, tuple[tuple[str | int, ...], Any, str]] = {
     "benchmark.budget_s": (("benchmark", "budget_s"), 2.0, "benchmark"),
     "benchmark.wait_s": (("benchmark", "wait_s"), 9.0, "submit"),  # which embeds the file: nothing is measured again
     "benchmark.threshold": (("benchmark", "threshold"), 0.03, "benchmark"),
-    "ablate": (("ablate",), True, "submit"),  # whose point is the one that is looked at more closely
+    "ablate": (("ablate",), True, "optimize"),  # of recipes that take some of the steps
     "competition": (("competition",), "all_around", "submit"),
     "goals.metric": (("goals", 0), {"metric": "speedup", "at_least": 0.1, "at_most": 1.0}, "submit"),
     "goals.at_least": (("goals", 0, "at_least"), 0.2, "submit"),
