@@ -10,7 +10,7 @@ from pipeline.core.errors import UserError
 from pipeline.execute.executor import EXECUTORS
 from pipeline.execute.limits import Limits
 
-__all__ = ["add_limit_arguments", "limits_of"]
+__all__ = ["add_limit_arguments", "duration", "limits_of", "size"]
 
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]?)(?:i?B)?", re.IGNORECASE)
@@ -38,11 +38,9 @@ def add_limit_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--retries", metavar="N", type=_number, default=0, help="how often a node that fails is tried again"
     )
+    group.add_argument("--timeout", metavar="TIME", type=duration, help="the longest a node may take, e.g. 90, 15m, 2h")
     group.add_argument(
-        "--timeout", metavar="TIME", type=_duration, help="the longest a node may take, e.g. 90, 15m, 2h"
-    )
-    group.add_argument(
-        "--memory-limit", metavar="SIZE", type=_size, help="the most a node's process may allocate, e.g. 2G"
+        "--memory-limit", metavar="SIZE", type=size, help="the most a node's process may allocate, e.g. 2G"
     )
     failing = group.add_mutually_exclusive_group()
     failing.add_argument("--fail-fast", action="store_true", help="start nothing new after a failure")
@@ -83,7 +81,8 @@ def _number(text: str) -> int:
     return int(text)
 
 
-def _duration(text: str) -> float:
+def duration(text: str) -> float:
+    """Return the seconds that a text such as 90, 15m or 2h means; raises ArgumentTypeError."""
     match = _DURATION.fullmatch(text)
     if not match or not 0 < (seconds := float(match[1]) * _SECONDS[match[2] or ""]) <= _LONGEST_S:
         raise argparse.ArgumentTypeError(
@@ -92,11 +91,12 @@ def _duration(text: str) -> float:
     return seconds
 
 
-def _size(text: str) -> int:
+def size(text: str) -> int:
+    """Return the bytes that a text such as 500M or 2G means; raises ArgumentTypeError."""
     match = _SIZE.fullmatch(text)
     if not match:
         raise argparse.ArgumentTypeError(f"a size such as 500M or 2G, not {text!r}")
-    size = int(float(match[1]) * _UNITS[match[2].upper()])
-    if size < _LEAST_MEMORY:
+    found = int(float(match[1]) * _UNITS[match[2].upper()])
+    if found < _LEAST_MEMORY:
         raise argparse.ArgumentTypeError(f"at least {_LEAST_MEMORY // 2**20}M, which a process takes before it works")
-    return size
+    return found

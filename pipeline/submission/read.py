@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from pipeline.core.errors import SubmissionInvalid, UserError
 
-__all__ = ["MAX_BYTES", "MAX_DEPTH", "parse_submission", "read_submission"]
+__all__ = ["MAX_BYTES", "MAX_DEPTH", "parse_submission", "read_bytes", "read_submission"]
 
 MAX_BYTES = 16 * 2**20  # a submission with 500 points has about 1 MiB
 MAX_DEPTH = 64
@@ -31,17 +31,22 @@ def read_submission(path: Path, most: int = MAX_BYTES) -> dict[str, Any]:
 
     Raises UserError if the file cannot be read, SubmissionInvalid if it does not hold one bounded JSON object.
     """
-    try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would be waited for
-            raise OSError(None, "it is a folder" if path.is_dir() else "it is not a regular file")
-        with open(path, "rb") as file:
-            data = file.read(most + 1)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    data = read_bytes(path, most)
     try:
         return parse_submission(data, most)
     except SubmissionInvalid as error:
         raise SubmissionInvalid(f"{path}: {error.message}", code=error.code, hint=error.hint) from None
+
+
+def read_bytes(path: Path, most: int = MAX_BYTES) -> bytes:
+    """Return at most `most` + 1 bytes of a file, so that one more than allowed shows; raises UserError."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would be waited for
+            raise OSError(None, "it is a folder" if path.is_dir() else "it is not a regular file")
+        with open(path, "rb") as file:
+            return file.read(most + 1)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def parse_submission(data: bytes, most: int = MAX_BYTES) -> dict[str, Any]:
