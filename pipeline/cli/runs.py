@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import SubmissionInvalid, UserError
+from pipeline.submission.measured import UNMEASURED, is_measured
 from pipeline.submission.read import read_submission
-from pipeline.submission.validate import check_submission, schema_version
+from pipeline.submission.validate import check_submission
 
 __all__ = [
     "find_run",
@@ -58,12 +59,12 @@ def find_submission(name: str) -> Path:
 def measured_submission(path: Path) -> dict[str, Any]:
     """Return the valid submission in a file, which must have the intervals of version 2.
 
-    Raises UserError if it cannot be read or is of version 1, SubmissionInvalid if it is not valid.
+    Raises UserError if it cannot be read or is in the course's format, SubmissionInvalid if it is not valid.
     """
     submission = read_submission(path)
     check_submission(submission, str(path))
-    if schema_version(submission) < 2:
-        raise UserError(f"{path}: is in the course's format, version 1, which has no intervals to compare")
+    if not is_measured(submission):
+        raise UserError(f"{path}: {UNMEASURED} to compare")
     return submission
 
 

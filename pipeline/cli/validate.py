@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.cli.answer import Answer
 from pipeline.cli.console import columns, safe
 from pipeline.core.errors import ConfigError, PipelineError, Problem, UserError, render_problems
+from pipeline.submission.badge import BADGES
 
 if TYPE_CHECKING:
     from pipeline.submission.competition.terms import Competition
@@ -47,10 +48,16 @@ def _check(path: Path) -> dict[str, Any]:
         kind, trust, error = "submission" if is_submission else "experiment", "", raised
     row: dict[str, Any] = {"file": str(path), "kind": kind, "valid": error is None}
     if error is None:
-        return row | {"trust": trust, "problems": [], "exit_code": 0, "text": f"{path}: {trust} {kind}"}
+        text = f"{path}: {trust} {kind}{_why(trust)}"
+        return row | {"trust": trust, "problems": [], "exit_code": 0, "text": text}
     text = render_problems(error.problems, columns(120)) if error.problems else f"error {error.code}: {error.message}"
     listed = [problem.to_json() for problem in error.problems] or [{"code": error.code, "message": error.message}]
     return row | {"problems": listed, "exit_code": error.exit_code, "text": text}
+
+
+def _why(trust: str) -> str:
+    """Return what a level that may surprise means, as a line of its own."""
+    return f"\n  {BADGES[trust].meaning}" if trust == "unverified" else ""
 
 
 def _find(name: str) -> Competition:
@@ -88,11 +95,14 @@ def _experiment(path: Path) -> tuple[str, list[Problem], str]:
 
 def _submission(path: Path) -> tuple[str, list[Problem], str]:
     """Return the kind, no problems, and how far the submission is to be trusted; raises SubmissionInvalid."""
+    from pipeline.submission.measured import is_measured, is_migrated
     from pipeline.submission.validate import schema_version, validate_file
 
     document = validate_file(path)
-    kind, trust = f"submission, version {schema_version(document)}", "valid"
-    if "evidence" in document:  # what is computed again needs numpy and scipy
+    migrated = " migrated from version 1" if is_migrated(document) else ""
+    kind = f"submission, version {schema_version(document)}{migrated}"
+    trust = "valid" if is_measured(document) else "unverified"
+    if "evidence" in document:  # what is computed again needs numpy
         from pipeline.submission.trust import trust_in
 
         trust = trust_in(document, path)

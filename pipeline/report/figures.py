@@ -37,10 +37,10 @@ def figures(submission: Document) -> tuple[tuple[Figure, ...], tuple[Note, ...]]
 
 
 def course_figures(submission: Document) -> tuple[Figure, ...]:
-    """Return the rows for a submission of version 1, with or without an optimized model."""
+    """Return the rows for a submission of version 1, or made of one, with or without an optimized model."""
     baseline = submission["baseline"]["metrics"]
-    optimized = submission.get("optimized", {}).get("metrics", {})
-    better = submission.get("improvements", {})
+    optimized = (submission.get("optimized") or {}).get("metrics", {})
+    better = submission.get("improvements") or {}
     rows = (
         ("accuracy", "accuracy", 1.0, "share", ("accuracy_delta", "points")),
         ("size", "model_size_mb", _MIB, "B", ("compression_ratio", "ratio")),

@@ -20,6 +20,8 @@ from pipeline.report.peers import Peers, peers
 from pipeline.report.row import Figure, Note
 from pipeline.report.selection import FailedPoint, failed_points, failed_title, search_text
 from pipeline.report.verdicts import Limit, Verdict, limits, verdicts
+from pipeline.submission.badge import BADGES
+from pipeline.submission.measured import is_measured
 from pipeline.submission.quantities import MISSING, quantity, with_interval
 
 __all__ = ["Condition", "Layer", "Point", "Step", "View", "make_view"]
@@ -133,7 +135,7 @@ class View:
 
 def make_view(submission: Document) -> View:
     """Return the view of a valid submission of version 1 or 2."""
-    return _view(submission) if "schema_version" in submission else _course_view(submission)
+    return _view(submission) if is_measured(submission) else _course_view(submission)
 
 
 def _course_view(submission: Document) -> View:
@@ -143,8 +145,8 @@ def _course_view(submission: Document) -> View:
         title=submission.get("student_name") or name,
         subtitle=f"{name} against {optimized['model_name']}" if optimized else name,
         figures=course_figures(submission),
-        measured=f"measured {submission['timestamp']} on {submission['system_info']['platform']}",
-        warnings=("unverified: version 1 of the format has no intervals, no verdicts and no provenance",),
+        measured=f"measured {submission['timestamp'] or 'some time'} on {submission['system_info']['platform']}",
+        warnings=(f"unverified: {BADGES['unverified'].meaning}",),
         techniques=tuple(optimized["techniques_applied"]) if optimized else (),
     )
 

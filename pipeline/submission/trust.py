@@ -16,6 +16,7 @@ import numpy as np
 from pipeline.core.errors import Problem, SubmissionInvalid
 from pipeline.submission.badge import LEVELS
 from pipeline.submission.evidence import FILE, read_evidence, unpacked
+from pipeline.submission.measured import is_measured
 from pipeline.submission.rules.account import broken_account
 from pipeline.submission.rules.choice import broken_choice
 from pipeline.submission.rules.origin import broken_origin
@@ -29,11 +30,13 @@ Broken = tuple[str, tuple[str | int, ...], str]
 
 
 def trust_in(document: Mapping[str, Any], path: Path) -> str:
-    """Return how far a valid submission of version 2, read from a file, can be trusted: one of LEVELS.
+    """Return how far a valid submission, read from a file, can be trusted: one of LEVELS.
 
     Raises UserError if the evidence beside it cannot be read, and SubmissionInvalid, with every problem and the rule it
     breaks, if the submission disagrees with itself or with the evidence.
     """
+    if not is_measured(document):
+        return "unverified"
     data = read_evidence(path.parent / FILE) if "evidence" in document else None
     found = set(itertools.islice(broken(document, data, datetime.now(UTC)), 10 * _MOST_PROBLEMS))
     problems = [Problem(rule, str(path), _shown(where), message) for rule, where, message in sorted(found, key=str)]

@@ -21,6 +21,9 @@ from jsonschema.exceptions import ValidationError
 from pipeline.core.errors import Problem, SubmissionInvalid
 from pipeline.schemas import fits, read_schema
 from pipeline.submission.compiled import compiled_schema
+from pipeline.submission.measured import is_migrated
+from pipeline.submission.migrate import SCHEMA as MIGRATED
+from pipeline.submission.migrate import broken_migration
 from pipeline.submission.read import read_submission
 from pipeline.submission.rules import broken_rules
 
@@ -75,11 +78,11 @@ def find_problems(document: Mapping[str, Any], path: str = "submission") -> list
         version = schema_version(document)
     except SubmissionInvalid as error:
         return [Problem("E503", path, "schema_version", error.message.partition(": ")[2])]
-    found = set() if _fits(SCHEMAS[version], document) else _errors(SCHEMAS[version], document)
+    schema = MIGRATED if is_migrated(document) else SCHEMAS[version]
+    found = set() if _fits(schema, document) else _errors(schema, document)
     if not found and version == 2:
-        found = {
-            (_sortable(where), message) for where, message in itertools.islice(broken_rules(document), _MOST_LOOKED_AT)
-        }
+        broken = broken_migration(document) if is_migrated(document) else broken_rules(document)
+        found = {(_sortable(where), message) for where, message in itertools.islice(broken, _MOST_LOOKED_AT)}
     not_finite = "found a number that is not finite, expected a finite one"
     found |= {(where, not_finite) for where in itertools.islice(_not_finite(document), _MOST_LOOKED_AT)}
     return [Problem(_CODE, path, _path(where), message) for where, message in sorted(found)[:_MOST_PROBLEMS]]

@@ -16,6 +16,7 @@ _FIRST = (
     "tinytorch_version",
     "submission_type",
     "schema_version",
+    "migrated",
     "timestamp",
     "student_name",
     "system_info",

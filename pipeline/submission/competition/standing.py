@@ -9,9 +9,10 @@ from pipeline.core.errors import GoalNotMet, UserError
 from pipeline.submission.competition.judge import Finding, judge, overall
 from pipeline.submission.competition.limits import RULES
 from pipeline.submission.competition.terms import Competition
+from pipeline.submission.measured import UNMEASURED, is_measured
 from pipeline.submission.read import read_submission
 
-__all__ = ["standing"]
+__all__ = ["found_and_expected", "standing"]
 
 _SIGNS = {"pass": "pass", "fail": "FAIL", "inconclusive": "inconclusive"}
 
@@ -21,11 +22,11 @@ def standing(competition: Competition, path: Path, trust: str) -> dict[str, Any]
 
     `trust` says what is known of it, one of LEVELS.
 
-    Raises UserError for a submission of version 1, which has no intervals.
+    Raises UserError for a submission that no run wrote: it has no intervals.
     """
     document = read_submission(path)
-    if "schema_version" not in document:
-        raise UserError(f"{path}: found a submission of version 1, expected one of version 2: it has the intervals")
+    if not is_measured(document):
+        raise UserError(f"{path}: {UNMEASURED}; expected what `pipeline run` writes")
     findings = judge(competition, document, path.stat().st_size, trust)
     status = overall(findings)
     lines = [f"  competition {competition.name}: {_SIGNS[status]} (rules {competition.digest[:12]})"]
@@ -42,13 +43,17 @@ def standing(competition: Competition, path: Path, trust: str) -> dict[str, Any]
     }
 
 
-def _line(finding: Finding) -> str:
+def found_and_expected(finding: Finding) -> str:
+    """Return what was found, with its interval, what was expected, and why that is decided as it is."""
     between = f" [{finding.interval[0]:.6g}, {finding.interval[1]:.6g}]" if finding.interval else ""
     expected = ", ".join(map(str, finding.expected)) if isinstance(finding.expected, list) else finding.expected
     return (
-        f"    {_SIGNS[finding.status]}  {finding.path}: found {_short(finding.found)}{between}, "
-        f"expected {RULES[finding.rule]} {_short(expected)}: {finding.reason}"
+        f"found {_short(finding.found)}{between}, expected {RULES[finding.rule]} {_short(expected)}: {finding.reason}"
     )
+
+
+def _line(finding: Finding) -> str:
+    return f"    {_SIGNS[finding.status]}  {finding.path}: {found_and_expected(finding)}"
 
 
 def _short(value: Any) -> str:
