@@ -49,6 +49,7 @@ TARGETS: dict[str, Target] = {
     "mlflow": Target("send the run, and each point of its sweep, to an MLflow tracking server", is_sent=True),
     "mlperf": Target("run LoadGen and write MLPerf's results tree for the open division", "mlperf_loadgen", "mlperf"),
     "onnx": Target("write both networks as ONNX models, fp32 or int8 QDQ", "onnx", "onnx"),
+    "package": Target("write a folder to deploy from: ONNX, safetensors, card, example", "onnx", "onnx"),
 }
 
 

@@ -18,19 +18,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 
 from pipeline.core.errors import EnvironmentProblem, UserError
 from pipeline.export import mlperf_tree as tree
+from pipeline.export.stored import stored_bytes, stored_split
 from pipeline.export.target import Exported, Source
 from pipeline.measure import machine
 from pipeline.measure.loadgen import SCENARIOS, probe, run_loadgen, too_quick
 from pipeline.measure.loadgen_log import DETAIL, SUMMARY, LoadGenRun, Logs, parse_run, read_log
 from pipeline.measure.loadgen_worker import expected_ns
 from pipeline.measure.setting import check_threads
-from pipeline.store.codecs import codec_named
-from pipeline.store.objects import CorruptObject
-from tinytorch.data.split import Split
 
 __all__ = ["export"]
 
@@ -84,13 +81,13 @@ def export(source: Source, out: Path, args: argparse.Namespace) -> Exported:
     model or its data are no longer stored, WorkerFailed or LogUnreadable if LoadGen's run fails.
     """
     plan = _plan(args)
-    split = _test_split(source)
+    split = stored_split(source, "test")
     if not np.issubdtype(split.labels.dtype, np.integer) or split.labels.ndim != 1:
         raise UserError("only models that name a class for each sample can be exported to MLPerf")
     with tempfile.TemporaryDirectory(prefix="mlperf-") as name:
         folder = Path(name)
         (folder / "model.safetensors").write_bytes(
-            _stored(source, source.submission["provenance"]["weights"]["optimized"])
+            stored_bytes(source, source.submission["provenance"]["weights"]["optimized"])
         )
         np.save(folder / "samples.npy", split.images(np.arange(len(split)))[:, np.newaxis], allow_pickle=False)
         runs = _run(plan, folder, split.labels)
@@ -129,22 +126,6 @@ def _plan(args: argparse.Namespace) -> _Plan:
         benchmark=args.benchmark,
         allow_overhead=args.allow_overhead,
     )
-
-
-def _test_split(source: Source) -> Split:
-    data = _stored(source, source.submission["provenance"]["data"]["roles"]["test"])
-    try:
-        return Split.from_arrays(codec_named("arrays").decode(data))
-    except (SafetensorError, ValueError) as error:
-        raise UserError(f"what the submission names as its test data is none: {error}") from error
-
-
-def _stored(source: Source, digest: str) -> bytes:
-    try:
-        return source.store.read(digest)
-    except CorruptObject as error:
-        hint = "run the experiment again, or name the store that it used with --store"
-        raise EnvironmentProblem(f"the submission names what is not stored: {error}", hint=hint) from error
 
 
 def _run(plan: _Plan, folder: Path, labels: NDArray[np.integer[Any]]) -> _Runs:

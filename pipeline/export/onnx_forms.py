@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.errors import UserError
+from pipeline.export.onnx_exact import exact_convolution, exact_input, exact_product, exact_weight
 from pipeline.export.onnx_graph import Graph
 from tinytorch.core.activations import GELU_SLOPE
 from tinytorch.core.layer import Layer
@@ -47,7 +48,7 @@ def emit(graph: Graph, layer: Layer, name: str, x: str, shape: Shape) -> str:
 
 
 def _network(graph: Graph, layer: Any, name: str, x: str, shape: Shape) -> str:
-    for child, step, norm in _steps(layer):
+    for child, step, norm in _steps(graph, layer):
         inner = f"{name}.{child}" if name else child
         if isinstance(step, MaxPool2d) and (scale := _scale_after(graph, layer, name, child)) is not None:
             x = graph.rounded(x, scale, inner)  # before the maximum as well as after it: the same numbers
@@ -56,13 +57,14 @@ def _network(graph: Graph, layer: Any, name: str, x: str, shape: Shape) -> str:
     return x
 
 
-def _steps(network: Network) -> Iterator[tuple[str, Any, BatchNorm2d | None]]:
+def _steps(graph: Graph, network: Network) -> Iterator[tuple[str, Any, BatchNorm2d | None]]:
     """Yield the layers with their names; a quantized convolution together with the batch norm after it."""
     children = list(network.children().items())
     followers = [layer for _, layer in children[1:]] + [None]
     is_folded = False
     for (name, layer), following in zip(children, followers, strict=True):
         folds = isinstance(layer, QuantizedConv2d) and not _is_grouped(layer) and isinstance(following, BatchNorm2d)
+        folds = folds and not _is_exact(graph, layer)
         if not is_folded:
             yield name, layer, following if folds and isinstance(following, BatchNorm2d) else None
         is_folded = folds
@@ -78,7 +80,7 @@ def _scale_after(graph: Graph, network: Network, name: str, child: str) -> float
     taker = next(((n, layer) for n, layer in following if not isinstance(layer, _PICKING)), None)
     if taker is None or not isinstance(taker[1], (QuantizedConv2d, QuantizedLinear)):
         return None
-    if taker[1].scheme.activations == "none" or _is_grouped(taker[1]):
+    if taker[1].scheme.activations == "none" or _is_grouped(taker[1]) or _is_exact(graph, taker[1]):
         return None
     return _input_scale(graph, taker[1], f"{name}.{taker[0]}" if name else taker[0])
 
@@ -150,12 +152,15 @@ def _operator(kind: str, **attributes: Any) -> Form:
 
 def _quantized_linear(graph: Graph, layer: Any, name: str, x: str, shape: Shape) -> str:
     if _is_grouped(layer):
+        x = exact_input(graph, layer, name, x) if _is_exact(graph, layer) else x
         weight = graph.constant(f"{name}.weight", layer.weight.dequantized().T)
         return _product(graph, name, x, weight, _float_bias(graph, name, layer.bias), shape)
     values, scale, bias = layer.weight.values, _by_output(layer), layer.bias
     if layer.scheme.activations == "none":
-        weight = _integers(graph, f"{name}.weight", values.T, scale, 1)
+        weight = _float_weight(graph, f"{name}.weight", values.T, scale, 1)
         return _product(graph, name, x, weight, _float_bias(graph, name, bias), shape)
+    if _is_exact(graph, layer):
+        return exact_product(graph, layer, name, x, scale)
     x_scale = _input_scale(graph, layer, name)
     values, scale = _roomy(values, scale, bias, x_scale)
     weight = _integers(graph, f"{name}.weight", values.T, scale, 1)
@@ -165,6 +170,7 @@ def _quantized_linear(graph: Graph, layer: Any, name: str, x: str, shape: Shape)
 
 def _quantized_conv(graph: Graph, layer: Any, name: str, x: str, _: Shape) -> str:
     if _is_grouped(layer):
+        x = exact_input(graph, layer, name, x) if _is_exact(graph, layer) else x
         weight, bias = (
             graph.constant(f"{name}.weight", layer.weight.dequantized()),
             _float_bias(graph, name, layer.bias),
@@ -176,11 +182,13 @@ def _quantized_conv(graph: Graph, layer: Any, name: str, x: str, _: Shape) -> st
 
 def _quantized_convolution(graph: Graph, layer: Any, name: str, x: str, norm: BatchNorm2d | None) -> str:
     values, scale, bias = layer.weight.values, _by_output(layer), layer.bias
+    if _is_exact(graph, layer):
+        return exact_convolution(graph, layer, name, x, scale, _window(layer.geometry.config()))
     if norm is not None:
         values, scale, bias = _folded(values, scale, bias, norm)
     window = _window(layer.geometry.config())
     if layer.scheme.activations == "none":
-        weight, constant = _integers(graph, f"{name}.weight", values, scale, 0), _float_bias(graph, name, bias)
+        weight, constant = _float_weight(graph, f"{name}.weight", values, scale, 0), _float_bias(graph, name, bias)
     else:
         x_scale = _input_scale(graph, layer, name)
         values, scale = _roomy(values, scale, bias, x_scale)
@@ -191,6 +199,11 @@ def _quantized_convolution(graph: Graph, layer: Any, name: str, x: str, norm: Ba
 
 def _is_grouped(layer: Any) -> bool:
     return layer.weight.group is not None
+
+
+def _is_exact(graph: Graph, layer: Any) -> bool:
+    """Return whether the inputs are to be rounded just as the layer does it."""
+    return graph.is_exact and layer.scheme.activations != "none"
 
 
 def _by_output(layer: Any) -> Array:
@@ -221,6 +234,12 @@ def _roomy(values: Array, scale: Array, bias: Array | None, x_scale: float) -> t
     enough = np.maximum(np.maximum(scale, least), _LEAST_SCALE / min(x_scale, 1.0)).astype(np.float32)
     shrunk = (scale / enough).reshape(-1, *[1] * (values.ndim - 1))
     return np.rint(values * shrunk).astype(np.int8), enough
+
+
+def _float_weight(graph: Graph, name: str, values: Array, scale: Array, axis: int) -> str:
+    """Write int8 constants whose products are of floats."""
+    write = exact_weight if graph.is_exact else _integers
+    return write(graph, name, values, scale, axis)
 
 
 def _integers(graph: Graph, name: str, values: Array, scale: Array, axis: int) -> str:

@@ -35,10 +35,11 @@ class Graph:
     """Operations in order of execution and named constants; every value has a name of its own.
 
     `scales` are calibrated scales: of the input of a layer by its dotted name, of what a residual adds up by the name
-    with ".body" or ".shortcut".
+    with ".body" or ".shortcut". With `is_exact` none are needed.
     """
 
     scales: Mapping[str, float]
+    is_exact: bool = False
     operations: list[Operation] = field(default_factory=list)
     constants: dict[str, Array] = field(default_factory=dict)
     _rounded: dict[tuple[str, float], str] = field(default_factory=dict)

@@ -34,19 +34,20 @@ INPUT, OUTPUT = "input", "output"
 OPSET = 19  # of 2023: the first whose quantization operators the onnx package itself can execute, for tests
 
 
-def write_onnx(model: Network, path: Path | str, samples: Samples | None = None) -> None:
+def write_onnx(model: Network, path: Path | str, samples: Samples | None = None, *, is_exact: bool = False) -> None:
     """Write the network to the file `path`; see `to_onnx`."""
-    Path(path).write_bytes(to_onnx(model, samples))
+    Path(path).write_bytes(to_onnx(model, samples, is_exact=is_exact))
 
 
-def to_onnx(model: Network, samples: Samples | None = None) -> bytes:
+def to_onnx(model: Network, samples: Samples | None = None, *, is_exact: bool = False) -> bytes:
     """Return the network as an ONNX model with a batch axis of any length, checked by the onnx package.
 
-    `samples` (N, *input_shape) calibrate scales: of dynamic activations, and of sums in a quantized network. Raises
+    `samples` (N, *input_shape) calibrate scales: of dynamic activations, and of sums in a quantized network. With
+    `is_exact` nothing is calibrated, and outputs are ours but for the order of float32 sums (see `onnx_exact`). Raises
     UserError, naming the layer, for one without an ONNX form, and if samples are needed and missing; EnvironmentProblem
     if onnx is not installed.
     """
-    graph = Graph(_calibrated(model, samples))
+    graph = Graph({} if is_exact else _calibrated(model, samples), is_exact)
     last = emit(graph, model, "", INPUT, model.input_shape)
     return _serialized(graph, last, model)
 

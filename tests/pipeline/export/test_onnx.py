@@ -165,7 +165,7 @@ def test_a_missing_package_names_the_command_that_installs_it(monkeypatch: pytes
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(EnvironmentProblem) as caught:
         to_onnx(Network({"act": ReLU()}, (4,)))
-    assert caught.value.hint == 'pip install "tinytorch-pipeline[peers]"'
+    assert caught.value.hint == 'pip install "tinytorch-pipeline[onnx]"'
 
 
 def test_the_file_is_deterministic_and_for_older_runtimes(tmp_path: Any) -> None:
