@@ -18,7 +18,7 @@ from pipeline.core.errors import EnvironmentProblem, trace
 from pipeline.core.event import Event, Outcome
 from pipeline.core.experiment import Experiment
 from pipeline.core.keys import digest_value
-from pipeline.core.plan import Node, Plan, is_search, make_plan
+from pipeline.core.plan import Node, Plan, RunNodes, is_search, make_plan
 from pipeline.core.subset import EVERYTHING, Asked, check_stages, choose
 from pipeline.execute.ablate import ablated, foreseen
 from pipeline.execute.catalog import make_catalog
@@ -248,7 +248,8 @@ def _submission(plan: Plan, results: dict[str, NodeResult], store: LocalStore, c
     document = json.loads(store.read(record.outputs["submission"].digest))
     chosen = next(nodes for nodes in plan.runs if nodes.run.index == document["selection"]["chosen"])
     reused = results[chosen.benchmark].outcome is Outcome.CACHED
-    return stamp(document, reused=reused, code=_code(results), command=command)
+    built_with = _environment(chosen, results)
+    return stamp(document, reused=reused, code=_code(results), command=command, environment=built_with)
 
 
 def _record_of(node: str, results: Mapping[str, NodeResult]) -> Record | None:
@@ -263,6 +264,13 @@ def _code(results: dict[str, NodeResult]) -> dict[str, str]:
         if result.record:
             stages.setdefault(result.node.stage, set()).add(result.record.preimage.code)
     return {stage: digest_value(sorted(codes)) for stage, codes in sorted(stages.items())}
+
+
+def _environment(chosen: RunNodes, results: Mapping[str, NodeResult]) -> dict[str, str]:
+    """Return what the bits of a point's weights and answers depend on besides code and inputs, by name."""
+    nodes = (chosen.train, *chosen.steps, chosen.evaluate_baseline, chosen.evaluate_optimized)
+    records = [record for node in nodes if (record := results[node].record)]
+    return {name: fact for record in records for name, fact in record.preimage.environment.items()}
 
 
 def _contents(

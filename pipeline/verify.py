@@ -118,11 +118,13 @@ def rebuild(
         plan = make_plan(experiment, make_catalog(oracle.environment))
         code = _code_of(plan, oracle)
         if scope.chosen not in [nodes.run.index for nodes in plan.runs]:
-            return Rebuilt({}, {}, {}, {}), Here(machine.facts(), _versions(), code)
+            return Rebuilt({}, {}, {}, {}), Here(machine.facts(), _versions(), code, {})
         work = _Work(plan, store, scope, limits, watch, stop)
         results = _execute(work, oracle, _models(work), beginning=True)
         measured, own, unmeasured = _measured(work, oracle, results)
-        here = Here(_machine(own), own["provenance"]["versions"] if own else _versions(), code)
+        here = Here(
+            _machine(own), own["provenance"]["versions"] if own else _versions(), code, _environment(work, oracle)
+        )
         return _rebuilt(work, results, measured, own, unmeasured), here
     finally:
         store.close()
@@ -242,6 +244,16 @@ def _code_of(plan: Plan, oracle: Oracle) -> dict[str, str]:
     for node in plan.nodes:
         stages.setdefault(node.stage, set()).add(oracle.environment.code.digest(node))
     return {stage: digest_value(sorted(codes)) for stage, codes in stages.items()}
+
+
+def _environment(work: _Work, oracle: Oracle) -> dict[str, str]:
+    """Return what the bits of the submitted point depend on here, as a run states it."""
+    chosen = work.chosen
+    nodes = (chosen.train, *chosen.steps, chosen.evaluate_baseline, chosen.evaluate_optimized)
+    found: dict[str, str] = {}
+    for node in map(work.plan.node, nodes):
+        found |= oracle.environment.of(node, STAGES[node.stage])
+    return found
 
 
 def _machine(own: Mapping[str, Any] | None) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""Explain error codes, such as E114, and rules of submissions, such as R026, at more length than their messages."""
+"""Explain errors, such as E114, rules of submissions, such as R026, and checks of verifications, such as V030."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ from pipeline.core.errors import UserError
 from pipeline.core.explain import EXPLANATIONS
 from pipeline.report.text import wrap
 from pipeline.submission.rules.table import RULES
+from pipeline.submission.verify_table import CHECKS
 
 __all__ = ["configure", "run"]
 
-_TEXTS = {**EXPLANATIONS, **RULES}
+_TEXTS = {**EXPLANATIONS, **RULES, **CHECKS}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("codes", metavar="CODE", nargs="*", help="a code, as E114 or R026 (default: list them all)")
+    parser.add_argument(
+        "codes", metavar="CODE", nargs="*", help="a code, as E114, R026 or V030 (default: list them all)"
+    )
 
 
 def run(args: argparse.Namespace) -> Answer:

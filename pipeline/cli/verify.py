@@ -131,7 +131,7 @@ def _verified(
     experiment = embedded_experiment(document, _roots(args.root))
     beside = files_beside(path.parent)
     rebuilt, here = _rebuilt(args, document, experiment)
-    others = other_environment(document, here)
+    others = [other for other in other_environment(document, here) if rebuilt.measured or other.affects != "speed"]
     case = Case(document, rebuilt, _stated_answers(document, path), otherwise(others))
     checks = all_checks(case, experiment, others, beside, competition, only_submitted=args.point_only)
     return _record(args, subject, case, checks, here, others, competition, started), checks
@@ -299,7 +299,7 @@ def _write_invalid(file: str | None, subject: Subject, error: PipelineError, sta
     reason = f"{first.code} {first.yaml_path}: {first.message}" if first else error.message
     ended = timestamp(), time.monotonic() - started
     with contextlib.suppress(EnvironmentProblem):  # that it is invalid is what has to be said
-        _write(Path(file), invalid_record(subject, reason, Here(machine.facts(), {}, {}), ended))
+        _write(Path(file), invalid_record(subject, reason, Here(machine.facts(), {}, {}, {}), ended))
 
 
 def _write(path: Path, record: Mapping[str, Any]) -> None:

@@ -165,6 +165,10 @@ EXPLANATIONS: dict[str, str] = {
     ),
     "E534": "A submission, or its evidence, has the very bytes of one that was handed in before.",
     "E535": "A submission is one too many of its team, or came before the competition opened or after it closed.",
+    "E521": (
+        "The experiment that a submission embeds could not be run: it is no valid experiment, has more points than a "
+        "submission can list, names a file, or a point that its search never draws. A run embeds it as it was read."
+    ),
     "E600": "The machine is too restless to compare anything. Close other programs, or allow more time with budget_s.",
     "E700": "Something outside the experiment is missing, full or not permitted. The message says how to repair it.",
     "E701": (

@@ -13,8 +13,17 @@ __all__ = ["STATUSES", "stamp"]
 STATUSES = ("fresh", "reused")
 
 
-def stamp(submission: Mapping[str, Any], *, reused: bool, code: Mapping[str, str], command: str) -> dict[str, Any]:
+def stamp(
+    submission: Mapping[str, Any],
+    *,
+    reused: bool,
+    code: Mapping[str, str],
+    command: str,
+    environment: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
     """Return the submission with its measurement's status, the digest of each stage's code, and the command set.
+
+    `environment` names what else the bits of weights and answers depend on: libraries, instruction sets, kernels.
 
     Everything else is the very same values in the same order. All that is set is of the form that the schema asks for,
     so a valid submission stays valid.
@@ -22,5 +31,10 @@ def stamp(submission: Mapping[str, Any], *, reused: bool, code: Mapping[str, str
     return {
         **submission,
         "measurement": {**submission["measurement"], "status": STATUSES[reused]},
-        "provenance": {**submission["provenance"], "code": dict(code), "command": command},
+        "provenance": {
+            **submission["provenance"],
+            "code": dict(code),
+            "command": command,
+            **({} if environment is None else {"environment": dict(environment)}),
+        },
     }

@@ -7,7 +7,7 @@ comparisons into those of the tolerances; what may change the speed makes a rati
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 __all__ = ["Here", "Other", "other_environment"]
@@ -15,11 +15,15 @@ __all__ = ["Here", "Other", "other_environment"]
 
 @dataclass(frozen=True)
 class Here:
-    """What runs a submission again: `machine` as in a submission, versions by name, and the digest of stages' code."""
+    """What runs a submission again: `machine` as in a submission, versions by name, and the digest of stages' code.
+
+    `environment` names what the bits of a result depend on besides, as the keys of results have it.
+    """
 
     machine: Mapping[str, Any]
     versions: Mapping[str, str]
     code: Mapping[str, str]
+    environment: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -51,12 +55,31 @@ _FACTS: dict[str, tuple[tuple[str, ...], str]] = {
     "package": (("versions", "package"), "bits"),
     "kernels": (("versions", "kernels"), "bits"),
 }
+# Of these a submission's `environment` says exactly what made its bits; its machine is that of the benchmark.
+_SAID_EXACTLY = ("architecture", "instruction sets", "BLAS", "python", "numpy", "kernels")
+_NAMES = {"arch": "architecture", "simd": "instruction sets", "blas": "BLAS"}
 _CODE = {"data": "bits", "train": "bits", "optimize": "bits", "evaluate": "bits", "benchmark": "speed"}
 
 
 def other_environment(document: Mapping[str, Any], here: Here) -> list[Other]:
     """Return what is another here than a valid submission states, in a fixed order; what is not known is left out."""
-    return [*_facts(document, here), *_code(document, here)]
+    stated = document["provenance"].get("environment")
+    facts = [*_facts(document, here)]
+    if stated:
+        facts = [
+            replace(fact, affects="speed") if fact.what in _SAID_EXACTLY and fact.affects == "bits" else fact
+            for fact in facts
+        ]
+        facts += _environment(stated, here.environment)
+    return [*facts, *_code(document, here)]
+
+
+def _environment(stated: Mapping[str, str], here: Mapping[str, str]) -> Iterator[Other]:
+    for name in sorted(stated.keys() | here.keys()):
+        found, expected = stated.get(name), here.get(name)
+        if found != expected:
+            parts = [None if text is None else text.split(",") for text in (found, expected)]
+            yield Other(f"{_NAMES.get(name, name)[:80]} of training", *_told(*parts), "bits")
 
 
 def _facts(document: Mapping[str, Any], here: Here) -> Iterator[Other]:
