@@ -155,7 +155,10 @@ class MSELoss:
 
 
 class CrossEntropyLoss:
-    """The cross-entropy of logits (B, C) and class ids (B,), softmax included; optionally with smoothed labels."""
+    """The cross-entropy of logits (B, C) and class ids (B,), softmax included; optionally with smoothed labels.
+
+    For a language model logits are (B, T, V) and ids (B, T): every position counts as a sample.
+    """
 
     def __init__(self, label_smoothing: float = 0.0) -> None:
         if not 0.0 <= label_smoothing < 1.0:
@@ -165,11 +168,13 @@ class CrossEntropyLoss:
     def forward(self, logits: Tensor, targets: Tensor | npt.ArrayLike) -> Tensor:
         """Return the loss as a 0-d tensor; raise ValueError for shapes or ids that do not fit together."""
         ids = targets if isinstance(targets, Tensor) else Tensor(targets)
+        if logits.ndim > 2 and logits.size and ids.shape == logits.shape[:-1]:
+            logits, ids = logits.reshape(-1, logits.shape[-1]), ids.reshape(-1)
         if logits.ndim != 2 or ids.shape != logits.shape[:1]:
             raise ValueError(
                 f"CrossEntropyLoss needs logits (batch, classes) and one class id per sample (batch,), but got "
-                f"logits of shape {logits.shape} and targets of shape {ids.shape}. "
-                "For one-hot targets pass their argmax."
+                f"logits of shape {logits.shape} and targets of shape {ids.shape}; further axes, (batch, T, classes), "
+                "must be in both. For one-hot targets pass their argmax."
             )
         values = ids.data
         if (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -12,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from tinytorch.core.checkpoint import random_states, read_checkpoint, restore_random_states, write_checkpoint
 from tinytorch.core.function import Array, no_grad
 from tinytorch.core.layer import Layer, walk
 from tinytorch.core.layers import Dropout
@@ -138,7 +138,11 @@ class Trainer:
             layer.training = is_training
 
     def save_checkpoint(self, path: str | Path) -> None:
-        """Write parameters, batch-norm statistics, optimizer state and history to an .npz file without any pickle."""
+        """Write all that training depends on to an .npz file without any pickle, whole or not at all.
+
+        Parameters, batch-norm statistics, optimizer state, history, and where the random generators stand (NumPy's
+        global one and those of the Dropouts): after `load_checkpoint` the next epoch gives the same bits.
+        """
         facts = {
             "format": CHECKPOINT_FORMAT,
             "epoch": self.epoch,
@@ -148,23 +152,20 @@ class Trainer:
             "optimizer": type(self.optimizer).__name__,
             "step_count": self.optimizer.step_count,
             "lr": float(self.optimizer.lr),
+            "random": random_states(self.model),
         }
-        arrays = {name: array for name, array in self._arrays().items() if array is not None}
-        with Path(path).open("wb") as file:
-            np.savez(file, facts=np.frombuffer(json.dumps(facts).encode(), np.uint8), **arrays)  # type: ignore[arg-type]
+        write_checkpoint(path, facts, {name: array for name, array in self._arrays().items() if array is not None})
 
     def load_checkpoint(self, path: str | Path) -> None:
         """Restore what save_checkpoint wrote; ValueError unless this trainer has the same model and optimizer."""
-        with np.load(Path(path), allow_pickle=False) as file:
-            stored = {name: file[name] for name in file.files}
-        if "facts" not in stored:
-            raise ValueError(f"{path}: found no training facts, expected a checkpoint written by save_checkpoint().")
-        facts = json.loads(stored.pop("facts").tobytes())
+        facts, stored = read_checkpoint(path)
         if facts["optimizer"] != type(self.optimizer).__name__:
             raise ValueError(
                 f"{path}: found the state of {facts['optimizer']}, expected that of {type(self.optimizer).__name__}."
             )
         self._restore(str(path), stored)
+        if "random" in facts:  # a file of an older version has none
+            restore_random_states(facts["random"], self.model)
         self.epoch, self.step, self.history = facts["epoch"], facts["step"], facts["history"]
         self.training_mode = facts["training_mode"]
         self.optimizer.step_count = facts["step_count"]

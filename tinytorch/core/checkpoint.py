@@ -1,0 +1,94 @@
+"""Checkpoint files: named arrays and JSON facts in one .npz without any pickle, written so that a kill leaves no half.
+
+Also the states of the random generators that training draws from, without which no resumption is exact.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinytorch.core.function import Array
+from tinytorch.core.layer import walk
+from tinytorch.core.layers import Dropout
+
+__all__ = ["random_states", "read_checkpoint", "restore_random_states", "write_checkpoint"]
+
+FACTS = "facts"
+
+
+def write_checkpoint(path: str | Path, facts: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
+    """Write the file so that `path` holds either what was there before or all of this, whenever the process ends."""
+    path = Path(path)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    text = np.frombuffer(json.dumps(facts).encode(), np.uint8)
+    try:
+        with unfinished.open("wb") as file:
+            np.savez(file, **{FACTS: text}, **arrays)  # type: ignore[arg-type]
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def read_checkpoint(path: str | Path) -> tuple[dict[str, Any], dict[str, Array]]:
+    """Return facts and arrays; raises ValueError for a file that `write_checkpoint` did not write."""
+    try:
+        with np.load(Path(path), allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        found = f"found no .npz file of arrays ({error})"
+        raise ValueError(f"{path}: {found}, expected a checkpoint written by save_checkpoint().") from error
+    if FACTS not in arrays:
+        raise ValueError(f"{path}: found no training facts, expected a checkpoint written by save_checkpoint().")
+    try:
+        facts = json.loads(arrays.pop(FACTS).tobytes())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: found facts that are no JSON ({error}), expected a checkpoint.") from error
+    if not isinstance(facts, dict):
+        raise ValueError(f"{path}: found facts that are no JSON object, expected a checkpoint.")
+    return facts, arrays
+
+
+def random_states(model: Any, rng: np.random.Generator | None = None) -> dict[str, Any]:
+    """Return as JSON where NumPy's global generator stands, `rng`, and those that the model's Dropouts have."""
+    return {
+        "global": _plain(np.random.get_state(legacy=False)),
+        "rng": None if rng is None else _plain(rng.bit_generator.state),
+        "dropout": [None if layer.rng is None else _plain(layer.rng.bit_generator.state) for layer in _dropouts(model)],
+    }
+
+
+def restore_random_states(states: Mapping[str, Any], model: Any, rng: np.random.Generator | None = None) -> None:
+    """Set the generators to what `random_states` returned; raises ValueError where the model has others."""
+    dropouts = _dropouts(model)
+    kinds = [layer.rng is None for layer in dropouts]
+    if [state is None for state in states["dropout"]] != kinds or (rng is None) != (states["rng"] is None):
+        raise ValueError(
+            f"The checkpoint has generators for {len(states['dropout'])} Dropouts, the model {len(dropouts)}, or one "
+            "side draws from a generator where the other draws from NumPy's global state."
+        )
+    np.random.set_state(states["global"])
+    if rng is not None:
+        rng.bit_generator.state = states["rng"]
+    for layer, state in zip(dropouts, states["dropout"], strict=True):
+        if layer.rng is not None:
+            layer.rng.bit_generator.state = state
+
+
+def _dropouts(model: Any) -> list[Dropout]:
+    return [layer for layer in walk(model) if isinstance(layer, Dropout)]
+
+
+def _plain(state: Any) -> Any:
+    """Return a generator's state with lists for arrays and plain numbers for NumPy's."""
+    if isinstance(state, Mapping):
+        return {name: _plain(value) for name, value in state.items()}
+    return state.tolist() if isinstance(state, np.ndarray | np.generic) else state
