@@ -35,6 +35,7 @@ from pipeline.store.local import LocalStore
 from pipeline.store.objects import CorruptObject, write_atomically
 from pipeline.store.record import Record
 from pipeline.store.uses import UseNotes
+from pipeline.submission.competition.named import rules_named
 from pipeline.submission.stamp import stamp
 from pipeline.submission.write import dump_submission
 
@@ -249,7 +250,14 @@ def _submission(plan: Plan, results: dict[str, NodeResult], store: LocalStore, c
     chosen = next(nodes for nodes in plan.runs if nodes.run.index == document["selection"]["chosen"])
     reused = results[chosen.benchmark].outcome is Outcome.CACHED
     built_with = _environment(chosen, results)
-    return stamp(document, reused=reused, code=_code(results), command=command, environment=built_with)
+    return stamp(
+        document,
+        reused=reused,
+        code=_code(results),
+        command=command,
+        environment=built_with,
+        competition=rules_named(document["experiment"]["document"]),
+    )
 
 
 def _record_of(node: str, results: Mapping[str, NodeResult]) -> Record | None:

@@ -20,10 +20,12 @@ def stamp(
     code: Mapping[str, str],
     command: str,
     environment: Mapping[str, str] | None = None,
+    competition: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Return the submission with its measurement's status, the digest of each stage's code, and the command set.
 
     `environment` names what else the bits of weights and answers depend on: libraries, instruction sets, kernels.
+    `competition` has the name and the digest of the rules that it was made for, None if it was made for none.
 
     Everything else is the very same values in the same order. All that is set is of the form that the schema asks for,
     so a valid submission stays valid.
@@ -36,5 +38,6 @@ def stamp(
             "code": dict(code),
             "command": command,
             **({} if environment is None else {"environment": dict(environment)}),
+            **({} if competition is None else {"competition": dict(competition)}),
         },
     }

@@ -22,6 +22,7 @@ from pipeline.submission.rules.choice import broken_choice
 from pipeline.submission.rules.origin import broken_origin
 from pipeline.submission.rules.proof import answers, broken_file, broken_samples, broken_setting
 from pipeline.submission.rules.recompute import candidate_of, comparisons_of, correct_of, different, goals_of
+from pipeline.submission.rules.taking import broken_taking
 
 __all__ = ["LEVELS", "broken", "trust_in"]
 
@@ -68,7 +69,7 @@ def broken(document: Mapping[str, Any], data: bytes | None, now: datetime) -> It
         correct = answers(document, evidence)
         with np.errstate(all="ignore"):
             benchmark = comparisons_of(document, evidence)
-            found = [*broken_samples(document, evidence), *broken_setting(document, evidence)]
+            found = [*broken_samples(document, evidence), *broken_setting(document, evidence), *broken_taking(evidence)]
             found += different(document, candidate_of(document, benchmark, correct), is_from_evidence=True)
     except (ValueError, OverflowError, ZeroDivisionError) as error:
         yield "R011", ("evidence",), f"{FILE} {error}"

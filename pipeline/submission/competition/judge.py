@@ -16,9 +16,10 @@ from pipeline.submission.competition.bounds import bounds_of, doubt_of
 from pipeline.submission.competition.limits import Limit, Place, look_up, path_text
 from pipeline.submission.competition.terms import Competition
 
-__all__ = ["Finding", "STATUSES", "judge", "overall"]
+__all__ = ["CHANGED_RULES", "Finding", "STATUSES", "judge", "overall"]
 
 STATUSES = ("fail", "inconclusive", "pass")
+CHANGED_RULES = "changed rules"  # the origin of a finding that is no limit, but worth saying
 _UNDECIDED = ("inconclusive", "noisy")  # verdicts that claim nothing
 _WHERE = ("data.root",)  # the digests say which data they are, wherever they lie
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -209,7 +210,16 @@ def _named(competition: Competition, document: Mapping[str, Any]) -> list[Findin
     """Decide whether the submission was made for this competition, if its experiment names one."""
     limit = Limit(("experiment", "document", "competition"), "const", competition.name, "$id")
     found = look_up(document, limit.place)
-    return [] if found is None else [_finding(limit, found, *_exact(limit, found))]
+    return [] if found is None else [_finding(limit, found, *_exact(limit, found)), *_rules(competition, document)]
+
+
+def _rules(competition: Competition, document: Mapping[str, Any]) -> list[Finding]:
+    """Say whether the submission was made for these rules. That an organiser changed them is no fault of it."""
+    stated = document["provenance"].get("competition")
+    if stated is None or stated["name"] != competition.name or stated["rules"] == competition.digest:
+        return []
+    limit = Limit(("provenance", "competition", "rules"), "const", competition.digest, CHANGED_RULES)
+    return [_finding(limit, stated["rules"], "pass", "they have changed since; it is held against them as they are")]
 
 
 def _dates(competition: Competition, document: Mapping[str, Any]) -> list[Finding]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import GoalNotMet, UserError
-from pipeline.submission.competition.judge import Finding, judge, overall
+from pipeline.submission.competition.judge import CHANGED_RULES, Finding, judge, overall
 from pipeline.submission.competition.limits import RULES
 from pipeline.submission.competition.terms import Competition
 from pipeline.submission.measured import UNMEASURED, is_measured
@@ -14,6 +14,7 @@ from pipeline.submission.read import read_submission
 
 __all__ = ["found_and_expected", "standing"]
 
+_SAID = ("properties", CHANGED_RULES)  # where findings come from that are told even if they pass
 _SIGNS = {"pass": "pass", "fail": "FAIL", "inconclusive": "inconclusive"}
 
 
@@ -30,8 +31,8 @@ def standing(competition: Competition, path: Path, trust: str) -> dict[str, Any]
     findings = judge(competition, document, path.stat().st_size, trust)
     status = overall(findings)
     lines = [f"  competition {competition.name}: {_SIGNS[status]} (rules {competition.digest[:12]})"]
-    lines += [_line(finding) for finding in findings if finding.status != "pass" or finding.origin == "properties"]
-    kept = sum(finding.status == "pass" and finding.origin != "properties" for finding in findings)
+    lines += [_line(finding) for finding in findings if finding.status != "pass" or finding.origin in _SAID]
+    kept = sum(finding.status == "pass" and finding.origin not in _SAID for finding in findings)
     lines.append(f"    {kept} of the competition's other terms are kept")
     return {
         "name": competition.name,

@@ -7,7 +7,6 @@ folder, or in a file anywhere. A file is bounded and checked before anything in 
 from __future__ import annotations
 
 import difflib
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from pipeline.config.load import loads
 from pipeline.core.errors import ConfigError, Problem, SubmissionInvalid, UserError
 from pipeline.schemas import COMPETITIONS, SUFFIX, competition_names, competition_path
 from pipeline.submission.competition.limits import Limit, schema_limits, terms_limits
+from pipeline.submission.competition.named import rules_digest
 from pipeline.submission.read import read_submission
 from pipeline.submission.validate import schema_problems
 
@@ -72,13 +72,12 @@ def competition_from(schema: Mapping[str, Any], path: str) -> Competition:
     """Return the competition of a schema; raises ConfigError with every problem of its form, under `path`."""
     if problems := form_problems(schema, path):
         raise ConfigError(problems)
-    text = json.dumps(schema, sort_keys=True)
     return Competition(
         name=str(schema["$id"]).rpartition(":")[2],
         schema=schema,
         limits=(*schema_limits(schema), *terms_limits(schema["x-competition"])),
         baseline=_baseline(schema["x-competition"]["baseline"]["experiment"], path),
-        digest=hashlib.sha256(text.encode()).hexdigest(),
+        digest=rules_digest(schema),
     )
 
 

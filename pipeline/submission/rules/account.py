@@ -6,6 +6,9 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pipeline.stats.accuracy import accuracy_record
+from pipeline.submission.rules.agree import disagreements
+
 __all__ = ["broken_account"]
 
 Broken = tuple[str, tuple[str | int, ...], str]
@@ -25,6 +28,7 @@ def broken_account(document: Mapping[str, Any]) -> Iterator[Broken]:
                 yield "R033", where, f"found {effect[f'{name}_before']}, expected {value}, which was left before"
         left = {name: effect[f"{name}_after"] for name in left}
         yield from _layers(effect, ("effects", i))
+    yield from _accuracies(document)
     for name, value in left.items():
         if size["optimized"][_SIZES[name]] != value:
             place = ("size", "optimized", _SIZES[name])
@@ -43,3 +47,25 @@ def _layers(effect: Mapping[str, Any], path: tuple[str | int, ...]) -> Iterator[
         total = sum(layer[name] for layer in effect["layers"])
         if effect["layers"] and total > effect[name]:
             yield "R033", (*path, name), f"found {effect[name]}, expected at least {total}, the sum of its layers"
+
+
+def _accuracies(document: Mapping[str, Any]) -> Iterator[Broken]:
+    """Yield accuracies after a step that are no number of right answers, or no link from the baseline to the model."""
+    counts, effects = document["provenance"]["data"]["counts"], document["effects"]
+    for split in ("validation", "test"):
+        before = document["accuracy"]["baseline"][split]["accuracy"]
+        for i, effect in enumerate(effects):
+            if "accuracy" not in effect or not counts[split]:
+                break
+            found, where = effect["accuracy"][split], ("effects", i, "accuracy", split)
+            right = round(found["accuracy"] * counts[split])
+            record = accuracy_record(min(right, counts[split]), counts[split])
+            if i == len(effects) - 1:
+                record = document["accuracy"]["optimized"][split]
+            wanted = {key: record[key] for key in ("accuracy", "interval")} | {"change": record["accuracy"] - before}
+            for path, message in disagreements({key: found[key] for key in wanted}, wanted):
+                yield "R035", (*where, *path), message
+            low, high = found["change_interval"]
+            if not low <= found["change"] <= high:
+                yield "R035", (*where, "change_interval"), f"found {[low, high]}, expected one that holds the change"
+            before = record["accuracy"]

@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline.submission.build import document_digest
 from pipeline.submission.evidence import SIDES
+from pipeline.submission.rules.agree import shown
 
 __all__ = ["broken_origin"]
 
@@ -24,6 +25,7 @@ def broken_origin(document: Mapping[str, Any], now: datetime) -> Iterator[Broken
     yield from _moments(document, now)
     yield from _seeds(document)
     yield from _versions(document)
+    yield from _competition(document)
 
 
 def _experiment(document: Mapping[str, Any]) -> Iterator[Broken]:
@@ -98,3 +100,11 @@ def _versions(document: Mapping[str, Any]) -> Iterator[Broken]:
     for name in ("python", "numpy"):
         if versions[name] != machine[name]:
             yield "R055", ("machine", name), f"found {machine[name]!r}, expected {versions[name]!r} as in provenance"
+
+
+def _competition(document: Mapping[str, Any]) -> Iterator[Broken]:
+    """Yield a competition whose rules are named, but for which the experiment was not made."""
+    stated, named = document["provenance"].get("competition"), document["experiment"]["document"].get("competition")
+    if stated is not None and stated["name"] != named:
+        where = ("provenance", "competition", "name")
+        yield "R058", where, f"found {stated['name']!r}, expected {shown(named)}, which the experiment names"

@@ -29,6 +29,10 @@ RULES: dict[str, str] = {
         "The digests of samples and predictions in `provenance` are those of the arrays in the evidence, stored as a "
         "run stores them. " + _AGAIN
     ),
+    "R015": (
+        "Each process was warmed up for two windows at least, and took no longer than it ran: its samples sum to at "
+        "most the time between its first and its last look at the machine. " + _AGAIN
+    ),
     "R020": (
         "Location, spread and interval of each arm's times are those of its undisturbed samples. They are computed "
         "again from the evidence with the functions that a run uses; write what the samples say."
@@ -70,6 +74,10 @@ RULES: dict[str, str] = {
         "The first begins with the baseline, the last ends with the optimized model."
     ),
     "R034": "A technique is listed if its step changed something, in the order of the steps.",
+    "R035": (
+        "The accuracy after each step is a number of right answers with Wilson's interval, the change leads from one "
+        "step to the next, and the last step's is that of the optimized model."
+    ),
     "R040": (
         "`constraints` has every limit of the embedded experiment, decided on the test split at the bound of the "
         "figure's interval."
@@ -96,4 +104,8 @@ RULES: dict[str, str] = {
     "R054": "The submitted seed is one of the experiment's, was tried, and is that of the chosen point.",
     "R055": "Versions and platform are those of the machine that is described.",
     "R057": "Every warning of the benchmark and of the steps is repeated in `warnings`: none is left out.",
+    "R058": (
+        "The competition whose rules `provenance` names is the one that the embedded experiment is made for. That its "
+        "rules have changed since is said by `validate --competition`, and breaks nothing."
+    ),
 }

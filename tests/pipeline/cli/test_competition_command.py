@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from pipeline.cli.main import main
+from pipeline.submission.competition.named import rules_named
+from pipeline.submission.competition.terms import find_competition
 
 SUBMISSION = Path(__file__).parents[1] / "report/submission.json"
 
@@ -114,6 +116,30 @@ def test_a_submission_for_another_competition_fails(capsys: pytest.CaptureFixtur
     ]
     findings = {each["path"]: each["status"] for each in row["competition"]["findings"]}
     assert findings["experiment.document.competition"] == "fail"
+
+
+def test_rules_that_changed_are_said(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    """The submission names the rules that it was made for; it is held against those of today, which is no fault."""
+    path = folder / made_for("all_around", folder)
+    submission = json.loads(path.read_text())
+    rules = rules_named(submission["experiment"]["document"])
+    assert rules is not None
+    for digest, count in ((rules["rules"], 0), ("0" * 64, 1)):
+        submission["provenance"]["competition"] = {"name": "all_around", "rules": digest}
+        path.write_text(json.dumps(submission))
+        assert main(["validate", "submission.json"]) == 3
+        assert capsys.readouterr().out.count("they have changed since; it is held against them as they are") == count
+
+
+def test_rules_are_those_of_a_competition_that_is_known_here(folder: Path) -> None:
+    """No stranger's path is followed, and a file that is none has no rules."""
+    named = rules_named({"competition": "all_around"})
+    assert named == {"name": "all_around", "rules": find_competition("all_around").digest}
+    for name in (None, 5, "../x", "nowhere"):
+        assert rules_named({"competition": name}) is None
+    (folder / "competitions").mkdir()
+    (folder / "competitions/broken.schema.json").write_text("{")
+    assert rules_named({"competition": "broken"}) is None
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "/dev/zero", "x.json", "", "no_such_competition"])

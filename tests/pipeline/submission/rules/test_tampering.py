@@ -31,7 +31,7 @@ def scaled(factor: float) -> Callable[[Any], Any]:
     return lambda value: [item * factor for item in value] if isinstance(value, list) else value * factor
 
 
-def more(by: int) -> Callable[[Any], Any]:
+def more(by: float) -> Callable[[Any], Any]:
     return lambda value: value + by
 
 
@@ -147,6 +147,11 @@ IN_THE_DOCUMENT: list[tuple[str, str, Any]] = [
     ("R055", "machine.numpy", "0.1"),
     ("R055", "tinytorch_version", "9.9.9"),
     ("R057", "warnings", []),
+    ("R058", "provenance.competition", {"name": "tiny_digits", "rules": OTHER}),
+    ("R035", "effects[0].accuracy.test.accuracy", scaled(0.99)),
+    ("R035", "effects[0].accuracy.validation.interval", scaled(0.99)),
+    ("R035", "effects[0].accuracy.test.change", more(0.01)),
+    ("R035", "effects[0].accuracy.validation.change_interval", scaled(0.0)),
     ("R028", "experiment.document.benchmark.processes", 3),
     ("R028", "experiment.document.benchmark.threshold", 0.5),
     ("R028", "experiment.document.benchmark.batch_sizes", [64]),
@@ -236,6 +241,12 @@ IN_THE_EVIDENCE: dict[str, tuple[str, Change]] = {
     "samples of a few ticks": ("R013", set_array(WALL.format(3), lambda a: a // 100)),
     "CPU time beyond the wall clock": ("R013", set_array("samples.0.optimized.3.cpu_ns", lambda a: a * 3)),
     "tails without the slowest": ("R021", set_array(TAIL.format(3), lambda a: np.sort(a)[:-20])),
+    "no warm-up": ("R015", set_conditions("warmup_windows", lambda values: [0, *values[1:]])),
+    "warm-up left out": ("R011", set_conditions("warmup_windows", lambda values: values[1:])),
+    "slower samples of the baseline": (
+        "R015",
+        set_array("samples.0.baseline.3.wall_ns", lambda a: a * 50),
+    ),
     "more loops": ("R024", set_conditions("loops", lambda values: [value * 2 for value in values])),
     "narrower numbers": ("R011", set_array(WALL.format(3), lambda a: a.astype(np.int32))),
     "a scenario that is none": ("R011", asked(scenario=["single_stream"])),
