@@ -10,6 +10,7 @@ COMMANDS: dict[str, str] = {
     "run": "run an experiment: train, optimize, evaluate, benchmark, submit, report",
     "plan": "say what a run would do, and why, without doing it",
     "validate": "check experiment files and submissions",
+    "verify": "run a submission again, and say whether it is reproduced",
     "migrate": "bring a submission of version 1 to the keys of version 2",
     "competition": "start, check and list competitions",
     "check-pr": "check a pull request that hands in submissions, and write its comment",
