@@ -46,6 +46,8 @@ class Target:
 
 
 TARGETS: dict[str, Target] = {
+    "dvc": Target("write metrics, params and plots as files that DVC reads"),
+    "huggingface": Target("write a model repository for the Hugging Face Hub, with its figures", "onnx", "onnx"),
     "mlflow": Target("send the run, and each point of its sweep, to an MLflow tracking server", is_sent=True),
     "mlperf": Target("run LoadGen and write MLPerf's results tree for the open division", "mlperf_loadgen", "mlperf"),
     "onnx": Target("write both networks as ONNX models, fp32 or int8 QDQ", "onnx", "onnx"),

@@ -32,7 +32,7 @@ def _head(submission: Document, packaged: Packaged) -> Iterator[str]:
         yield f"\n{escaped(experiment['description'])}"
     made = f", by {', '.join(code(step) for step in steps)}" if steps else ""
     yield (
-        f"\nA {escaped(submission['baseline']['model_name'])} network that tells the {data['classes']} classes of "
+        f"\nA network ({escaped(submission['baseline']['model_name'])}) that tells the {data['classes']} classes of "
         f"{escaped(data['name'])} apart, made smaller{made}."
     )
 

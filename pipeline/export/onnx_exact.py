@@ -87,7 +87,7 @@ def _levels(graph: Graph, layer: Any, name: str, x: str, axes: tuple[int, ...]) 
 def _scaled(graph: Graph, name: str, total: str, x_scale: str, scale: Array, bias: Array | None) -> str:
     factor = graph.add("Mul", (x_scale, graph.constant(f"{name}.scale", scale)), f"{name}.factor")
     # A scale is never negative, so this changes nothing, but onnxruntime (1.32) sees no MatMulIntegerToFloat in it:
-    # that has one scale for all rows, and where each has its own it gives other numbers without a word (measured: 4 % off).
+    # that has one scale for all rows, and where each has its own it silently gives other numbers (measured: 4 % off).
     both = graph.add("Max", (factor, _constant(graph, "none", np.float32(0))), f"{name}.both")
     floats = graph.add("Cast", (total,), f"{name}.float", to=_FLOAT)
     if bias is None:
