@@ -1,7 +1,7 @@
 """Compare two submissions: where their experiments differ, and metric by metric what changed and how sure that is.
 
 Speed is compared as the ratio that each has to its own baseline. Where evidence lies beside both files, the answers to
-the same test items are compared one by one. Nothing is computed again.
+the same test items are compared one by one, and each submission is computed again before.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from pipeline.cli.answer import Answer
 from pipeline.cli.console import safe
-from pipeline.cli.runs import find_submission, measured_submission
+from pipeline.cli.runs import find_submission, measured_submission, trust_of
 from pipeline.cli.tables import table
 from pipeline.submission.accuracy_change import right_answers
 from pipeline.submission.change import EXACT, Change, changes
@@ -38,6 +38,7 @@ def run(args: argparse.Namespace) -> Answer:
     """Answer with three tables; what is not comparable says why."""
     paths = find_submission(args.first), find_submission(args.second)
     first, second = map(measured_submission, paths)
+    trust = trust_of(first, paths[0]), trust_of(second, paths[1])
     answers = right_answers(first, paths[0].parent), right_answers(second, paths[1].parent)
     found = changes(first, second, answers)
     keys, circumstances = differing_keys(first, second), differing_circumstances(first, second)
@@ -46,10 +47,11 @@ def run(args: argparse.Namespace) -> Answer:
         _differences("experiment", keys, "the experiments are the same"),
         _differences("run", circumstances, "the runs agree in everything that figures depend on"),
     ]
-    head = safe(f"A  {paths[0]}\nB  {paths[1]}")
+    head = safe(f"A  {paths[0]} ({trust[0]})\nB  {paths[1]} ({trust[1]})")
     document = {
         "first": str(paths[0]),
         "second": str(paths[1]),
+        "trust": {"first": trust[0], "second": trust[1]},
         "changes": [change.to_json() for change in found],
         "experiment": [_record(difference) for difference in keys],
         "run": [_record(difference) for difference in circumstances],

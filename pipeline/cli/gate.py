@@ -1,8 +1,8 @@
 """Hold a run against an earlier submission, such as one that is committed: is it slower, less accurate or larger?
 
-Speed is that over the own baseline, so that both may come from different machines. A limit is kept only if the whole
-interval keeps it, and broken only if the whole interval breaks it. Exit codes: 3 a limit is broken (with --strict: or
-inconclusive), 5 too noisy to say.
+Speed is that over the own baseline, so that both may come from different machines. Both are computed again from the
+evidence beside them before anything is decided. A limit is kept only if the whole interval keeps it, and broken only if
+the whole interval breaks it. Exit codes: 3 a limit is broken (with --strict: or inconclusive), 5 too noisy to say.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from pipeline.cli.answer import Answer
 from pipeline.cli.console import safe
-from pipeline.cli.runs import find_submission, measured_submission
+from pipeline.cli.runs import find_submission, measured_submission, trust_of
 from pipeline.cli.tables import table
 from pipeline.core.errors import UserError
 from pipeline.submission.accuracy_change import right_answers
@@ -51,6 +51,7 @@ def run(args: argparse.Namespace) -> Answer:
         raise UserError("there is nothing to hold it against", hint=f"name at least one of {flags}")
     paths = find_submission(args.against), find_submission(args.run)
     baseline, submission = map(measured_submission, paths)
+    trust = trust_of(baseline, paths[0]), trust_of(submission, paths[1])
     answers = right_answers(baseline, paths[0].parent), right_answers(submission, paths[1].parent)
     found = hold_against(baseline, submission, limits, answers)
     code, message = _ending(found, strict=args.strict)
@@ -59,11 +60,12 @@ def run(args: argparse.Namespace) -> Answer:
         for item in differing_circumstances(baseline, submission)
         if item.path in _OF_SPEED and "slowdown" in limits
     ]
-    head = safe(f"{paths[1]}\nagainst {paths[0]}")
+    head = safe(f"{paths[1]} ({trust[1]})\nagainst {paths[0]} ({trust[0]})")
     text = table(("limit", "at most", "measured", "outcome", "why"), [_row(decision) for decision in found])
     document = {
         "run": str(paths[1]),
         "against": str(paths[0]),
+        "trust": {"run": trust[1], "against": trust[0]},
         "decisions": [decision.to_json() for decision in found],
         "notes": notes,
         "exit_code": code,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ __all__ = [
     "read_record",
     "run_names",
     "stored_submission",
+    "trust_of",
 ]
 
 _MOST_BYTES = 64 * 2**20  # a record has about 1 KiB for each node
@@ -66,6 +68,21 @@ def measured_submission(path: Path) -> dict[str, Any]:
     if not is_measured(submission):
         raise UserError(f"{path}: {UNMEASURED} to compare")
     return submission
+
+
+def trust_of(document: Mapping[str, Any], path: Path) -> str:
+    """Return how far the valid submission in a file can be trusted: one of `badge.LEVELS`.
+
+    Raises UserError if the evidence beside it cannot be read, SubmissionInvalid, with every problem and the rule it
+    breaks, if the submission disagrees with itself or with the evidence.
+    """
+    if not is_measured(document):
+        return "unverified"
+    if "evidence" not in document:
+        return "valid"
+    from pipeline.submission.trust import trust_in  # what is computed again needs numpy
+
+    return trust_in(document, path)
 
 
 def read_record(path: Path) -> dict[str, Any]:

@@ -95,15 +95,10 @@ def _experiment(path: Path) -> tuple[str, list[Problem], str]:
 
 def _submission(path: Path) -> tuple[str, list[Problem], str]:
     """Return the kind, no problems, and how far the submission is to be trusted; raises SubmissionInvalid."""
-    from pipeline.submission.measured import is_measured, is_migrated
+    from pipeline.cli.runs import trust_of
+    from pipeline.submission.measured import is_migrated
     from pipeline.submission.validate import schema_version, validate_file
 
     document = validate_file(path)
     migrated = " migrated from version 1" if is_migrated(document) else ""
-    kind = f"submission, version {schema_version(document)}{migrated}"
-    trust = "valid" if is_measured(document) else "unverified"
-    if "evidence" in document:  # what is computed again needs numpy
-        from pipeline.submission.trust import trust_in
-
-        trust = trust_in(document, path)
-    return kind, [], trust
+    return f"submission, version {schema_version(document)}{migrated}", [], trust_of(document, path)
