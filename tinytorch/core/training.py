@@ -74,7 +74,7 @@ class Trainer:
         self.training_mode = True
         self.history: dict[str, list[float]] = {"train_loss": [], "eval_loss": [], "learning_rates": []}
 
-    def train_epoch(self, dataloader: Iterable[Sequence[Tensor]], accumulation_steps: int = 1) -> float:
+    def train_epoch(self, dataloader: Iterable[Sequence[Any]], accumulation_steps: int = 1) -> float:
         """Go once through the batches and return their mean loss.
 
         Each `accumulation_steps` batches share one update with the mean of their gradients. Raises ValueError if there
@@ -137,11 +137,14 @@ class Trainer:
         for layer in walk(self.model):
             layer.training = is_training
 
-    def save_checkpoint(self, path: str | Path) -> None:
+    def save_checkpoint(
+        self, path: str | Path, *, rng: np.random.Generator | None = None, notes: dict[str, Any] | None = None
+    ) -> None:
         """Write all that training depends on to an .npz file without any pickle, whole or not at all.
 
         Parameters, batch-norm statistics, optimizer state, history, and where the random generators stand (NumPy's
-        global one and those of the Dropouts): after `load_checkpoint` the next epoch gives the same bits.
+        global one, those of the Dropouts, `rng`): after `load_checkpoint` the next epoch gives the same bits. `notes`,
+        JSON of one's own, goes with it.
         """
         facts = {
             "format": CHECKPOINT_FORMAT,
@@ -152,12 +155,16 @@ class Trainer:
             "optimizer": type(self.optimizer).__name__,
             "step_count": self.optimizer.step_count,
             "lr": float(self.optimizer.lr),
-            "random": random_states(self.model),
+            "random": random_states(self.model, rng),
+            "notes": notes,
         }
         write_checkpoint(path, facts, {name: array for name, array in self._arrays().items() if array is not None})
 
-    def load_checkpoint(self, path: str | Path) -> None:
-        """Restore what save_checkpoint wrote; ValueError unless this trainer has the same model and optimizer."""
+    def load_checkpoint(self, path: str | Path, *, rng: np.random.Generator | None = None) -> dict[str, Any] | None:
+        """Restore what save_checkpoint wrote and return its notes.
+
+        Raises ValueError unless this trainer has the same model and optimizer.
+        """
         facts, stored = read_checkpoint(path)
         if facts["optimizer"] != type(self.optimizer).__name__:
             raise ValueError(
@@ -165,11 +172,13 @@ class Trainer:
             )
         self._restore(str(path), stored)
         if "random" in facts:  # a file of an older version has none
-            restore_random_states(facts["random"], self.model)
+            restore_random_states(facts["random"], self.model, rng)
         self.epoch, self.step, self.history = facts["epoch"], facts["step"], facts["history"]
         self.training_mode = facts["training_mode"]
         self.optimizer.step_count = facts["step_count"]
         self.optimizer.lr = facts["lr"]
+        notes: dict[str, Any] | None = facts.get("notes")
+        return notes
 
     def _arrays(self) -> dict[str, Array | None]:
         """Name everything that training changes; None for optimizer buffers not yet in use."""

@@ -1,0 +1,203 @@
+"""Train a language model on a text by steps, and say how well it predicts one: `fit_text`, `token_losses`.
+
+What `fit` is for labelled images, this is for tokens. A run that is ended at any moment goes on from its checkpoint to
+the same weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinytorch.core.function import no_grad
+from tinytorch.core.layer import Layer, walk
+from tinytorch.core.layers import Dropout
+from tinytorch.core.losses import CrossEntropyLoss, log_softmax
+from tinytorch.core.optimizers import AdamW
+from tinytorch.core.tensor import Tensor
+from tinytorch.core.training import CosineSchedule, Trainer
+from tinytorch.errors import TinyTorchError
+from tinytorch.kernels.memory import freed_memory_kept
+
+__all__ = ["TextRecord", "TextSettings", "TokenText", "fit_text", "perplexity", "token_losses"]
+
+BETAS = (0.9, 0.95)  # Brown et al., 2020, appendix B
+EVALUATION_TOKENS = 4096  # of a batch: its scores for 1,000 entries are 16 MB
+
+Ids: TypeAlias = NDArray[np.int32]
+TextRecord: TypeAlias = dict[str, float | int | None]
+
+
+class TokenText(Protocol):
+    """What is trained on: a text as tokens."""
+
+    @property
+    def ids(self) -> Ids:
+        """Return all tokens (N,)."""
+
+    def sample(self, count: int, context: int, rng: np.random.Generator, /) -> tuple[Ids, Ids]:
+        """Return inputs and targets (count, context) from random places."""
+
+    def windows(self, context: int, /) -> tuple[Ids, Ids]:
+        """Return inputs and targets (n, context) that cover the text once."""
+
+
+@dataclass(frozen=True)
+class TextSettings:
+    """How to train: raises ValueError for values out of range.
+
+    One of the `steps` sees `batch_size` windows of `context` tokens, `accumulation` batches after each other. The rate
+    rises to `lr` over the first `warmup` steps and falls to `min_lr` along half a cosine. Every `record_every` steps
+    and at the end the model is judged and the checkpoint written.
+    """
+
+    steps: int = 1000
+    batch_size: int = 16
+    context: int = 128
+    lr: float = 1e-3
+    min_lr: float = 1e-4
+    warmup: int = 50
+    weight_decay: float = 0.1
+    grad_clip: float | None = 1.0
+    accumulation: int = 1
+    record_every: int = 250
+
+    def __post_init__(self) -> None:
+        """Check every setting."""
+        limits = {
+            "steps": self.steps >= 0,
+            "batch_size": self.batch_size >= 1,
+            "context": self.context >= 1,
+            "lr": self.lr > 0,
+            "min_lr": 0 <= self.min_lr <= self.lr,
+            "warmup": self.warmup >= 0,
+            "weight_decay": self.weight_decay >= 0,
+            "grad_clip": self.grad_clip is None or self.grad_clip > 0,
+            "accumulation": self.accumulation >= 1,
+            "record_every": self.record_every >= 1,
+        }
+        wrong = {name: value for name, value in asdict(self).items() if not limits[name]}
+        if wrong:
+            raise ValueError(f"These training settings are out of range: {wrong}.")
+
+    def rate(self, step: int) -> float:
+        """Return the learning rate of a step, counted from 0."""
+        if step < self.warmup:
+            return self.lr * (step + 1) / self.warmup
+        return CosineSchedule(self.lr, self.min_lr, max(1, self.steps - self.warmup)).get_lr(step - self.warmup)
+
+
+def fit_text(
+    model: Layer,
+    train: TokenText,
+    validation: TokenText | None,
+    settings: TextSettings,
+    seed: int,
+    checkpoint: Path | None = None,
+) -> list[TextRecord]:
+    """Train `model`, (B, T) -> (B, T, V), in place on random windows; leave it in eval mode and return the records.
+
+    A record is {step, train_loss (the mean since the last one), validation_loss (None without that text), lr}. Windows
+    and dropout follow from `seed` alone. With `checkpoint` the run goes on from that file if it is there, and gives the
+    bits it would have given in one go. Raises ValueError for a checkpoint of other settings, seed or text, and
+    TinyTorchError as soon as the loss stops being a finite number.
+    """
+    rng = np.random.default_rng(seed)
+    optimizer = AdamW(model.parameters(), settings.lr, BETAS, weight_decay=settings.weight_decay)
+    cross_entropy = CrossEntropyLoss()
+
+    def finite_loss(logits: Tensor, targets: Tensor) -> Tensor:
+        loss = cross_entropy.forward(logits, targets)
+        if not math.isfinite(float(loss.data)):
+            raise TinyTorchError(
+                f"Training diverged in step {trainer.step + 1}: its loss is {loss.data}. Lower lr={settings.lr} or "
+                "lengthen warmup."
+            )
+        return loss
+
+    trainer = Trainer(model, optimizer, finite_loss, grad_clip_norm=settings.grad_clip)
+    dropouts = [layer for layer in walk(model) if isinstance(layer, Dropout)]
+    before = [layer.rng for layer in dropouts]
+    for layer in dropouts:
+        layer.rng = rng
+    try:
+        facts = {"settings": asdict(settings), "seed": seed, "text": hashlib.sha256(train.ids.tobytes()).hexdigest()}
+        records = _resumed(trainer, rng, checkpoint, facts)
+        with freed_memory_kept(), np.errstate(over="ignore", invalid="ignore"):
+            while trainer.step < settings.steps:
+                count = min(settings.record_every - trainer.step % settings.record_every, settings.steps - trainer.step)
+                loss = trainer.train_epoch(_batches(trainer, train, settings, count, rng), settings.accumulation)
+                judged = None if validation is None else float(token_losses(model, validation, settings.context).mean())
+                records.append(
+                    {"step": trainer.step, "train_loss": loss, "validation_loss": judged, "lr": optimizer.lr}
+                )
+                if checkpoint is not None:
+                    trainer.save_checkpoint(checkpoint, rng=rng, notes={"facts": facts, "records": records})
+    finally:
+        for layer, own in zip(dropouts, before, strict=True):
+            layer.rng = own
+        model.eval()
+    return records
+
+
+def _batches(
+    trainer: Trainer, text: TokenText, settings: TextSettings, steps: int, rng: np.random.Generator
+) -> Iterator[tuple[Ids, Tensor]]:
+    """Yield the batches of so many steps; setting the rate of each before the update it is for."""
+    first = trainer.step
+    for step in range(first, first + steps):
+        trainer.optimizer.lr = settings.rate(step)
+        for _ in range(settings.accumulation):
+            inputs, targets = text.sample(settings.batch_size, settings.context, rng)
+            yield inputs, Tensor(targets)
+
+
+def _resumed(trainer: Trainer, rng: np.random.Generator, path: Path | None, facts: dict[str, Any]) -> list[TextRecord]:
+    """Load the checkpoint if there is one and return its records; raise ValueError if it is of another training."""
+    if path is None or not path.exists():
+        return []
+    notes = trainer.load_checkpoint(path, rng=rng)
+    if notes is None or notes.get("facts") != facts:
+        found = {} if notes is None else notes.get("facts", {})
+        names = ", ".join(name for name in facts if found.get(name) != facts[name])
+        raise ValueError(f"{path}: found a checkpoint of another training ({names} differ); remove it to begin anew.")
+    records: list[TextRecord] = notes["records"]
+    return records
+
+
+def token_losses(model: Layer, text: TokenText, context: int) -> NDArray[np.float64]:
+    """Return -log p of each token after the first, float64 (n, context), predicted from its window alone.
+
+    The windows cover the text once, so early tokens of a window have little to go by: figures are comparable for
+    equal `context` only. The model's mode is put back afterwards.
+    """
+    inputs, targets = text.windows(context)
+    rows = max(1, EVALUATION_TOKENS // context)
+    losses = np.empty(targets.shape, np.float64)
+    trained = [layer for layer in walk(model) if layer.training]
+    for layer in trained:
+        layer.training = False
+    try:
+        with no_grad():
+            for start in range(0, len(inputs), rows):
+                part = slice(start, start + rows)
+                scores = log_softmax(model.forward(inputs[part])).data  # type: ignore[arg-type]
+                losses[part] = -np.take_along_axis(scores, targets[part, :, np.newaxis].astype(np.intp), axis=-1)[
+                    ..., 0
+                ]
+    finally:
+        for layer in trained:
+            layer.training = True
+    return losses
+
+
+def perplexity(losses: NDArray[np.float64]) -> float:
+    """Return e to the mean loss: among how many equally likely tokens the model hesitates on average."""
+    return math.exp(float(losses.mean()))
