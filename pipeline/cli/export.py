@@ -52,6 +52,7 @@ TARGETS: dict[str, Target] = {
     "mlperf": Target("run LoadGen and write MLPerf's results tree for the open division", "mlperf_loadgen", "mlperf"),
     "onnx": Target("write both networks as ONNX models, fp32 or int8 QDQ", "onnx", "onnx"),
     "package": Target("write a folder to deploy from: ONNX, safetensors, card, example", "onnx", "onnx"),
+    "tensorboard": Target("write event files with figures, curves and the sweep", "tensorboard", "tensorboard"),
 }
 
 
