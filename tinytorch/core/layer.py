@@ -16,7 +16,7 @@ from tinytorch.core.function import Array
 from tinytorch.core.tensor import Tensor
 from tinytorch.errors import ModelFileError
 
-__all__ = ["JSON", "Layer", "Leaf", "Stateless", "checked_config", "checked_state", "walk"]
+__all__ = ["JSON", "Layer", "Leaf", "Stateless", "checked_config", "checked_state", "named_leaves", "walk"]
 
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 
@@ -149,6 +149,26 @@ def _walk(model: Any, seen: set[int]) -> Iterator[Layer]:
         parts = (part for _, part in _parts(model))
     for part in parts:
         yield from _walk(part, seen)
+
+
+def named_leaves(model: Any) -> list[tuple[str, Layer]]:
+    """List the layers inside `model` that hold no others, by dotted name ("blocks.0.mlp.linear1"), as `walk` does.
+
+    A model that is such a layer itself is called by its class.
+    """
+    found = [(name.lstrip("."), layer) for name, layer in _named_leaves("", model, set())]
+    return [(name or type(layer).__name__, layer) for name, layer in found]
+
+
+def _named_leaves(name: str, model: Any, seen: set[int]) -> Iterator[tuple[str, Layer]]:
+    if id(model) in seen:
+        return
+    seen.add(id(model))
+    parts = list(model.children().items() if isinstance(model, Layer) else _parts(model))
+    if isinstance(model, Layer) and not parts:
+        yield name, model
+    for part_name, part in parts:
+        yield from _named_leaves(f"{name}.{part_name}", part, seen)
 
 
 def _parts(owner: Any) -> Iterator[tuple[str, Any]]:

@@ -142,11 +142,17 @@ class Sequential(Layer):
 
     def forward(self, x: Tensor, training: bool | None = None) -> Tensor:
         """Feed `x` through every layer; `training`, if given, overrides the mode of the Dropouts inside."""
-        for layer in self.layers:
-            if training is not None and isinstance(layer, Dropout | Sequential):
-                x = layer.forward(x, training)
-            else:
-                x = layer.forward(x)
+        at = 0
+        try:
+            for at, layer in enumerate(self.layers):  # noqa: B007 - named in the error
+                if training is not None and isinstance(layer, Dropout | Sequential):
+                    x = layer.forward(x, training)
+                else:
+                    x = layer.forward(x)
+        except ValueError as error:
+            if type(error) is not ValueError:
+                raise
+            raise ValueError(f"{[*self.children()][at]}: {error}") from error
         return x
 
     def children(self) -> dict[str, Layer]:
