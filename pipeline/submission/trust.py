@@ -6,7 +6,7 @@ Nothing in a submission is executed, and only the file of the fixed name beside 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from pipeline.submission.rules.choice import broken_choice
 from pipeline.submission.rules.origin import broken_origin
 from pipeline.submission.rules.proof import answers, broken_file, broken_samples, broken_setting
 from pipeline.submission.rules.recompute import candidate_of, comparisons_of, correct_of, different, goals_of
+from pipeline.submission.rules.table import RULES
 from pipeline.submission.rules.taking import broken_taking
 
 __all__ = ["LEVELS", "broken", "trust_in"]
@@ -40,7 +41,7 @@ def trust_in(document: Mapping[str, Any], path: Path) -> str:
         return "unverified"
     data = read_evidence(path.parent / FILE) if "evidence" in document else None
     found = set(itertools.islice(broken(document, data, datetime.now(UTC)), 10 * _MOST_PROBLEMS))
-    problems = [Problem(rule, str(path), _shown(where), message) for rule, where, message in sorted(found, key=str)]
+    problems = _problems(found, str(path))
     if problems:
         rules = ", ".join(sorted({problem.code for problem in problems}))
         raise SubmissionInvalid(f"{path}: breaks {rules}", code="E500", problems=problems[:_MOST_PROBLEMS])
@@ -85,6 +86,17 @@ def _from_the_document(document: Mapping[str, Any]) -> Iterator[Broken]:
         yield "R031", ("comparisons", "accuracy"), str(error)
         return
     yield from found
+
+
+def _problems(found: Iterable[Broken], path: str) -> list[Problem]:
+    """Return problems in the order of their rules; what a rule asks for stands once, with the first."""
+    explained: set[str] = set()
+    problems = []
+    for rule, where, message in sorted(found, key=str):
+        hint = "" if rule in explained else f"{rule}: {RULES[rule]}"
+        explained.add(rule)
+        problems.append(Problem(rule, path, _shown(where), message, hint=hint))
+    return problems
 
 
 def _shown(path: tuple[str | int, ...]) -> str:

@@ -39,7 +39,8 @@ def broken_account(document: Mapping[str, Any]) -> Iterator[Broken]:
             place = ("size", side, "bits_per_weight")
             yield "R032", place, f"found {record['bits_per_weight']}, expected {bits}: 8 weight_bytes / parameters"
         if record["nonzero_parameters"] > record["parameters"]:
-            yield "R032", ("size", side, "nonzero_parameters"), "expected at most as many as there are parameters"
+            message = f"found {record['nonzero_parameters']}, expected at most {record['parameters']}, all parameters"
+            yield "R032", ("size", side, "nonzero_parameters"), message
 
 
 def _layers(effect: Mapping[str, Any], path: tuple[str | int, ...]) -> Iterator[Broken]:

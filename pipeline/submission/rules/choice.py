@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pipeline.stats.accuracy import accuracy_record
-from pipeline.submission.rules.agree import disagreements
+from pipeline.submission.rules.agree import disagreements, shown
 from pipeline.submission.select import SPLIT, Point, reason_of, rule_of, wishes_of
 
 __all__ = ["broken_choice"]
@@ -35,16 +35,19 @@ def broken_choice(document: Record, goals: list[Mapping[str, Any]]) -> Iterator[
     for i, point in enumerate(points):
         for k, record in enumerate(point["constraints"]):
             if record["split"] not in (SPLIT, None):
-                yield "R042", ("selection", "points", i, "constraints", k, "split"), f"expected {SPLIT!r}"
-        low, high = point["speedup"]["interval"]
-        if not low <= point["speedup"]["estimate"] <= high:
-            yield "R041", ("selection", "points", i, "speedup"), "expected an estimate within its interval"
+                where = ("selection", "points", i, "constraints", k, "split")
+                yield "R042", where, f"found {record['split']!r}, expected {SPLIT!r}"
+        (low, high), estimate = point["speedup"]["interval"], point["speedup"]["estimate"]
+        if not low <= estimate <= high:
+            message = f"found {estimate}, expected an estimate within its interval, {low} to {high}"
+            yield "R041", ("selection", "points", i, "speedup"), message
         if not any("data" in key for key in point["point"]):  # else a point's splits are others than those counted
             yield from _accuracies(point, document["provenance"]["data"]["counts"], ("selection", "points", i))
         if point["compared"] != selection["tried"]:
-            yield "R041", ("selection", "points", i, "compared"), f"expected {selection['tried']}, the points tried"
+            message = f"found {point['compared']}, expected {selection['tried']}, the points tried"
+            yield "R041", ("selection", "points", i, "compared"), message
     if selection["rule"] != (rule := rule_of(goals)):
-        yield "R043", ("selection", "rule"), f"found another rule than the goals ask for, expected {rule!r}"
+        yield "R043", ("selection", "rule"), f"found {shown(selection['rule'])}, expected {rule!r}, as the goals ask"
     yield from _chosen(selection, goals)
 
 
@@ -72,7 +75,8 @@ def _chosen(selection: Record, goals: list[Mapping[str, Any]]) -> Iterator[Broke
     if selection["chosen"] != index:
         yield "R043", ("selection", "chosen"), f"found {selection['chosen']}, expected {index}, which the rule chooses"
     elif selection["reason"] != reason_of(best, points):
-        yield "R043", ("selection", "reason"), f"expected {reason_of(best, points)!r}"
+        found = shown(selection["reason"])
+        yield "R043", ("selection", "reason"), f"found {found}, expected {reason_of(best, points)!r}"
 
 
 def _point(members: tuple[int, ...], points: Sequence[Record], wishes: Sequence[tuple[str, float]]) -> Point:

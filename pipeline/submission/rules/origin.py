@@ -47,10 +47,18 @@ def _weights(document: Mapping[str, Any]) -> Iterator[Broken]:
     weights, selection = document["provenance"]["weights"], document["selection"]
     for i, point in enumerate(selection["points"]):
         if point["index"] == selection["chosen"] and point["weights"] != weights["optimized"]:
-            yield "R051", ("selection", "points", i, "weights"), "expected the digest in provenance.weights.optimized"
+            yield (
+                "R051",
+                ("selection", "points", i, "weights"),
+                f"found {point['weights']}, expected {weights['optimized']}, as in provenance",
+            )
     sizes = [document["size"][side]["stored_bytes"] for side in SIDES]
     if weights["baseline"] == weights["optimized"] and sizes[0] != sizes[1]:
-        yield "R051", ("provenance", "weights"), "found one digest for files of two sizes"
+        yield (
+            "R051",
+            ("provenance", "weights"),
+            f"found one digest for files of {sizes[0]} and {sizes[1]} bytes, expected two",
+        )
 
 
 def _data(document: Mapping[str, Any]) -> Iterator[Broken]:
@@ -59,7 +67,11 @@ def _data(document: Mapping[str, Any]) -> Iterator[Broken]:
     for i, (role, digest) in enumerate(roles):
         for other, same in roles[:i]:
             if digest == same:
-                yield "R052", ("provenance", "data", "roles", role), f"found the digest of {other} data"
+                yield (
+                    "R052",
+                    ("provenance", "data", "roles", role),
+                    f"found the digest of the {other} data, expected another",
+                )
     for side in SIDES:
         for split, record in document["accuracy"][side].items():
             if record["evaluated"] != data["counts"][split]:
@@ -76,10 +88,10 @@ def _moments(document: Mapping[str, Any], now: datetime) -> Iterator[Broken]:
         try:
             moments[path] = datetime.fromisoformat(text)
         except ValueError:
-            yield "R053", path, f"found {text}, which is no moment"
+            yield "R053", path, f"found {text}, which is no moment, expected one of the calendar"
             continue
         if moments[path] > now + _AHEAD:
-            yield "R053", path, f"found {text}, which lies in the future"
+            yield "R053", path, f"found {text}, expected a moment before {now + _AHEAD:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _seeds(document: Mapping[str, Any]) -> Iterator[Broken]:
@@ -87,12 +99,22 @@ def _seeds(document: Mapping[str, Any]) -> Iterator[Broken]:
     points = {point["index"]: point for point in selection["points"]}
     tried = sorted({point["seed"] for point in selection["points"]})
     if points[selection["chosen"]]["seed"] != seeds["submitted"]:
-        yield "R054", ("provenance", "seeds", "submitted"), "expected the seed of the chosen point"
+        seed = points[selection["chosen"]]["seed"]
+        where = ("provenance", "seeds", "submitted")
+        yield "R054", where, f"found {seeds['submitted']}, expected {seed}, the seed of the chosen point"
     if seeds["tried"] != tried:
-        yield "R054", ("provenance", "seeds", "tried"), f"expected those of the points, {tried[:20]}"
+        yield (
+            "R054",
+            ("provenance", "seeds", "tried"),
+            f"found {seeds['tried'][:20]}, expected those of the points, {tried[:20]}",
+        )
     asked = document["experiment"]["document"].get("seeds")
     if isinstance(asked, list) and not set(tried) <= {seed for seed in asked if isinstance(seed, int)}:
-        yield "R054", ("provenance", "seeds", "tried"), f"expected seeds of the experiment, {asked[:20]}"
+        yield (
+            "R054",
+            ("provenance", "seeds", "tried"),
+            f"found {tried[:20]}, expected seeds of the experiment, {shown(asked[:20])}",
+        )
 
 
 def _versions(document: Mapping[str, Any]) -> Iterator[Broken]:

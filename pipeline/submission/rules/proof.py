@@ -71,22 +71,24 @@ def broken_samples(document: Mapping[str, Any], evidence: Evidence) -> Iterator[
             wall, cpu = np.array(process["wall_ns"]), np.array(process["cpu_ns"])
             for arm, times, busy in zip(ARMS, wall.T, cpu.T, strict=True):
                 name = f"{index}.{arm}.{number}"
-                if np.median(times) < _LEAST_TICKS * clock["resolution_ns"]:
-                    yield "R013", _WHERE, f"found samples of {name} shorter than {_LEAST_TICKS} ticks of the clock"
+                median, least = np.median(times), _LEAST_TICKS * clock["resolution_ns"]
+                if median < least:
+                    yield "R013", _WHERE, f"found samples of {name} of {median:g} ns, expected at least {least:g} ns"
                 over = busy > times + 10 * max(clock["cpu_resolution_ns"], 1_000) + times // 20
                 if question.threads == 1 and process["is_cpu_time_fine"] and np.mean(over) > 0.1:
-                    yield "R013", _WHERE, f"found CPU times of {name} beyond the wall clock's"
+                    yield "R013", _WHERE, f"found CPU times of {name} above the wall clock's, expected fewer"
     for name in sorted(expected.keys() | evidence.samples.keys()):
         if not _equal(expected.get(name), evidence.samples.get(name)):
-            yield "R011", _WHERE, f"found samples {name[:80]!r} that are not as a run writes them"
+            yield "R011", _WHERE, f"found samples {name[:80]!r} that are not those expected, as a run writes them"
     yield from _duplicates(evidence)
     digest = digest_bytes(codec.encode(dict(evidence.samples)))
     if digest != document["provenance"]["samples"]:
-        yield "R014", ("provenance", "samples"), f"expected {digest}"
+        yield "R014", ("provenance", "samples"), f"found {document['provenance']['samples']}, expected {digest}"
     for side in SIDES:
         digest = digest_bytes(codec.encode(dict(evidence.predictions[side])))
-        if digest != document["provenance"]["predictions"][side]:
-            yield "R014", ("provenance", "predictions", side), f"expected {digest}"
+        stated = document["provenance"]["predictions"][side]
+        if digest != stated:
+            yield "R014", ("provenance", "predictions", side), f"found {stated}, expected {digest}"
 
 
 def _equal(one: NDArray[Any] | None, other: NDArray[Any] | None) -> bool:
@@ -99,13 +101,13 @@ def _duplicates(evidence: Evidence) -> Iterator[Broken]:
         if not name.endswith(("wall_ns", "tail_ns")) or len(array) < _FEWEST:  # CPU time may be that of a coarse clock
             continue
         if name.endswith("wall_ns") and array.min() == array.max():
-            yield "R012", _WHERE, f"found {len(array)} equal samples in {name[:80]!r}"
+            yield "R012", _WHERE, f"found {len(array)} equal samples in {name[:80]!r}, expected different ones"
         # Halves count, too: half of a series copied is a copy.
         for part in np.array_split(array, 2) if len(array) >= 4 * _FEWEST else [array]:
             # Samples of one query each are the single queries, too: like is compared with like.
             other = seen.setdefault((name.rpartition(".")[2], part.tobytes()), name)
             if other != name:
-                yield "R012", _WHERE, f"found the same samples in {name[:80]!r} and {other[:80]!r}"
+                yield "R012", _WHERE, f"found in {name[:80]!r} the samples of {other[:80]!r}, expected its own"
 
 
 def broken_setting(document: Mapping[str, Any], evidence: Evidence) -> Iterator[Broken]:

@@ -178,7 +178,7 @@ def different(document: Mapping[str, Any], chosen: Candidate, *, is_from_evidenc
             yield _rule(path), path, message
     for text in warnings:
         if text not in document["warnings"]:
-            yield "R057", ("warnings",), f"is without {text[:200]!r}"
+            yield "R057", ("warnings",), f"found no {text[:200]!r}, expected it"
     if is_from_evidence:
         at = [point["index"] for point in document["selection"]["points"]].index(chosen.index)
         point = point_record(chosen, constraints_on(chosen, goals), verdict)

@@ -291,7 +291,10 @@ def seal(document: dict[str, Any], arrays: Arrays) -> bytes:
 
 
 def rules_broken(document: dict[str, Any], data: bytes | None) -> set[str]:
-    return {rule for rule, _, _ in broken(document, data, NOW)}
+    found = list(broken(document, data, NOW))
+    for rule, _, message in found:  # R011 and R040 say what form is missing
+        assert rule in ("R011", "R040") or "expected" in message or "no such value" in message, (rule, message)
+    return {rule for rule, _, _ in found}
 
 
 def test_an_honest_submission_breaks_no_rule(honest: tuple[dict[str, Any], Arrays]) -> None:
