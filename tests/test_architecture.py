@@ -46,6 +46,7 @@ RANKS = {
     "pipeline.search": 14,
     "pipeline.run": 15,
     "pipeline.sensitivity": 15,
+    "pipeline.leaderboard": 15,
     "pipeline.verify": 15,
     "pipeline.cli": 16,
     "pipeline.__main__": 17,

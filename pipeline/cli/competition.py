@@ -1,4 +1,4 @@
-"""Start, check and list competitions: files of limits that submissions are held against.
+"""Start, check and list competitions, files of limits that submissions are held against, and rank submissions.
 
 `pipeline validate --competition NAME submission.json` says how a submission stands.
 """
@@ -13,6 +13,7 @@ from typing import Any
 
 from pipeline.cli.answer import Answer
 from pipeline.cli.console import columns, safe
+from pipeline.cli.leaderboard import add_arguments, answer_of, ranked
 from pipeline.cli.tables import table
 from pipeline.core.errors import PipelineError, UserError, render_problems
 from pipeline.schemas import COMPETITIONS, SUFFIX, competition_names
@@ -38,11 +39,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     check = actions.add_parser("check", help="check competitions before they are announced")
     check.add_argument("names", metavar="NAME|FILE", nargs="+", help="which")
     actions.add_parser("list", help="list the competitions that come with the package")
+    rank = actions.add_parser(
+        "rank", help="rank the submissions in a folder (`pipeline leaderboard` writes files, too)"
+    )
+    rank.add_argument("name", metavar="NAME|FILE", help="whose rules rank them")
+    rank.add_argument("folder", metavar="FOLDER", help="submissions: TEAM/.../submission.json with evidence beside it")
+    add_arguments(rank)
 
 
 def run(args: argparse.Namespace) -> Answer:
     """Do what was asked for."""
-    return {"check": _check, "list": _list, "new": _new}[args.action](args)
+    return {"check": _check, "list": _list, "new": _new, "rank": _rank}[args.action](args)
 
 
 def _new(args: argparse.Namespace) -> Answer:
@@ -95,6 +102,10 @@ def _checked(name: str) -> dict[str, Any]:
         return row | {"exit_code": UserError.exit_code, "text": render_problems(problems, columns(120))}
     lines = [f"{name}: valid competition, rules {digest}", *(f"  note: {note}" for note in notes)]
     return row | {"exit_code": 0, "text": "\n".join(lines)}
+
+
+def _rank(args: argparse.Namespace) -> Answer:
+    return answer_of(*ranked(args, args.name))
 
 
 def _list(_: argparse.Namespace) -> Answer:

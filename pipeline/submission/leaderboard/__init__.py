@@ -1,0 +1,1 @@
+"""A competition's leaderboard: submissions of many teams, found, checked, ranked, and compared with each other."""
