@@ -47,7 +47,7 @@ from pipeline.store.record import Artifact
 from pipeline.submission.candidate import Candidate
 from pipeline.submission.evidence import SIDES
 from pipeline.submission.gather import gather
-from pipeline.submission.verify_compare import Rebuilt
+from pipeline.submission.verify_compare import UNASKED, Rebuilt
 from pipeline.submission.verify_environment import Here
 from tinytorch import __version__
 
@@ -158,7 +158,7 @@ def _measured(
     none.
     """
     if not work.scope.is_measured:
-        return [], None, "it was not asked for"
+        return [], None, UNASKED
     if _lost(work, work.chosen, results):
         return [], None, "there are no models to time"
     wanted = set(ancestors(work.plan, [work.chosen.benchmark]))

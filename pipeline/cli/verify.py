@@ -125,14 +125,14 @@ def _verified(
     from pipeline.submission.verify_environment import other_environment
     from pipeline.submission.verify_experiment import embedded_experiment
     from pipeline.submission.verify_files import files_beside
-    from pipeline.submission.verify_judge import all_checks, otherwise
+    from pipeline.submission.verify_judge import all_checks, is_exact
 
     document = subject.document
     experiment = embedded_experiment(document, _roots(args.root))
     beside = files_beside(path.parent)
     rebuilt, here = _rebuilt(args, document, experiment)
     others = [other for other in other_environment(document, here) if rebuilt.measured or other.affects != "speed"]
-    case = Case(document, rebuilt, _stated_answers(document, path), otherwise(others))
+    case = Case(document, rebuilt, _stated_answers(document, path), is_exact(others))
     checks = all_checks(case, experiment, others, beside, competition, only_submitted=args.point_only)
     return _record(args, subject, case, checks, here, others, competition, started), checks
 

@@ -19,8 +19,9 @@ from pipeline.submission.rules.agree import disagreements, shown
 from pipeline.submission.verification import Check
 from pipeline.submission.verify_table import TOLERANCES
 
-__all__ = ["Case", "Rebuilt", "compare_models", "missing_point"]
+__all__ = ["Case", "Rebuilt", "SPLITS", "UNASKED", "compare_models", "missing_point"]
 
+UNASKED = "it was not asked for"  # why there is no measurement, where nobody wanted one
 SPLITS = ("validation", "test")
 _SIZES = ("stored_bytes", "parameters", "nonzero_parameters", "macs", "weight_bytes", "bits_per_weight")
 
@@ -47,15 +48,15 @@ class Rebuilt:
 
 @dataclass(frozen=True)
 class Case:
-    """A valid submission with what was rebuilt of it, the answers in its evidence, and what is another here.
+    """A valid submission with what was rebuilt of it, the answers in its evidence, and how closely they are compared.
 
-    `otherwise` names what may change bits, "" where nothing does.
+    `is_exact` where nothing is another here that may change bits.
     """
 
     document: Mapping[str, Any]
     rebuilt: Rebuilt
     answers: Answers = field(default_factory=dict)
-    otherwise: str = ""
+    is_exact: bool = True
 
     @property
     def chosen(self) -> Candidate:
@@ -108,9 +109,8 @@ def _weights(case: Case) -> Iterator[Check]:
             yield Check("V030", name, "same", path, found, expected, f"the rebuilt file has the same {size}")
             continue
         where = _tensors(tensors.get(side), model.metrics.get("tensors", {}))
-        if case.otherwise:
-            message = f"other bytes ({where}); the answers decide, since {case.otherwise}"
-            yield Check("V030", name, "within", path, found, expected, message)
+        if not case.is_exact:
+            yield Check("V030", name, "within", path, found, expected, f"other bytes ({where}): the answers decide")
         else:
             message = f"found {found[:16]}…, expected {expected[:16]}…, which training and all steps lead to: {where}"
             yield Check("V030", name, "differs", path, found, expected, message)
@@ -146,13 +146,13 @@ def _predictions(case: Case) -> Iterator[Check]:
         )
         least = TOLERANCES["answers_equal"]
         near = bool(others) and all(1 - share >= least for share, _ in others.values())
-        if not case.otherwise:
+        if case.is_exact:
             yield Check("V032", name, "differs", path, found, expected, f"other answers: {told}")
         elif near:
-            message = f"at least {least:.0%} of the answers are the same ({told}), since {case.otherwise}"
+            message = f"at least {least:.0%} of the answers are the same (others: {told})"
             yield Check("V032", name, "within", path, found, expected, message)
         else:
-            message = f"fewer than {least:.0%} of the answers are the same: {told}; even though {case.otherwise}"
+            message = f"fewer than {least:.0%} of the answers are the same, also for another machine: {told}"
             yield Check("V032", name, "differs", path, found, expected, message)
 
 
@@ -189,9 +189,9 @@ def _accuracy(case: Case) -> Iterator[Check]:
                 yield Check("V033", name, "same", path, found, expected, message)
                 continue
             gap = abs(stated["accuracy"] - rebuilt["accuracy"])
-            is_near = bool(case.otherwise) and gap <= TOLERANCES["accuracy_points"]
+            is_near = not case.is_exact and gap <= TOLERANCES["accuracy_points"]
             message = f"found {found} right, expected {expected}: {100 * gap:.2f} points"
-            yield Check("V033", name, "within" if is_near else "differs", path, found, expected, _since(case, message))
+            yield Check("V033", name, "within" if is_near else "differs", path, found, expected, message)
 
 
 def _size(case: Case) -> Iterator[Check]:
@@ -200,9 +200,8 @@ def _size(case: Case) -> Iterator[Check]:
         rebuilt = {key: model.metrics[key] for key in _SIZES}
         path, name = f"size.{side}", f"size, {side}"
         wrong = list(disagreements(stated, rebuilt, ("size", side)))
-        if wrong and case.otherwise and _is_near(stated["stored_bytes"], model.stored_bytes):
-            found, expected = f"{stated['stored_bytes']:,} bytes", f"{model.stored_bytes:,} bytes"
-            message = _since(case, f"found {found}, expected {expected}")
+        if wrong and not case.is_exact and _is_near(stated["stored_bytes"], model.stored_bytes):
+            message = f"{stated['stored_bytes']:,} bytes stated, {model.stored_bytes:,} here; {_first(wrong)}"
             yield Check("V034", name, "within", path, stated["stored_bytes"], model.stored_bytes, message)
         else:
             told = f"{model.stored_bytes:,} bytes, {rebuilt['parameters']:,} parameters, {rebuilt['macs']:,} MACs"
@@ -227,8 +226,8 @@ def _steps(case: Case) -> Check:
     if own and "training" in own and "training" in case.document:
         wrong += disagreements(case.document["training"], own["training"], ("training",))
     names = ", ".join(effect["technique"] for effect in rebuilt) or "no steps"
-    if wrong and case.otherwise and len(stated) == len(rebuilt):
-        message = _since(case, f"{len(wrong)} figures of steps differ, first {_place(wrong[0][0])}: {wrong[0][1]}")
+    if wrong and not case.is_exact and len(stated) == len(rebuilt):
+        message = f"{names}, with other figures here; {_first(wrong)}"
         return Check("V035", "steps", "within", "effects", len(stated), len(rebuilt), message)
     return _exactly("V035", "steps", wrong, "effects", len(stated), names)
 
@@ -244,13 +243,14 @@ def _exactly(
     if not wrong:
         return Check(identifier, name, "same", path, found, found, told)
     place, message = wrong[0]
-    more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
     value = message.partition("expected ")[2] or shown(None)
-    return Check(identifier, name, "differs", _place(place), message, value, f"{_place(place)}: {message}{more}")
+    return Check(identifier, name, "differs", _place(place), message, value, _first(wrong))
 
 
-def _since(case: Case, message: str) -> str:
-    return f"{message}; {case.otherwise}" if case.otherwise else message
+def _first(wrong: Sequence[tuple[tuple[str | int, ...], str]]) -> str:
+    """Return the first of what differs, and how much more there is."""
+    place, message = wrong[0]
+    return f"{_place(place)}: {message}" + (f", and {len(wrong) - 1} more" if len(wrong) > 1 else "")
 
 
 def _place(path: Sequence[str | int]) -> str:

@@ -10,28 +10,29 @@ from pipeline.submission.competition.judge import judge, overall
 from pipeline.submission.competition.terms import Competition
 from pipeline.submission.rules.recompute import goals_of
 from pipeline.submission.verification import Check
-from pipeline.submission.verify_compare import Case, compare_models, missing_point
+from pipeline.submission.verify_compare import UNASKED, Case, compare_models, missing_point
 from pipeline.submission.verify_environment import Other
 from pipeline.submission.verify_files import compare_files
 from pipeline.submission.verify_points import compare_points
 from pipeline.submission.verify_speed import agreement, latency_check, speed_check
 
-__all__ = ["agrees", "all_checks", "elsewhere", "otherwise", "standing_here"]
+__all__ = ["agrees", "all_checks", "elsewhere", "is_exact", "standing_here"]
 
 _MEASURED = ("baseline", "optimized", "improvements", "accuracy", "size", "benchmark", "comparisons", "constraints")
 _OF_HARDWARE = ("processor", "architecture", "instruction sets", "BLAS", "caches", "kernels")
+_OF_SOFTWARE = ("python", "numpy", "package", "code of benchmark")
 Comparisons = Sequence[Mapping[str, Any]]
 
 
-def otherwise(others: Sequence[Other]) -> str:
-    """Return in words what may change bits, "" where nothing does and all has to be exactly the same."""
-    return _named([other.what for other in others if other.affects == "bits"])
+def is_exact(others: Sequence[Other]) -> bool:
+    """Tell whether nothing is another here that may change bits, so that all has to be the same to the last one."""
+    return all(other.affects != "bits" for other in others)
 
 
 def elsewhere(others: Sequence[Other], *, hardware_only: bool = False) -> str:
     """Return in words what may change a ratio of times, "" where nothing does."""
-    names = [other.what for other in others if other.affects in ("bits", "speed")]
-    return _named([name for name in names if not hardware_only or name in _OF_HARDWARE])
+    matters = _OF_HARDWARE if hardware_only else (*_OF_HARDWARE, *_OF_SOFTWARE)
+    return _named([other.what for other in others if other.what in matters])
 
 
 def _named(names: Sequence[str]) -> str:
@@ -45,8 +46,7 @@ def agrees(document: Mapping[str, Any], measured: Comparisons) -> bool:
     """Tell whether every comparison of one measurement agrees with the stated ones."""
     stated = document["benchmark"]["comparisons"]
     return len(stated) == len(measured) and all(
-        agreement(claimed["speedup"], here["speedup"], noisy=here["noisy"]).outcome == "within"
-        for claimed, here in zip(stated, measured, strict=True)
+        agreement(claimed, here).outcome == "within" for claimed, here in zip(stated, measured, strict=True)
     )
 
 
@@ -67,7 +67,7 @@ def all_checks(
     stated = case.document["provenance"]["weights"]
     checks += compare_models(case)
     checks += compare_points(case, experiment, goals, only_submitted=only_submitted)
-    checks += compare_files(stated, beside, case.rebuilt.files, case.otherwise)
+    checks += compare_files(stated, beside, case.rebuilt.files, is_exact=case.is_exact)
     checks += _speed(case, others)
     if competition:
         checks.append(_limits(case, competition, elsewhere(others)))
@@ -87,7 +87,7 @@ def _speed(case: Case, others: Sequence[Other]) -> Iterator[Check]:
     stated = case.document["benchmark"]["comparisons"]
     measured = case.rebuilt.measured
     if not measured:
-        outcome = "skipped" if case.rebuilt.unmeasured == "it was not asked for" else "inconclusive"
+        outcome = "skipped" if case.rebuilt.unmeasured == UNASKED else "inconclusive"
         message = f"not measured again: {case.rebuilt.unmeasured}"
         yield Check("V050", "speed-up", outcome, "benchmark.comparisons", None, None, message)
         return

@@ -44,8 +44,8 @@ def compare_points(case: Case, experiment: Experiment, goals: Goals, *, only_sub
         yield Check("V021", "points", "differs", "selection.points", listed, listed, more)
     if not wrong:
         count = len(case.rebuilt.points)
-        how = "the same accuracies and sizes" if not case.otherwise else "accuracies and sizes within the tolerances"
-        outcome = "same" if not case.otherwise else "within"
+        how = "the same accuracies and sizes" if case.is_exact else "accuracies and sizes within the tolerances"
+        outcome = "same" if case.is_exact else "within"
         told = f"all {count} points of the experiment, with {how}" if count > 1 else "the only point"
         yield Check("V021", "points", outcome, "selection.points", listed, count, told)
     yield _choice(case, goals, timeless, held=not wrong)
@@ -62,7 +62,7 @@ def _other_points(case: Case, goals: Goals) -> list[Check]:
                 found.append(Check("V021", "points", "differs", place, "a result", "none", message))
             continue
         candidate = case.rebuilt.points[point["index"]]
-        if case.otherwise:
+        if not case.is_exact:
             found += _unlike(point, candidate, place)
             continue
         expected = _figures(candidate, goals)
@@ -132,7 +132,7 @@ def _choice(case: Case, goals: Goals, timeless: Goals, *, held: bool) -> Check:
     index, rule = candidates[choice.index].index, case.document["selection"]["rule"]
     if index == chosen:
         return Check("V040", "choice", "same", "selection.chosen", chosen, index, choice.reason)
-    if case.otherwise:
+    if not case.is_exact:
         message = f"found {chosen}; here {index} is chosen, from figures that differ within the tolerances"
         return Check("V040", "choice", "within", "selection.chosen", chosen, index, message)
     message = f"found {chosen}, expected {index}: {rule}"

@@ -26,16 +26,19 @@ class Agreement:
     reason: str
 
 
-def agreement(found: Mapping[str, Any], expected: Mapping[str, Any], *, noisy: bool) -> Agreement:
-    """Judge a stated ratio `found` by one measured here, `expected`; both have an estimate and an interval."""
-    if noisy:
+def agreement(claimed: Mapping[str, Any], here: Mapping[str, Any]) -> Agreement:
+    """Judge a comparison that is stated by one measured here: both have a ratio with its interval, and may be noisy."""
+    if here["noisy"]:
         return Agreement("inconclusive", "this machine was too noisy to say anything")
+    found, expected = claimed["speedup"], here["speedup"]
     stated, (low, high) = found["estimate"], found["interval"]
     measured, (_, most) = expected["estimate"], expected["interval"]
     if most < low / _SLACK:
         return Agreement("differs", "all that was measured here is below the stated interval")
     if stated > _WIDEST * most:
         return Agreement("differs", f"the stated ratio is more than {_WIDEST:g} times all that was measured here")
+    if claimed["noisy"]:
+        return Agreement("inconclusive", "the submission itself calls its measurement too noisy to claim anything")
     if measured > high * _SLACK:
         return Agreement("within", "above the stated interval: here it is faster than stated")
     if measured < low / _SLACK:
@@ -57,7 +60,7 @@ def speed_check(
     same models have another ratio.
     """
     found = claimed["speedup"]
-    judged = [agreement(found, record["speedup"], noisy=record["noisy"]) for record in measured]
+    judged = [agreement(claimed, record) for record in measured]
     outcomes = [each.outcome for each in judged]
     chosen = outcomes.index("within") if "within" in outcomes else len(outcomes) - 1
     outcome, reason = judged[chosen].outcome, judged[chosen].reason

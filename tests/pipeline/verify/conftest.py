@@ -31,7 +31,7 @@ from pipeline.submission.verify_compare import Case
 from pipeline.submission.verify_environment import Other, other_environment
 from pipeline.submission.verify_experiment import embedded_experiment
 from pipeline.submission.verify_files import files_beside
-from pipeline.submission.verify_judge import agrees, all_checks, otherwise
+from pipeline.submission.verify_judge import agrees, all_checks, is_exact
 from pipeline.submission.write import dump_submission
 from pipeline.verify import Scope, rebuild
 
@@ -199,7 +199,7 @@ def verify(tmp_path: Path) -> Verify:
         answers: Mapping[str, Any] = {}
         if "evidence" in document:
             answers = unpacked((path.parent / FILE).read_bytes()).predictions
-        case = Case(document, rebuilt, answers, otherwise(others))
+        case = Case(document, rebuilt, answers, is_exact(others))
         return all_checks(case, experiment, others, files_beside(path.parent), None, only_submitted=only_submitted)
 
     return run
