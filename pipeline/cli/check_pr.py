@@ -12,15 +12,22 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from pipeline.cli.answer import Answer
 from pipeline.cli.console import columns, safe
+from pipeline.cli.experiment import add_store_argument, store_folder
 from pipeline.core.errors import GoalNotMet, SubmissionInvalid, UserError, render_problems
-from pipeline.report.pull_request import OUTCOMES, comment, finding_texts, next_steps
+from pipeline.leaderboard import cores, make_leaderboard
+from pipeline.report.pull_request import OUTCOMES, comment, is_told, next_steps
+from pipeline.store.local import LocalStore
 from pipeline.store.objects import write_atomically
+from pipeline.submission.competition.standing import found_and_expected
 from pipeline.submission.pull_request.changes import Proposal
 from pipeline.submission.pull_request.check import Checked, Request, check_pull_request, outcome_of
 from pipeline.submission.pull_request.objects import commits_of, uncommitted
+from pipeline.submission.pull_request.place import Ranked, lay_out, place_in
+from pipeline.submission.verification import read_verifications
 
 __all__ = ["configure", "run"]
 
@@ -51,7 +58,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--handed-in", metavar="TIME", help="when, as 2026-11-30T12:00:00Z (default: now); the dates count then"
     )
+    parser.add_argument("--no-rank", action="store_true", help="do not say where it would rank")
+    parser.add_argument("--verified", metavar="DIR", help="an organiser's records of `pipeline verify`, to rank by")
     parser.add_argument("--comment", metavar="FILE", help="write the comment in Markdown here, too")
+    add_store_argument(parser)
 
 
 def run(args: argparse.Namespace) -> Answer:
@@ -59,9 +69,9 @@ def run(args: argparse.Namespace) -> Answer:
     request = _request(args)
     with tempfile.TemporaryDirectory(prefix="check-pr-") as scratch:
         proposal, found = check_pull_request(request, Path(scratch))
-        places: dict[str, str] = {}
+        notes = list(_notes(args, request))
+        places = _places(args, request, found, Path(scratch), notes)
     outcome = outcome_of(proposal, found)
-    notes = list(_notes(args, request))
     text = comment(request, proposal, found, places)
     if args.comment:
         _write(Path(args.comment), text)
@@ -71,12 +81,39 @@ def run(args: argparse.Namespace) -> Answer:
         "head": request.commits.head,
         "team": proposal.team,
         "problems": [problem.to_json() for problem in proposal.problems],
-        "submissions": [{**checked.to_json(), "place": places.get(checked.path)} for checked in found],
+        "submissions": [{**checked.to_json(), "place": _document(places.get(checked.path))} for checked in found],
         "notes": notes,
         "comment": text,
     }
     lines = [*_lines(request, proposal, found, places), *(f"note: {note}" for note in notes)]
     return Answer(_inert(safe("\n".join(lines))), document, _EXIT_CODES[outcome])
+
+
+def _places(
+    args: argparse.Namespace, request: Request, found: Sequence[Checked], scratch: Path, notes: list[str]
+) -> dict[str, Ranked]:
+    """Return path -> place among the base's submissions of those that could be merged; add why, if there is none."""
+    fine = [checked for checked in found if checked.competition and checked.outcome in ("accepted", "undecided")]
+    if not fine or args.no_rank:
+        return {}
+    if problem := lay_out(request, scratch):
+        notes.append(f"nothing is ranked: {problem}")
+        return {}
+    verified = read_verifications(Path(args.verified)) if args.verified else {}
+    boards: dict[str, dict[str, Any]] = {}
+    places = {}
+    for checked in fine:
+        assert checked.competition is not None
+        name = checked.competition.name
+        if name not in boards:
+            store = LocalStore(store_folder(args))
+            boards[name], _ = make_leaderboard(scratch, checked.competition, verified, store, cores())
+        places[checked.path] = place_in(boards[name], checked.path.removeprefix(f"{request.folder}/"))
+    return places
+
+
+def _document(place: Ranked | None) -> dict[str, Any] | None:
+    return place.to_json() if place else None
 
 
 def _request(args: argparse.Namespace) -> Request:
@@ -114,7 +151,9 @@ def _write(path: Path, text: str) -> None:
         raise UserError(f"{path} cannot be written: {error.strerror}") from error
 
 
-def _lines(request: Request, proposal: Proposal, found: Sequence[Checked], places: Mapping[str, str]) -> Iterator[str]:
+def _lines(
+    request: Request, proposal: Proposal, found: Sequence[Checked], places: Mapping[str, Ranked]
+) -> Iterator[str]:
     """Yield the answer for a terminal."""
     outcome = outcome_of(proposal, found)
     count = len(proposal.entries)
@@ -125,12 +164,12 @@ def _lines(request: Request, proposal: Proposal, found: Sequence[Checked], place
             f" in {checked.competition.name} (rules {checked.competition.digest[:12]})" if checked.competition else ""
         )
         yield f"{checked.path}: {checked.outcome}{rules}, {checked.trust or 'not valid'}"
-        for finding in checked.findings:
-            if finding.status != "pass" or finding.origin == "properties":
-                status, place, value, wanted = finding_texts(finding)
-                yield f"  {status:<12}  {place[:100]}: found {value[:100]}, expected {wanted[:100]}"
-        if checked.path in places:
-            yield f"  would rank {places[checked.path]}"
+        told = [finding for finding in checked.findings if is_told(finding)]
+        yield from (f"  {finding.status:<12}  {finding.path}: {found_and_expected(finding)}" for finding in told)
+        if place := places.get(checked.path):
+            yield f"  would rank: {place.text}"
+            yield from (f"  not ranked: {why}" for why in place.why if place.rank is None)
+            yield from (f"  like another team's: {likeness}" for likeness in place.likeness)
         yield from (f"  {note}" for note in checked.notes)
     problems = [*proposal.problems, *(problem for checked in found for problem in checked.problems)]
     if problems:

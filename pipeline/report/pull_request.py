@@ -13,12 +13,13 @@ from typing import Any
 from pipeline.core.errors import Problem, render_problems
 from pipeline.report.text import printable
 from pipeline.submission.badge import BADGES, markdown_badge
-from pipeline.submission.competition.judge import Finding
+from pipeline.submission.competition.judge import CHANGED_RULES, Finding
 from pipeline.submission.competition.limits import RULES
 from pipeline.submission.pull_request.changes import Proposal
 from pipeline.submission.pull_request.check import Checked, Request, outcome_of
+from pipeline.submission.pull_request.place import Ranked
 
-__all__ = ["LONGEST", "MARKER", "OUTCOMES", "code_block", "code_span", "comment", "finding_texts", "next_steps"]
+__all__ = ["LONGEST", "MARKER", "OUTCOMES", "code_block", "code_span", "comment", "is_told", "next_steps"]
 
 MARKER = "<!-- pipeline check-pr -->"  # by which a later comment replaces this one
 LONGEST = 60_000  # characters; GitHub takes 65,536
@@ -34,8 +35,8 @@ OUTCOMES: Mapping[str, tuple[str, str]] = {
 _SIGNS = {"pass": "✅ pass", "fail": "❌ fail", "inconclusive": "⚠️ inconclusive"}
 
 
-def comment(request: Request, proposal: Proposal, found: Sequence[Checked], places: Mapping[str, str]) -> str:
-    """Return the comment, ending with a line break, at most LONGEST characters; `places` is path -> its rank."""
+def comment(request: Request, proposal: Proposal, found: Sequence[Checked], places: Mapping[str, Ranked]) -> str:
+    """Return the comment, ending with a line break, at most LONGEST characters; `places` is path -> its place."""
     outcome = outcome_of(proposal, found)
     sign, meaning = OUTCOMES[outcome]
     room = LONGEST // 2 // (len(found) + 1)
@@ -45,7 +46,7 @@ def comment(request: Request, proposal: Proposal, found: Sequence[Checked], plac
         _summary(request, proposal, found, meaning),
         "\n".join(_table(found, places)),
         *(_problems("What is wrong with the pull request", proposal.problems, room),),
-        *(block for checked in found for block in _submission(checked, room)),
+        *(block for checked in found for block in _submission(checked, places.get(checked.path), room)),
         "\n".join(f"- {step}" for step in next_steps(outcome, request)),
         _footer(request, found),
     ]
@@ -63,12 +64,9 @@ def next_steps(outcome: str, request: Request) -> list[str]:
     return [again] if outcome == "misses limits" else []
 
 
-def finding_texts(finding: Finding) -> tuple[str, str, str, str]:
-    """Return the status, the place, what was found and what is expected, as plain texts."""
-    between = f" [{finding.interval[0]:.6g}, {finding.interval[1]:.6g}]" if finding.interval else ""
-    expected = ", ".join(map(str, finding.expected)) if isinstance(finding.expected, list) else finding.expected
-    found, wanted = f"{_figure(finding.found)}{between}", f"{RULES[finding.rule]} {_figure(expected)}"
-    return finding.status, finding.path, found, wanted
+def is_told(finding: Finding) -> bool:
+    """Tell whether a limit is shown: a number of the competition's, other rules than today's, or what is not kept."""
+    return finding.status != "pass" or finding.origin in ("properties", CHANGED_RULES)
 
 
 def code_span(text: str) -> str:
@@ -102,32 +100,36 @@ def _summary(request: Request, proposal: Proposal, found: Sequence[Checked], mea
     return f"{team} in {handed}{f' for {rules}' if rules else ''}: {meaning}."
 
 
-def _table(found: Sequence[Checked], places: Mapping[str, str]) -> Iterator[str]:
+def _table(found: Sequence[Checked], places: Mapping[str, Ranked]) -> Iterator[str]:
     if found:
         yield "| submission | outcome | trust | would rank |"
         yield "| --- | --- | --- | --- |"
         for checked in found:
             trust = markdown_badge(checked.trust) if checked.trust else "–"
-            place = places.get(checked.path, "–")
+            place = places[checked.path].text if checked.path in places else "–"
             yield f"| {code_span(checked.path)} | **{checked.outcome}** | {trust} | {place} |"
 
 
-def _submission(checked: Checked, room: int) -> Iterator[str]:
+def _submission(checked: Checked, place: Ranked | None, room: int) -> Iterator[str]:
     """Yield the parts about one submission, under its path."""
     yield f"### {code_span(checked.path)}"
     yield "\n".join(_limits(checked))
     yield _problems("What is wrong with it", checked.problems, room)
     yield "\n".join(f"- {note}" for note in checked.notes)
+    if place is not None:
+        yield "\n".join(f"- not ranked: {code_span(why)}" for why in place.why if place.rank is None)
+        yield "\n".join(f"- like another team's: {code_span(likeness)}" for likeness in place.likeness)
 
 
 def _limits(checked: Checked) -> Iterator[str]:
-    shown = [each for each in checked.findings if each.status != "pass" or each.origin == "properties"]
+    shown = [finding for finding in checked.findings if is_told(finding)]
     if shown:
-        yield "| limit | found | expected | |"
-        yield "| --- | --- | --- | --- |"
-    for finding in shown:
-        _, place, found, wanted = finding_texts(finding)
-        yield f"| {code_span(place)} | {code_span(found)} | {code_span(wanted)} | {_SIGNS[finding.status]} |"
+        yield "| limit | found | expected | | why |"
+        yield "| --- | --- | --- | --- | --- |"
+    for each in shown:
+        between = f" [{each.interval[0]:.6g}, {each.interval[1]:.6g}]" if each.interval else ""
+        cells = each.path, f"{_figure(each.found)}{between}", f"{RULES[each.rule]} {_figure(each.expected)}"
+        yield f"| {' | '.join(map(code_span, cells))} | {_SIGNS[each.status]} | {code_span(each.reason)} |"
     if kept := len(checked.findings) - len(shown):
         yield f"\n{kept} other terms of the competition are kept."
 
@@ -150,4 +152,6 @@ def _footer(request: Request, found: Sequence[Checked]) -> str:
 
 
 def _figure(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_figure, value))
     return f"{value:.6g}" if isinstance(value, float) else str(value)

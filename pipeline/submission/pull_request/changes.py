@@ -20,7 +20,16 @@ from pipeline.submission.evidence import MAX_BYTES as MOST_EVIDENCE
 from pipeline.submission.pull_request.objects import ABSENT, Blob, Change
 from pipeline.submission.read import MAX_BYTES as MOST_SUBMISSION
 
-__all__ = ["Entry", "MOST_OWNERS_BYTES", "MOST_SUBMISSIONS", "OWNERS", "Proposal", "owners_in", "propose"]
+__all__ = [
+    "Entry",
+    "MOST_OWNERS_BYTES",
+    "MOST_SUBMISSIONS",
+    "OWNERS",
+    "Proposal",
+    "is_submission_name",
+    "owners_in",
+    "propose",
+]
 
 OWNERS = "OWNERS"
 MOST_OWNERS_BYTES = 2**20
@@ -107,6 +116,13 @@ def owners_in(text: str, path: str) -> dict[str, tuple[str, ...]]:
             raise UserError(f"{path}:{number}: the team {team} is listed twice", hint="give it one line")
         found[team] = tuple(word.removeprefix("@").lower() for word in accounts)
     return found
+
+
+def is_submission_name(path: str) -> bool:
+    """Tell whether a path below the folder of submissions is one that a file of a submission may have."""
+    parts = path.split("/")
+    name = _SUBMISSION if len(parts) == 1 and path.endswith(".json") else parts[-1]
+    return all(map(_NAME.fullmatch, parts)) and len(parts) - 1 <= _DEEPEST and name in _FILES
 
 
 _WHERE = "a submission goes to {}/<team>/<any name>/submission.json, with evidence.safetensors beside it"

@@ -20,6 +20,8 @@ from pipeline.submission.competition.judge import Finding, judge, overall
 from pipeline.submission.competition.limits import look_up
 from pipeline.submission.competition.terms import Competition, competition_from
 from pipeline.submission.evidence import FILE as EVIDENCE
+from pipeline.submission.evidence import MAX_BYTES as MOST_EVIDENCE
+from pipeline.submission.measured import UNMEASURED, is_measured
 from pipeline.submission.pull_request.changes import (
     MOST_OWNERS_BYTES,
     MOST_SUBMISSIONS,
@@ -39,7 +41,7 @@ from pipeline.submission.pull_request.objects import (
 )
 from pipeline.submission.read import MAX_BYTES, parse_submission
 from pipeline.submission.trust import trust_in
-from pipeline.submission.validate import check_submission, schema_version
+from pipeline.submission.validate import check_submission
 
 __all__ = ["Checked", "OUTCOMES", "Request", "check_pull_request", "outcome_of"]
 
@@ -209,8 +211,8 @@ def _checked(request: Request, entry: Entry, before: _Before, scratch: Path) -> 
     try:
         document = parse_submission(data)
         check_submission(document, str(file))
-        if schema_version(document) < 2:
-            raise UserError(f"{file}: found a submission of version 1, expected one of version 2: it has the evidence")
+        if not is_measured(document):
+            raise UserError(f"{file}: {UNMEASURED}; expected what `pipeline run` writes")
         trust = trust_in(document, file)
     except PipelineError as error:
         found = error.problems or (Problem(error.code, str(file), "", error.message.removeprefix(f"{file}: ")),)
@@ -229,7 +231,7 @@ def _copy(request: Request, entry: Entry, data: bytes, scratch: Path) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(data)
     if entry.evidence is not None:
-        (file.parent / EVIDENCE).write_bytes(read_blob(request.repository, entry.evidence, entry.evidence.size_bytes))
+        (file.parent / EVIDENCE).write_bytes(read_blob(request.repository, entry.evidence, MOST_EVIDENCE))
     return file
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ __all__ = [
     "changes_between",
     "commits_of",
     "read_blob",
+    "read_blobs",
     "uncommitted",
 ]
 
@@ -118,6 +119,20 @@ def read_blob(repository: Path, blob: Blob, most: int) -> bytes:
     return _run(repository, "cat-file", "blob", blob.digest, most=most)
 
 
+def read_blobs(repository: Path, blobs: Iterable[Blob]) -> Iterator[tuple[Blob, bytes]]:
+    """Yield files with their bytes, read by one process. Raises UserError if one is not there."""
+    with _started(repository, ("cat-file", "--batch"), stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        for blob in blobs:
+            process.stdin.write(f"{blob.digest}\n".encode())
+            process.stdin.flush()
+            head = _output(process).readline().decode().split()
+            if head[1:] != ["blob", str(blob.size_bytes)]:
+                raise UserError(f"{blob.path}: git has no such file")
+            yield blob, _output(process).read(blob.size_bytes + 1)[:-1]
+        process.stdin.close()
+
+
 def uncommitted(repository: Path, folder: str) -> int:
     """Return how many paths below a folder differ from what is committed, new files included."""
     data = _run(
@@ -163,17 +178,15 @@ def _output(process: subprocess.Popen[bytes]) -> IO[bytes]:
 
 
 @contextmanager
-def _started(repository: Path, arguments: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
+def _started(
+    repository: Path, arguments: Sequence[str], stdin: int = subprocess.DEVNULL
+) -> Iterator[subprocess.Popen[bytes]]:
     command = ["git", "-C", os.fspath(repository), *arguments]
     try:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_environment()
+            command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, **_ENVIRONMENT}
         )
     except FileNotFoundError:
         raise EnvironmentProblem("there is no program `git`", hint="install git") from None
     with process:
         yield process
-
-
-def _environment() -> dict[str, str]:
-    return {**os.environ, **_ENVIRONMENT}

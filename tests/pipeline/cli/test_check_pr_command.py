@@ -126,6 +126,7 @@ def test_an_honest_submission_is_accepted(work: Path, check: Check) -> None:
         "recomputed",
         "quick_cup",
     )
+    assert one["place"]["rank"] == 1
     assert (work / "comment.md").read_text() == found["comment"]
     assert "✅ Submission check: accepted" in found["comment"]
 
@@ -173,7 +174,7 @@ def test_a_submission_of_the_first_version_is_refused(work: Path, check: Check) 
     (work / FIRST / "submission.json").write_text(json.dumps(v1))
     commit(work)
     found = check(expect=4)
-    assert "version 1, expected one of version 2" in found["submissions"][0]["problems"][0]["message"]
+    assert "expected what `pipeline run` writes" in found["submissions"][0]["problems"][0]["message"]
 
 
 def test_a_link_is_not_followed(work: Path, check: Check) -> None:

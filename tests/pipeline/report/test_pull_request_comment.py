@@ -15,6 +15,7 @@ from pipeline.submission.competition.judge import Finding
 from pipeline.submission.pull_request.changes import Proposal
 from pipeline.submission.pull_request.check import Checked, Request
 from pipeline.submission.pull_request.objects import Commits
+from pipeline.submission.pull_request.place import Ranked
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -73,7 +74,8 @@ def comment_with(text: str, repeat: int = 1) -> str:
     problem = Problem("E502", text, text, text, hint=text)
     finding = Finding("fail", text, "maximum", text, (0.0, 1.0), text, text, "properties")
     checked = Checked(text, text, "0" * 64, "refused", "valid", None, (finding,), (problem,) * repeat, ())
-    return comment(request, Proposal(text, (), (problem,) * repeat), [checked] * 10, {})
+    place = Ranked(None, False, 0, "inconclusive", (text,), (text,))
+    return comment(request, Proposal(text, (), (problem,) * repeat), [checked] * 10, {text: place})
 
 
 @pytest.mark.parametrize("text", HOSTILE)
