@@ -53,6 +53,7 @@ TARGETS: dict[str, Target] = {
     "onnx": Target("write both networks as ONNX models, fp32 or int8 QDQ", "onnx", "onnx"),
     "package": Target("write a folder to deploy from: ONNX, safetensors, card, example", "onnx", "onnx"),
     "tensorboard": Target("write event files with figures, curves and the sweep", "tensorboard", "tensorboard"),
+    "wandb": Target("write offline runs of Weights & Biases, for `wandb sync`", "wandb", "wandb"),
 }
 
 

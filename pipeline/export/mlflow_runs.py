@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pipeline.core.errors import EnvironmentProblem
 from pipeline.export.curves import Curve, Curves
 from pipeline.export.figures import facts, figures, point_figures, settings
 from pipeline.export.target import Source
@@ -41,7 +39,7 @@ class PlannedRun:
 def planned_runs(source: Source) -> tuple[PlannedRun, ...]:
     """Return the parent and, where there is a sweep, its points."""
     submission = source.submission
-    identity, curves = _identity(source), Curves(source)
+    identity, curves = source.digest, Curves(source)
     time_ms = _milliseconds(submission["measurement"]["measured_at"])
     common = {"pipeline.submission": identity, "mlflow.source.type": "LOCAL"}
     command = submission["provenance"]["command"]
@@ -93,13 +91,6 @@ def _child(parent: PlannedRun, point: Mapping[str, Any], submission: Mapping[str
             _LONGEST_TAG,
         ),
     )
-
-
-def _identity(source: Source) -> str:
-    """Return the SHA-256 of the submission's file."""
-    if source.folder is None:
-        raise EnvironmentProblem("the run has no folder to read its submission from")
-    return hashlib.sha256((source.folder / "submission.json").read_bytes()).hexdigest()
 
 
 def _milliseconds(timestamp: str) -> int:

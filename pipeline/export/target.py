@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from pipeline.core.errors import EnvironmentProblem
+from pipeline.core.keys import digest_bytes
 from pipeline.store.record import Record
 
 __all__ = ["Exported", "Reader", "Source"]
@@ -32,6 +34,14 @@ class Source:
     store: Reader
     folder: Path | None = None
     nodes: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the submission's file; raises EnvironmentProblem where there is none to read."""
+        try:
+            return digest_bytes(((self.folder or Path()) / "submission.json").read_bytes())
+        except OSError as error:
+            raise EnvironmentProblem(f"the run's submission.json cannot be read: {error.strerror}") from error
 
 
 @dataclass(frozen=True)
