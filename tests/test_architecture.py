@@ -22,6 +22,7 @@ RANKS = {
     "tinytorch.arguments": 0,
     "tinytorch.kernels": 0,
     "tinytorch.core": 1,
+    "tinytorch.core.transformers": 2,  # generates by the runtime's kernels
     "tinytorch.data": 1,
     "tinytorch.runtime": 2,
     "tinytorch.models": 2,
@@ -63,6 +64,7 @@ SIZE_EXEMPTIONS = {
 LOCAL_IMPORT_PREFIXES = ("pipeline.cli.", "pipeline.export.")
 OPTIONAL_EXTRAS = {
     "PIL",
+    "altair",
     "dask",
     "distributed",
     "fsspec",
@@ -72,6 +74,7 @@ OPTIONAL_EXTRAS = {
     "openvino",
     "optuna",
     "torch",
+    "vl_convert",
 }
 
 

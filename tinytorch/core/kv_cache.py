@@ -88,6 +88,25 @@ class KVCache:
             )
         self.seq_pos += positions
 
+    def require_room(self, positions: int) -> None:
+        """Raise ValueError unless so many more positions fit."""
+        if self.seq_pos + positions > self.max_seq_len:
+            raise ValueError(
+                f"The cache is full: {positions} more positions after {self.seq_pos} are beyond max_seq_len = "
+                f"{self.max_seq_len}. Generate fewer tokens, or call reset() to begin a new text."
+            )
+
+    def floats(self, layer_idx: int) -> tuple[Array, Array]:
+        """Return the arrays themselves of a float32 cache, for kernels that write to them.
+
+        Both are (batch_size, num_heads, max_seq_len, head_dim). Raises ValueError for a cache of integers.
+        """
+        self._check_layer(layer_idx)
+        keys, values = self._stores[layer_idx]
+        if self.dtype != "float32":
+            raise ValueError(f"A cache of {self.dtype} has no float32 arrays to share.")
+        return keys.values, values.values
+
     def reset(self) -> None:
         """Forget all positions; the memory stays."""
         self.seq_pos = 0
@@ -126,11 +145,7 @@ class KVCache:
                 f"Layer {layer_idx} of the cache takes keys and values of shape ({self.batch_size}, {self.num_heads}, "
                 f"T, {self.head_dim}), but got {keys.shape} and {values.shape}."
             )
-        if self.seq_pos + keys.shape[2] > self.max_seq_len:
-            raise ValueError(
-                f"The cache is full: {keys.shape[2]} more positions after {self.seq_pos} are beyond max_seq_len = "
-                f"{self.max_seq_len}. Generate fewer tokens, or call reset() to begin a new text."
-            )
+        self.require_room(keys.shape[2])
 
 
 class _Floats:

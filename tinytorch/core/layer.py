@@ -89,6 +89,10 @@ class Layer:
         """Return the multiply-accumulates one sample costs in this layer; 0 for elementwise work."""
         raise NotImplementedError(f"{type(self).__name__} does not say its multiply-accumulates.")
 
+    def inference_layer(self) -> Layer:
+        """Return the layer that computes the same in inference: itself, unless it stands around another."""
+        return self
+
     def parameter_count(self) -> int:
         """Return the number of values the layer has learned, in whatever form it holds them."""
         return sum(parameter.size for parameter in self.parameters())

@@ -24,6 +24,7 @@ from tinytorch.core.layer_norm import LayerNorm
 from tinytorch.core.layers import Dropout, Linear
 from tinytorch.core.sampling import Sampling
 from tinytorch.core.tensor import Tensor
+from tinytorch.runtime.decoding import NativeDecoder, why_not_native
 
 __all__ = ["GPT", "LayerNorm", "MLP", "TinyGPT", "TransformerBlock", "create_causal_mask"]
 
@@ -182,13 +183,15 @@ class GPT(Layer):
         top_p: float | None = None,
         rng: np.random.Generator | None = None,
         cache: str | None = "float32",
+        threads: int = 1,
     ) -> Tensor:
         """Continue each prompt (B, T) by `max_new_tokens` tokens: (B, T + max_new_tokens).
 
         `temperature` 0 always takes the best token, the same bits each time; otherwise a token is drawn (`Sampling`)
         from `rng` or, if that is None, from NumPy's global state. `cache` says how keys and values of earlier positions
-        are kept: "float32", "int8", or None to compute them again for every token. Dropout is off. Raises ValueError
-        for a setting out of range and if the text would be longer than max_seq_len.
+        are kept: "float32", "int8", or None to compute them again for every token. Native kernels decode where they
+        can (`why_not_native`), on `threads` threads, which change nothing but the time. Dropout is off. Raises
+        ValueError for a setting out of range and if the text would be longer than max_seq_len.
         """
         ids = checked_ids("GPT.generate", _rectangle(prompt_tokens), self.vocab_size)
         sampling = Sampling(temperature, top_k, top_p)
@@ -206,7 +209,7 @@ class GPT(Layer):
         text = np.empty((batch, count + max_new_tokens), np.intp)
         text[:, :count] = ids
         with _inference(self):
-            scores = self._uncached_scores(text) if cache is None else self._cached_scores(text, count, cache)
+            scores = self._uncached_scores(text) if cache is None else self._cached_scores(text, count, cache, threads)
             for position in range(count, text.shape[1]):
                 text[:, position] = sampling.choose(scores(position), rng)
         return Tensor(text)
@@ -214,12 +217,18 @@ class GPT(Layer):
     def _uncached_scores(self, text: npt.NDArray[np.intp]) -> Scores:
         return lambda position: self._scores(self._hidden(text[:, :position], 0, None))
 
-    def _cached_scores(self, text: npt.NDArray[np.intp], prompt: int, dtype: str) -> Scores:
+    def is_plain(self) -> bool:
+        """Say whether all parts are those of this file, so that a decoder knows how they fit together."""
+        return all(type(block) is TransformerBlock and block.is_plain() for block in self.blocks)
+
+    def _decoder(self, cache: KVCache, threads: int) -> Decoder | NativeDecoder:
+        return Decoder(self, cache) if why_not_native(self, cache) else NativeDecoder(self, cache, threads)
+
+    def _cached_scores(self, text: npt.NDArray[np.intp], prompt: int, dtype: str, threads: int) -> Scores:
         cache = self._kv_cache if self._cache_enabled else None
         if cache is None or cache.batch_size != len(text):
             cache = self.new_cache(len(text), text.shape[1], dtype)
-        is_plain = all(type(block) is TransformerBlock and block.is_plain() for block in self.blocks)
-        step = Decoder(self, cache).step if is_plain and text.shape[1] - prompt > 1 else None
+        step = self._decoder(cache, threads).step if self.is_plain() and text.shape[1] - prompt > 1 else None
 
         def scores(position: int) -> Array:
             if position == prompt:

@@ -150,6 +150,10 @@ class QuantizedLinear(Layer):
             "compression_ratio": self._original_bytes / quantized,
         }
 
+    def inference_layer(self) -> Layer:
+        """Return the layer of tinytorch.runtime that computes."""
+        return self._layer
+
     def config(self) -> dict[str, JSON]:
         """Return sizes and scheme."""
         return self._layer.config()

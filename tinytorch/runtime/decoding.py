@@ -1,0 +1,147 @@
+"""Decoding natively: one token of each text through a whole transformer in one native call.
+
+It does what `core.decoding.Decoder` does, which is its reference, with the layers' integers where they hold some. The
+kernels write keys and values straight into the cache that is shared with the model.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinytorch.core.kv_cache import KVCache
+from tinytorch.core.layer import Layer
+from tinytorch.core.layer_norm import LayerNorm
+from tinytorch.errors import KernelsError
+from tinytorch.kernels import native
+from tinytorch.runtime.fusion import LINEAR_MAPS, Step
+from tinytorch.runtime.lowering import kernels_of, lower
+
+if TYPE_CHECKING:
+    from tinytorch.core.transformers import GPT, TransformerBlock
+
+__all__ = ["NativeDecoder", "why_not_native"]
+
+Array: TypeAlias = NDArray[Any]
+Operation: TypeAlias = "tuple[str, tuple[int, ...], tuple[int, ...], tuple[float, ...], tuple[Array | None, ...]]"
+
+GELU = 4  # of the operation "unary"
+# The buffers of a text; 0 and 1 are what the program is given and gives.
+INPUT, SCORES, STREAM, NORMED, QUERY, KEY, VALUE, READ, HIDDEN = range(9)
+
+
+def why_not_native(model: GPT, cache: KVCache) -> str:
+    """Say why this model cannot be decoded natively with this cache; empty where it can."""
+    if native.isa() is None:
+        return native.why_not()
+    if cache.dtype != "float32":
+        return f"the kernels read a cache of float32, not {cache.dtype}"
+    for name, layer in _linear_layers(model):
+        if _kernel(layer) is None:
+            return f"no kernel computes {name}, a {type(layer).__name__}"
+    return ""
+
+
+class NativeDecoder:
+    """Compute the scores of the next token (B, V) for one token of each text (B,), and append it to the cache.
+
+    The weights are packed when it is made: make a new one after a change to the model. The result does not depend on
+    the number of `threads`. Raises KernelsError where `why_not_native` says why.
+    """
+
+    def __init__(self, model: GPT, cache: KVCache, threads: int = 1) -> None:
+        if reason := why_not_native(model, cache):
+            raise KernelsError(reason)
+        embedding = model.embedding_layer
+        scale = np.float32(math.sqrt(embedding.embed_dim) if embedding.scale_embeddings else 1)
+        self._tokens, self._positions = embedding.token_embedding.weight.data * scale, embedding.position_vectors()
+        self._cache, self._vocab_size = cache, model.vocab_size
+        self._position = np.zeros(1, np.int64)
+        width, hidden = (
+            model.embed_dim,
+            max(block.mlp.linear1.output_shape((model.embed_dim,))[0] for block in model.blocks),
+        )
+        sizes = [width, model.vocab_size, *[width] * (HIDDEN - STREAM), hidden]
+        program = native.Program(self._operations(model), [4 * size for size in sizes], cache.batch_size, threads)
+        self._run, self.kernels, self.working_set_bytes = program.run, program.isa, program.nbytes + _cache_bytes(cache)
+
+    def step(self, tokens: NDArray[np.intp]) -> Array:
+        """Return the scores after these tokens; raise ValueError where the cache is full."""
+        self._cache.require_room(1)
+        self._position[0] = self._cache.seq_pos
+        x = self._tokens[tokens]
+        x += self._positions[self._cache.seq_pos]
+        scores = np.empty((len(x), self._vocab_size), np.float32)
+        self._run(x, scores)
+        self._cache.advance()
+        return scores
+
+    def _operations(self, model: GPT) -> list[Operation]:
+        operations: list[Operation] = []
+        for i, block in enumerate(model.blocks):
+            operations += self._block(block, i, STREAM if i else INPUT)
+        return [*operations, _norm(model.ln_f, STREAM), _linear(model.lm_head, NORMED, SCORES)]
+
+    def _block(self, block: TransformerBlock, layer: int, stream: int) -> list[Operation]:
+        """Return a block's operations, which read the sum so far from `stream` and leave it in STREAM."""
+        attention, mlp, width = block.attention, block.mlp, block.embed_dim
+        heads = attention.num_heads, attention.head_dim, self._cache.max_seq_len
+        hidden = mlp.linear1.output_shape((width,))[0]
+        return [
+            _norm(block.ln1, stream),
+            _linear(attention.q_proj, NORMED, QUERY),
+            _linear(attention.k_proj, NORMED, KEY),
+            _linear(attention.v_proj, NORMED, VALUE),
+            ("attention_decode", (QUERY, KEY, VALUE, READ), heads, (), (*self._cache.floats(layer), self._position)),
+            _linear(attention.out_proj, READ, NORMED),
+            ("add", (stream, NORMED, STREAM), (width, 0), (), ()),
+            _norm(block.ln2, STREAM),
+            _linear(mlp.linear1, NORMED, HIDDEN),
+            ("unary", (HIDDEN, HIDDEN), (hidden, GELU), (), ()),
+            _linear(mlp.linear2, HIDDEN, NORMED),
+            ("add", (STREAM, NORMED, STREAM), (width, 0), (), ()),
+        ]
+
+
+def _norm(layer: LayerNorm, stream: int) -> Operation:
+    arrays = np.ascontiguousarray(layer.gamma.data), np.ascontiguousarray(layer.beta.data)
+    return ("layer_norm", (stream, NORMED), (1, layer.gamma.size), (layer.eps,), arrays)
+
+
+def _linear(layer: Layer, before: int, after: int) -> Operation:
+    kernel = _kernel(layer)
+    assert kernel is not None  # why_not_native
+    body = lower(_step(layer), kernel, None)
+    return (body.kind, (before, after), body.dims, body.scalars, body.arrays)
+
+
+def _kernel(layer: Layer) -> str | None:
+    if type(layer.inference_layer()) not in LINEAR_MAPS:
+        return None
+    return next((kernel for kernel in kernels_of(_step(layer)) if kernel in native.kernel_names), None)
+
+
+def _step(layer: Layer) -> Step:
+    inner = layer.inference_layer()
+    inputs, outputs = layer.config()["in_features"], layer.config()["out_features"]
+    assert isinstance(inputs, int)
+    assert isinstance(outputs, int)
+    return Step("", (), inner, (0,), 1, (inputs,), (outputs,))
+
+
+def _linear_layers(model: GPT) -> Iterable[tuple[str, Layer]]:
+    for i, block in enumerate(model.blocks):
+        attention = block.attention
+        for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
+            yield f"blocks.{i}.attention.{name}", getattr(attention, name)
+        yield f"blocks.{i}.mlp.linear1", block.mlp.linear1
+        yield f"blocks.{i}.mlp.linear2", block.mlp.linear2
+    yield "lm_head", model.lm_head
+
+
+def _cache_bytes(cache: KVCache) -> int:
+    return sum(array.nbytes for layer in range(cache.num_layers) for array in cache.floats(layer))
