@@ -14,7 +14,8 @@ from tests.fuzz.files import PIPE, Files, Link, read_files, write_files
 from tests.fuzz.kinds import KINDS, make
 from tests.fuzz.worker import Watch, _checked
 
-INPUTS = {"competition": 30, "evidence": 20, "experiment": 20, "idx": 15, "images": 15, "submission": 40}
+INPUTS = {"competition": 30, "embedded": 40, "evidence": 20, "experiment": 20, "idx": 15, "images": 15}
+INPUTS |= {"leaderboard": 12, "submission": 40}
 
 
 @pytest.fixture(autouse=True)

@@ -7,11 +7,13 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
+from tests.fuzz.competing import check_embedded, check_leaderboard, make_embedded, make_leaderboard
 from tests.fuzz.datasets import check_cifar, check_idx, check_images, make_cifar, make_idx, make_images
 from tests.fuzz.evidence import check_evidence, make_evidence
 from tests.fuzz.experiments import check_experiment, make_experiment
 from tests.fuzz.files import Files
 from tests.fuzz.models import check_model, make_model
+from tests.fuzz.records import check_migration, check_records, make_migration, make_records
 from tests.fuzz.submissions import check_competition, check_submission, make_competition, make_submission
 
 __all__ = ["KINDS", "Kind", "make"]
@@ -27,11 +29,15 @@ class Kind(NamedTuple):
 KINDS: dict[str, Kind] = {
     "cifar": Kind(make_cifar, check_cifar),
     "competition": Kind(make_competition, check_competition),
+    "embedded": Kind(make_embedded, check_embedded),
     "evidence": Kind(make_evidence, check_evidence),
     "experiment": Kind(make_experiment, check_experiment),
     "idx": Kind(make_idx, check_idx),
     "images": Kind(make_images, check_images),
+    "leaderboard": Kind(make_leaderboard, check_leaderboard),
+    "migration": Kind(make_migration, check_migration),
     "model": Kind(make_model, check_model),
+    "records": Kind(make_records, check_records),
     "submission": Kind(make_submission, check_submission),
 }
 

@@ -10,6 +10,8 @@ from random import Random
 from typing import Any
 
 from pipeline.schemas import competition_names, competition_path
+from pipeline.submission.migrate import migrate
+from pipeline.submission.write import dump_submission
 from tests.fuzz.changes import change_bytes, change_numbers, change_tree
 from tests.fuzz.commands import command, keys
 from tests.fuzz.files import Files
@@ -121,7 +123,7 @@ def _competitions() -> tuple[str, ...]:
 
 @cache
 def _submissions() -> tuple[str, ...]:
-    """Return valid submissions: the one the reports are tested with, and one in the course's format."""
+    """Return valid submissions: what the reports are tested with, one in the course's format, and that migrated."""
     whole = _VALID.read_text("utf-8")
     metrics = {
         "parameter_count": 283,
@@ -140,4 +142,5 @@ def _submissions() -> tuple[str, ...]:
         "optimized": {"model_name": "small_mlp", "metrics": metrics, "techniques_applied": ["pruning"]},
         "improvements": {"speedup": 1.25, "compression_ratio": 2.0, "accuracy_delta": -0.02},
     }
-    return whole, whole, whole, json.dumps(course)
+    migrated = dump_submission(migrate(course, b"course"))
+    return whole, whole, whole, json.dumps(course), migrated
