@@ -30,4 +30,5 @@ COMMANDS: dict[str, str] = {
     "doctor": "check this machine and installation",
     "schema": "print a schema, or the path of its file",
     "explain": "explain an error code",
+    "completion": "print the completion of commands and options for a shell",
 }
