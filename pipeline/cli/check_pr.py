@@ -19,7 +19,7 @@ from pipeline.cli.console import columns, safe
 from pipeline.cli.experiment import add_store_argument, store_folder
 from pipeline.core.errors import GoalNotMet, SubmissionInvalid, UserError, render_problems
 from pipeline.leaderboard import cores, make_leaderboard
-from pipeline.report.pull_request import OUTCOMES, comment, is_told, next_steps
+from pipeline.report.pull_request import OUTCOMES, comment, is_told
 from pipeline.store.local import LocalStore
 from pipeline.store.objects import write_atomically
 from pipeline.submission.competition.standing import found_and_expected
@@ -85,8 +85,10 @@ def run(args: argparse.Namespace) -> Answer:
         "notes": notes,
         "comment": text,
     }
-    lines = [*_lines(request, proposal, found, places), *(f"note: {note}" for note in notes)]
-    return Answer(_inert(safe("\n".join(lines))), document, _EXIT_CODES[outcome])
+    lines = [*_lines(proposal, found, places), *(f"note: {note}" for note in notes)]
+    code = _EXIT_CODES[outcome]
+    message = f"{outcome} (exit code {code}): {OUTCOMES[outcome][1]}" if code else ""
+    return Answer(_inert(safe("\n".join(lines))), document, code, message)
 
 
 def _places(
@@ -151,14 +153,11 @@ def _write(path: Path, text: str) -> None:
         raise UserError(f"{path} cannot be written: {error.strerror}") from error
 
 
-def _lines(
-    request: Request, proposal: Proposal, found: Sequence[Checked], places: Mapping[str, Ranked]
-) -> Iterator[str]:
+def _lines(proposal: Proposal, found: Sequence[Checked], places: Mapping[str, Ranked]) -> Iterator[str]:
     """Yield the answer for a terminal."""
     outcome = outcome_of(proposal, found)
     count = len(proposal.entries)
     yield f"{proposal.team or 'no single team'}, {count} submission{'' if count == 1 else 's'}: {outcome}"
-    yield f"  {OUTCOMES[outcome][1]}"
     for checked in found:
         rules = (
             f" in {checked.competition.name} (rules {checked.competition.digest[:12]})" if checked.competition else ""
@@ -174,7 +173,6 @@ def _lines(
     problems = [*proposal.problems, *(problem for checked in found for problem in checked.problems)]
     if problems:
         yield render_problems(problems, columns(120))
-    yield from (f"  {step}" for step in next_steps(outcome, request))
 
 
 def _inert(text: str) -> str:

@@ -19,7 +19,7 @@ from pipeline.submission.pull_request.changes import Proposal
 from pipeline.submission.pull_request.check import Checked, Request, outcome_of
 from pipeline.submission.pull_request.place import Ranked
 
-__all__ = ["LONGEST", "MARKER", "OUTCOMES", "code_block", "code_span", "comment", "is_told", "next_steps"]
+__all__ = ["LONGEST", "MARKER", "OUTCOMES", "code_block", "code_span", "comment", "is_told"]
 
 MARKER = "<!-- pipeline check-pr -->"  # by which a later comment replaces this one
 LONGEST = 60_000  # characters; GitHub takes 65,536
@@ -47,21 +47,26 @@ def comment(request: Request, proposal: Proposal, found: Sequence[Checked], plac
         "\n".join(_table(found, places)),
         *(_problems("What is wrong with the pull request", proposal.problems, room),),
         *(block for checked in found for block in _submission(checked, places.get(checked.path), room)),
-        "\n".join(f"- {step}" for step in next_steps(outcome, request)),
+        "\n".join(f"- {step}" for step in _next_steps(outcome, found)),
         _footer(request, found),
     ]
     text = "\n\n".join(block for block in blocks if block) + "\n"
     return text if len(text) <= LONGEST else f"{text[:1000].rpartition(chr(10))[0]}\n\nThe rest is too long to show.\n"
 
 
-def next_steps(outcome: str, request: Request) -> list[str]:
+def _next_steps(outcome: str, found: Sequence[Checked]) -> list[str]:
     """Return what the participant may do now."""
-    again = "see the same on your machine: `pipeline check-pr --base origin/main`"
+    steps = []
     if outcome == "refused":
-        return ["correct it, commit and push: this comment is written anew", again]
-    if outcome == "undecided":
-        return ["measure longer (`benchmark.budget_s`), or on a quieter machine, and hand in a new submission", again]
-    return [again] if outcome == "misses limits" else []
+        steps.append("correct it, commit and push: this comment is written anew")
+    if outcome == "undecided" and any(checked.trust == "valid" for checked in found):
+        steps.append(
+            "put the run's `evidence.safetensors` beside `submission.json`: nothing else can be computed again"
+        )
+    elif outcome == "undecided":
+        steps.append("measure longer (`benchmark.budget_s`), or on a quieter machine, and replace the submission")
+    again = "see the same on your machine: `pipeline check-pr --base origin/main`"
+    return steps if outcome == "accepted" else [*steps, again]
 
 
 def is_told(finding: Finding) -> bool:

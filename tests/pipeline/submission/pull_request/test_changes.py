@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from pipeline.core.errors import UserError
@@ -158,3 +160,26 @@ def test_a_list_of_owners_is_read_strictly(text: str) -> None:
     """A mistake is the organiser's, and named with its line."""
     with pytest.raises(UserError, match=r"OWNERS:\d"):
         owners_in(text, "OWNERS")
+
+
+def test_whatever_is_changed_ends_in_entries_or_problems() -> None:
+    """Random paths and modes: nothing raises, and only plain files with plain names are ever read."""
+    draw = random.Random(7)
+    pieces = ["submissions", "ada", "Ada", "..", ".", "", "submission.json", "evidence.safetensors", "OWNERS", "a b"]
+    pieces += ["x.json", "README.md", "\udc80", "\n", "submissions/ada", "é", "x" * 70, ".git", "grace"]
+    modes = [ABSENT, "100644", "100755", "120000", "160000", "junk"]
+    for _ in range(3000):
+        paths = {"/".join(draw.choices(pieces, k=draw.randint(1, 6))) for _ in range(draw.randint(0, 6))}
+        changes = [Change(path, draw.choice(modes), draw.choice(modes)) for path in sorted(paths)]
+        head = {
+            c.path: Blob(c.path, c.after, "0" * 40, draw.choice([0, 10, 2**30])) for c in changes if c.after != ABSENT
+        }
+        found = propose("submissions", changes, head, draw.sample(sorted(paths), len(paths) // 2), {}, "ada")
+        wrong = {problem.path for problem in found.problems}
+        for entry in found.entries:
+            assert entry.submission.mode == "100644"
+            parts = entry.submission.path.split("/")
+            assert entry.submission.path in wrong or (
+                parts[0] == "submissions" and not {"..", ".", "", "\n"} & set(parts)
+            )
+        assert found.problems or {c.path.split("/")[1].removesuffix(".json") for c in changes} == {"ada"}
