@@ -19,6 +19,7 @@ COMMANDS: dict[str, str] = {
     "why": "explain what a node depends on and why it ran or would run",
     "sensitivity": "say how much each layer minds being pruned or quantized",
     "ablate": "say what each step contributes, alone and left out",
+    "paper": "write an earlier run up as a technical report",
     "show": "show the result of an earlier run",
     "compare": "compare two submissions, metric by metric",
     "gate": "hold a run against an earlier submission: slower, less accurate or larger?",

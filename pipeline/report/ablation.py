@@ -6,22 +6,22 @@ them. Pure and standard library only, since a run in which nothing has to be don
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.report.ablation_findings import findings
 from pipeline.report.text import Cell, Table, paint, printable, wrap
 from pipeline.submission.quantities import MISSING, quantity, with_interval
 
-__all__ = ["AblationView", "Aspect", "Contribution", "HEADER", "ablation_view", "render"]
+__all__ = ["ASPECTS", "AblationView", "Aspect", "Contribution", "HEADER", "ablation_view", "render"]
 
 Document = Mapping[str, Any]
 
 HEADER = ("step", "size", "MACs", "accuracy (test)", "speed-up", "verdict")
 
 # aspect -> its name, and what is compared
-_ASPECTS = {
+ASPECTS = {
     "alone": ("alone", "each step on its own, against the baseline"),
     "in_order": ("in order", "each step after those before it, against their result"),
     "left_out": ("left out", "the whole recipe, against the recipe without the step"),
@@ -29,7 +29,6 @@ _ASPECTS = {
 _ACCURACY_TONES = {"significantly better": "good", "significantly worse": "bad"}
 _SPEED_TONES = {"faster": "good", "slower": "bad", "noisy": "warn", "inconclusive": "warn"}
 _NARROWEST, _WIDEST = 40, 120
-_INTERPLAY = 0.05  # from this relative difference on, sizes that multiply otherwise are worth a sentence
 
 
 @dataclass(frozen=True)
@@ -83,9 +82,14 @@ def ablation_view(ablation: Document) -> AblationView:
     steps = ablation["steps"]
     aspects = tuple(
         Aspect(key, name, meaning, tuple(_contribution(step, key) for step in steps))
-        for key, (name, meaning) in _ASPECTS.items()
+        for key, (name, meaning) in ASPECTS.items()
     )
-    return AblationView(aspects, _whole(ablation["whole"]), tuple(_findings(ablation)), tuple(_notes(ablation)))
+    return AblationView(
+        aspects,
+        _whole(ablation["whole"]),
+        tuple(finding.text for finding in findings(ablation)),
+        tuple(_notes(ablation)),
+    )
 
 
 def render(ablation: Document, width: int = 100, colour: bool = False) -> str:
@@ -155,47 +159,6 @@ def _row(step: str, found: Document, speedup: Document | None, **claims: str) ->
 
 def _factor(ratio: float | None) -> str:
     return "same" if ratio == 1 else quantity(ratio, "ratio")
-
-
-def _findings(ablation: Document) -> Iterator[str]:
-    """Say what follows: which step brings most, which nothing, and whether steps help or hinder each other."""
-    left_out = {step["id"]: step["left_out"] for step in ablation["steps"] if step["left_out"]}
-    if len(ablation["steps"]) < 2:
-        return
-    if smaller := {name: found["size"]["ratio"] for name, found in left_out.items() if found["size"]["ratio"] > 1}:
-        most = max(smaller, key=lambda name: smaller[name])
-        yield f"most of the size: {most}; without it the model is {quantity(smaller[most], 'ratio')} as large"
-    if faster := {name: found["speed"] for name, found in left_out.items() if found["speed"]["verdict"] == "faster"}:
-        most = max(faster, key=lambda name: faster[name]["speedup"]["estimate"])
-        factor = with_interval(faster[most]["speedup"]["estimate"], faster[most]["speedup"]["interval"], "ratio")
-        yield f"most of the speed: {most}; without it a call takes {factor} as long"
-    for name, found in left_out.items():
-        delta = found["accuracy"]["test"]
-        if delta["verdict"] == "significantly better":
-            change = with_interval(delta["delta"], delta["interval"], "points")
-            yield f"accuracy needs {name}: {change}, compared with leaving it out"
-        if _does_nothing(found):
-            same = "size, speed and accuracy are the same without it, within their intervals"
-            yield f"nothing shows what {name} is for: {same}"
-    yield from _interplay(ablation)
-
-
-def _does_nothing(found: Document) -> bool:
-    low, high = found["speed"]["speedup"]["interval"]
-    is_as_fast = found["speed"]["verdict"] in ("equivalent", "inconclusive") and low <= 1 <= high
-    is_as_right = found["accuracy"]["test"]["verdict"] == "no significant change"
-    return found["size"]["verdict"] == "same" and is_as_right and is_as_fast
-
-
-def _interplay(ablation: Document) -> Iterator[str]:
-    alone = [step["alone"] for step in ablation["steps"]]
-    if any(found is None for found in alone):
-        return
-    product, whole = math.prod(found["size"]["ratio"] for found in alone), ablation["whole"]["size"]["ratio"]
-    if abs(whole / product - 1) > _INTERPLAY:
-        word, expected = "more" if whole > product else "less", quantity(product, "ratio")
-        reached = f"together the steps reach {quantity(whole, 'ratio')} in size"
-        yield f"{reached}, {word} than {expected}, the product of what each reaches alone"
 
 
 def _notes(ablation: Document) -> Iterator[str]:

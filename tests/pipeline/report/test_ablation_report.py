@@ -1,0 +1,81 @@
+"""An ablation as people read it: tables, findings, charts' numbers."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.report.ablation import ablation_view, render
+from pipeline.submission.validate import schema_problems
+from tests.pipeline.report.conftest import HOSTILE
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture
+def ablation() -> dict[str, Any]:
+    """The ablation of three steps, as a run wrote it."""
+    document: dict[str, Any] = json.loads((HERE / "ablation.json").read_text())
+    return document
+
+
+def test_the_example_is_valid(ablation: dict[str, Any]) -> None:
+    """What these tests read is what a run may write."""
+    assert schema_problems("ablation.v1", ablation, "x", "E502") == []
+
+
+def test_each_step_is_shown_in_each_aspect(ablation: dict[str, Any]) -> None:
+    """Alone, in order and left out, in the recipe's order."""
+    view = ablation_view(ablation)
+    assert [aspect.name for aspect in view.aspects] == ["alone", "in order", "left out"]
+    assert all([row.step for row in aspect.rows] == ["prune", "finetune", "quantize"] for aspect in view.aspects)
+
+
+def test_what_was_not_timed_has_its_reason(ablation: dict[str, Any]) -> None:
+    """A step in the middle is not timed after those before it."""
+    finetune = ablation_view(ablation).aspects[1].rows[1]
+    assert (finetune.speedup, finetune.verdict) == ("–", "")
+    assert finetune.reason == "steps are timed alone and left out, not in the order of the recipe"
+
+
+def test_findings_follow_from_the_figures(ablation: dict[str, Any]) -> None:
+    """Which step brings most, which one accuracy needs, and that steps overlap."""
+    said = "\n".join(ablation_view(ablation).findings)
+    assert "most of the size: prune; without it the model is 9.70x as large" in said
+    assert "accuracy needs finetune: +66.85 points" in said
+    assert "less than 86.3x, the product of what each reaches alone" in said
+
+
+def test_a_step_that_changes_nothing_is_named(ablation: dict[str, Any]) -> None:
+    """The same size, no slower, as often right: nothing shows what it is for."""
+    finetune = ablation["steps"][1]["left_out"]
+    finetune["accuracy"]["test"] |= {"verdict": "no significant change"}
+    assert any("nothing shows what finetune is for" in text for text in ablation_view(ablation).findings)
+    finetune["speed"]["speedup"]["interval"] = [1.01, 1.02]
+    assert not any("nothing shows" in text for text in ablation_view(ablation).findings)
+
+
+def test_a_comparison_that_cannot_be_made_is_a_dash_with_its_reason(ablation: dict[str, Any]) -> None:
+    """The other rows stay."""
+    ablation["steps"][2] |= {"alone": None, "reasons": {"alone": "quantize: no layer here"}}
+    text = render(ablation)
+    assert "quantize: not every comparison can be made: quantize: no layer here" in text
+    assert ablation_view(ablation).aspects[0].rows[2].numbers is None
+
+
+@pytest.mark.parametrize("width", [40, 60, 100])
+def test_tables_fit_the_width(ablation: dict[str, Any], width: int) -> None:
+    """Where they do not, rows become blocks."""
+    assert max(map(len, render(ablation, width=width).splitlines())) <= width
+
+
+def test_hostile_names_stay_text(ablation: dict[str, Any]) -> None:
+    """A step's name drives no terminal."""
+    hostile = copy.deepcopy(ablation)
+    hostile["steps"][0]["id"] = HOSTILE
+    hostile["point"]["label"] = HOSTILE
+    assert "\x1b" not in render(hostile)
