@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 __all__ = ["MOST_UNSEEN", "about_the_machine", "seen_share", "unseen_share"]
 
 Process = Mapping[str, Any]
@@ -38,8 +40,9 @@ def unseen_share(processes: Sequence[Process], is_filtered: bool) -> float:
 
 def seen_share(processes: Sequence[Process]) -> float:
     """Return the share of all samples' wall time in which the thread did not run, by its CPU time."""
-    wall = sum(sum(map(sum, process["wall_ns"])) for process in processes)
-    cpu = sum(sum(map(sum, process["cpu_ns"])) for process in processes)
+    wall, cpu = (
+        sum(float(np.sum(process[name], dtype=np.float64)) for process in processes) for name in ("wall_ns", "cpu_ns")
+    )
     return max(1 - cpu / wall, 0.0)
 
 

@@ -5,6 +5,7 @@ Only JSON is checked here; whether it is a submission is `validate`'s question. 
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -21,7 +22,10 @@ MAX_BYTES = 16 * 2**20  # a submission with 500 points has about 1 MiB
 MAX_DEPTH = 64
 MAX_INTEGER_DIGITS = 18  # what fits a signed 64-bit integer everywhere
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)  # possessive, the end optional: linear in whatever it is given
-_BRACKETS = re.compile(rb"[\[\]{}]")
+_STEPS = {**dict.fromkeys(b"[{", 1), **dict.fromkeys(b"]}", -1)}
+_NO_BRACKETS = bytes(set(range(256)) - set(_STEPS))
+# what could be too many digits for an integer, or too large a number: only then each is looked at
+_ODD_NUMBER = re.compile(rb"(?<![.\d])\d{19}|[eE]\+?\d{3}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 
@@ -61,12 +65,12 @@ def parse_submission(data: bytes, most: int = MAX_BYTES) -> dict[str, Any]:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         _reject(f"is not UTF-8 text (byte {error.start})")
-    if (depth := _depth(data)) > MAX_DEPTH:
+    outside = _outside_strings(data)
+    if (depth := _depth(outside)) > MAX_DEPTH:
         _reject(f"is nested {depth} deep, at most {MAX_DEPTH} is allowed")
+    numbers: dict[str, Any] = {"parse_float": _float, "parse_int": _integer} if _ODD_NUMBER.search(outside) else {}
     try:
-        value = json.loads(
-            text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_float, parse_int=_integer
-        )
+        value = json.loads(text, object_pairs_hook=_object, parse_constant=_constant, **numbers)
     except json.JSONDecodeError as error:
         _reject(f"is not JSON: {error.msg} (line {error.lineno}, column {error.colno})")
     if not isinstance(value, dict):
@@ -80,12 +84,14 @@ def _reject(problem: str) -> NoReturn:
     raise SubmissionInvalid(problem, code="E501")
 
 
-def _depth(data: bytes) -> int:
-    deepest = depth = 0
-    for match in _BRACKETS.finditer(_STRING.sub(b"", data)):
-        depth += 1 if match[0] in b"[{" else -1
-        deepest = max(deepest, depth)
-    return deepest
+def _outside_strings(data: bytes) -> bytes:
+    """Return what is in no string: without escapes, every second quote ends one."""
+    return _STRING.sub(b"", data) if b"\\" in data else b"".join(data.split(b'"')[::2])
+
+
+def _depth(outside: bytes) -> int:
+    steps = map(_STEPS.__getitem__, outside.translate(None, _NO_BRACKETS))
+    return max(itertools.accumulate(steps), default=0)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

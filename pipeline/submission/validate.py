@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import itertools
+import json
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -77,6 +78,8 @@ def find_problems(document: Mapping[str, Any], path: str = "submission") -> list
     if not found and version == 2:
         broken = broken_migration(document) if is_migrated(document) else broken_rules(document)
         found = {(sortable(where), message, "") for where, message in itertools.islice(broken, MOST_LOOKED_AT)}
+    if _is_finite(document):
+        return _problems(found, path, _CODE)
     not_finite = "found a number that is not finite, expected a finite one"
     found |= {(where, not_finite, "") for where in itertools.islice(_not_finite(document), MOST_LOOKED_AT)}
     return _problems(found, path, _CODE)
@@ -98,6 +101,15 @@ def _errors(name: str, document: Mapping[str, Any]) -> set[_Found]:
 def _problems(found: set[_Found], path: str, code: str) -> list[Problem]:
     listed = sorted(found)[:_MOST_PROBLEMS]
     return [Problem(code, path, path_of(where), message, hint=hint) for where, message, hint in listed]
+
+
+def _is_finite(document: Mapping[str, Any]) -> bool:
+    """Say whether all numbers are certainly finite, as the writer of JSON finds it: in a tenth of the time."""
+    try:
+        json.dumps(document, allow_nan=False)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _not_finite(value: Any, place: Place = ()) -> Iterator[Place]:

@@ -180,7 +180,8 @@ def _valid(
 
 def _changes(evidence: bytes, classes: int) -> tuple[int, tuple[int, ...] | None]:
     """Return how many items were answered, and the answers that are not the baseline's; None for too many."""
-    before, after = (unpacked(evidence).predictions[side] for side in SIDES)
+    predictions = unpacked(evidence).predictions
+    before, after = (predictions[side] for side in SIDES)
     first, second = (np.concatenate([side[split] for split in _SPLITS]).astype(np.int64) for side in (before, after))
     other = np.flatnonzero(first != second)
     if len(other) > MOST_CHANGES:

@@ -14,6 +14,7 @@ Path = tuple[str | int, ...]
 # Sums and logarithms differ in their last digits between versions of numpy and processors, by some 1e-15; nothing that
 # is worth faking is this small.
 _RELATIVE, _ABSOLUTE = 1e-9, 1e-15
+_SCALARS = frozenset({bool, float, int, str, type(None)})  # most values; to ask for an abstract type takes longer
 
 
 def disagreements(found: Any, expected: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
@@ -21,7 +22,8 @@ def disagreements(found: Any, expected: Any, path: Path = ()) -> Iterator[tuple[
 
     Numbers agree within 1e-9 of their size; lists have the same length and objects the same keys.
     """
-    if isinstance(expected, Mapping) and isinstance(found, Mapping):
+    is_scalar = type(expected) in _SCALARS
+    if not is_scalar and isinstance(expected, Mapping) and isinstance(found, Mapping):
         for key in sorted(found.keys() - expected.keys()):
             yield (*path, key), "is there, and the evidence gives no such value"
         for key, value in expected.items():
@@ -29,7 +31,9 @@ def disagreements(found: Any, expected: Any, path: Path = ()) -> Iterator[tuple[
                 yield from disagreements(found[key], value, (*path, key))
             else:
                 yield (*path, key), f"is missing, expected {shown(value)}"
-    elif isinstance(expected, list | tuple) and isinstance(found, list) and len(expected) == len(found):
+    elif (
+        not is_scalar and isinstance(expected, list | tuple) and isinstance(found, list) and len(expected) == len(found)
+    ):
         for i, (one, other) in enumerate(zip(found, expected, strict=True)):
             yield from disagreements(one, other, (*path, i))
     elif not _same(found, expected):

@@ -81,11 +81,11 @@ def _process(index: int, number: int, count: int, evidence: Evidence) -> dict[st
     tails = [array(f"{arm}.{number}.tail_ns", 1) for arm in ARMS]
     server = of("server", lambda value: value is None or _is_server(value))
     return {
-        "wall_ns": wall.tolist(),
-        "cpu_ns": cpu.tolist(),
-        "order": order.tolist(),
-        "copy": copy.tolist(),
-        "tail_ns": [tail.tolist() for tail in tails],
+        "wall_ns": wall,
+        "cpu_ns": cpu,
+        "order": order,
+        "copy": copy,
+        "tail_ns": tails,
         "loops": of("loops", lambda value: _is_count(value) and value >= 1),
         "empty_ns": of("empty_ns", lambda value: _is_number(value) and value >= 0),
         "cold_ns": of("cold_ns", lambda value: _is_number(value) and value > 0),

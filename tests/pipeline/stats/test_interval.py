@@ -123,3 +123,11 @@ def test_hierarchical_interval_refuses_empty_groups():
     for processes in ([], [[]], [[np.array([])]], [[np.ones(3)], [np.ones(3), np.array([])]]):
         with pytest.raises(ValueError, match="needs samples"):
             hierarchical_interval(processes, 0)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_location_is_the_mean_of_what_numpy_calls_the_medians(seed):
+    """To the last bit, for groups of any sizes."""
+    rng = np.random.default_rng(seed)
+    groups = [rng.lognormal(size=rng.integers(1, 9)) for _ in range(rng.integers(1, 40))]
+    assert location(groups) == float(np.mean([np.median(group) for group in groups]))
