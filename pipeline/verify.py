@@ -122,9 +122,8 @@ def rebuild(
         work = _Work(plan, store, scope, limits, watch, stop)
         results = _execute(work, oracle, _models(work), beginning=True)
         measured, own, unmeasured = _measured(work, oracle, results)
-        here = Here(
-            _machine(own), own["provenance"]["versions"] if own else _versions(), code, _environment(work, oracle)
-        )
+        versions = own["provenance"]["versions"] if own else _versions()
+        here = Here(_machine(own), versions, code, _environment(work, oracle), _reads_times(work))
         return _rebuilt(work, results, measured, own, unmeasured), here
     finally:
         store.close()
@@ -256,6 +255,12 @@ def _environment(work: _Work, oracle: Oracle) -> dict[str, str]:
     return found
 
 
+def _reads_times(work: _Work) -> bool:
+    """Tell whether the result of a step of the submitted point depends on a measurement."""
+    needed = ancestors(work.plan, work.chosen.steps)
+    return any(STAGES[work.plan.node(node).stage].measures for node in needed)
+
+
 def _machine(own: Mapping[str, Any] | None) -> Mapping[str, Any]:
     """Return the facts of this machine, with its BLAS: of the process that timed, or of this one."""
     if own:
@@ -270,7 +275,6 @@ def _versions() -> dict[str, str]:
     return {
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "scipy": version("scipy"),
         "package": __version__,
     }
 

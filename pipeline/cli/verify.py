@@ -20,7 +20,7 @@ from pipeline.cli.answer import Answer
 from pipeline.cli.console import columns, safe
 from pipeline.cli.limits import duration, size
 from pipeline.cli.runs import find_submission
-from pipeline.core.errors import EnvironmentProblem, PipelineError, SubmissionInvalid, TooNoisy, UserError
+from pipeline.core.errors import EnvironmentProblem, PipelineError, Stopped, SubmissionInvalid, TooNoisy, UserError
 
 if TYPE_CHECKING:
     from pipeline.submission.competition.terms import Competition
@@ -152,12 +152,15 @@ def _rebuilt(args: argparse.Namespace, document: Mapping[str, Any], experiment: 
         room_bytes=args.room,
     )
     limits = Limits("processes", args.workers, timeout_s=args.timeout, memory_limit_bytes=args.memory_limit)
-    with (
-        tempfile.TemporaryDirectory(prefix="verify-") as folder,
-        Progress(sys.stderr, quiet=args.quiet) as progress,
-        time_limit(args.timeout),
-    ):
-        return rebuild(experiment, scope, Path(folder), limits, progress, Stop())
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="verify-") as folder,
+            Progress(sys.stderr, quiet=args.quiet) as progress,
+            time_limit(args.timeout),
+        ):
+            return rebuild(experiment, scope, Path(folder), limits, progress, Stop())
+    except KeyboardInterrupt:
+        raise Stopped("interrupted; what was built is removed, and there is no record") from None
 
 
 def _stated_answers(document: Mapping[str, Any], path: Path) -> Mapping[str, Any]:

@@ -17,13 +17,15 @@ __all__ = ["Here", "Other", "other_environment"]
 class Here:
     """What runs a submission again: `machine` as in a submission, versions by name, and the digest of stages' code.
 
-    `environment` names what the bits of a result depend on besides, as the keys of results have it.
+    `environment` names what the bits of a result depend on besides, as the keys of results have it; `is_timed` if the
+    steps read measured times, on which their result then depends.
     """
 
     machine: Mapping[str, Any]
     versions: Mapping[str, str]
     code: Mapping[str, str]
     environment: Mapping[str, str]
+    is_timed: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,6 @@ _FACTS: dict[str, tuple[tuple[str, ...], str]] = {
     "system's version": (("machine", "kernel"), "nothing"),
     "python": (("versions", "python"), "bits"),
     "numpy": (("versions", "numpy"), "bits"),
-    "scipy": (("versions", "scipy"), "nothing"),
     "package": (("versions", "package"), "bits"),
     "kernels": (("versions", "kernels"), "bits"),
 }
@@ -71,6 +72,8 @@ def other_environment(document: Mapping[str, Any], here: Here) -> list[Other]:
             for fact in facts
         ]
         facts += _environment(stated, here.environment)
+    if here.is_timed:
+        facts.append(Other("times that steps read", "of the machine that it was made on", "of this machine", "bits"))
     return [*facts, *_code(document, here)]
 
 

@@ -46,7 +46,9 @@ def compare_points(case: Case, experiment: Experiment, goals: Goals, *, only_sub
         count = len(case.rebuilt.points)
         how = "the same accuracies and sizes" if case.is_exact else "accuracies and sizes within the tolerances"
         outcome = "same" if case.is_exact else "within"
-        told = f"all {count} points of the experiment, with {how}" if count > 1 else "the only point"
+        failed = len(case.document["selection"].get("failed", ()))
+        told = f"all {count} points of the experiment, with {how}" if count > 1 else "the only point that has a result"
+        told += f"; {failed} more {'fails' if failed == 1 else 'fail'} here, too" if failed else ""
         yield Check("V021", "points", outcome, "selection.points", listed, count, told)
     yield _choice(case, goals, timeless, held=not wrong)
 

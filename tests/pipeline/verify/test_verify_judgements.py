@@ -1,0 +1,229 @@
+"""What verification makes of ratios, of other machines, of other bits and of experiments that nobody should run."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.core.errors import SubmissionInvalid, UserError
+from pipeline.core.stage import Inputs
+from pipeline.store.codecs import arrays
+from pipeline.submission.candidate import Candidate
+from pipeline.submission.gather import gather
+from pipeline.submission.verify_compare import Case, Rebuilt, compare_models
+from pipeline.submission.verify_environment import Here, other_environment
+from pipeline.submission.verify_experiment import embedded_experiment, unlike_listed
+from pipeline.submission.verify_files import difference_of, files_beside
+from pipeline.submission.verify_judge import elsewhere, is_exact
+from pipeline.submission.verify_speed import agreement, latency_check, speed_check
+from pipeline.submission.verify_table import CHECKS, TOLERANCES
+from tests.pipeline.verify.conftest import Forger
+
+Document = dict[str, Any]
+
+
+def comparison(estimate: float, low: float, high: float, *, noisy: bool = False, median: float = 1000.0) -> Document:
+    return {
+        "speedup": {"estimate": estimate, "interval": [low, high]},
+        "noisy": noisy,
+        "scenario": "single_stream",
+        "batch_size": 1,
+        "threads": 1,
+        "arms": {arm: {"median_ns": median} for arm in ("baseline", "optimized")},
+    }
+
+
+STATED = comparison(10.0, 9.0, 11.0)
+
+
+@pytest.mark.parametrize(
+    ("here", "outcome"),
+    [
+        (comparison(10.1, 9.9, 10.3), "within"),
+        (comparison(12.5, 12.0, 13.0), "within"),  # faster than stated is no forgery
+        (comparison(8.0, 7.8, 8.2), "differs"),
+        (comparison(8.0, 7.0, 9.5), "inconclusive"),
+        (comparison(5.0, 1.0, 30.0, noisy=True), "inconclusive"),
+    ],
+)
+def test_a_ratio_is_judged_by_where_the_measured_one_lies(here: Document, outcome: str) -> None:
+    """Within or above the stated interval agrees; all below it differs; what reaches into it decides nothing."""
+    assert agreement(STATED, here).outcome == outcome
+
+
+def test_a_wide_interval_excuses_no_estimate() -> None:
+    """A stated 10x in an interval from 1x on is not confirmed by 2x."""
+    wide = comparison(10.0, 1.0, 30.0)
+    assert agreement(wide, comparison(2.0, 1.9, 2.1)).outcome == "differs"
+    assert agreement(wide, comparison(6.0, 4.0, 9.0)).outcome == "inconclusive"
+
+
+def test_a_submission_that_claims_nothing_is_not_confirmed() -> None:
+    """Stated noise stays inconclusive, however quiet it is here."""
+    assert agreement(comparison(10.0, 9.0, 11.0, noisy=True), STATED).outcome == "inconclusive"
+
+
+def test_only_a_difference_that_is_found_twice_counts() -> None:
+    """One measurement that agrees is enough to accuse nobody."""
+    low, fine = comparison(8.0, 7.8, 8.2), comparison(10.0, 9.9, 10.1)
+    assert speed_check(0, STATED, [low, low], "").outcome == "differs"
+    assert speed_check(0, STATED, [low, fine], "").outcome == "inconclusive"
+    assert speed_check(0, STATED, [comparison(8, 7, 9.5), fine], "").outcome == "within"
+
+
+def test_elsewhere_another_ratio_is_no_difference() -> None:
+    """On another processor the same models have another ratio, and times do not compare."""
+    low = comparison(8.0, 7.8, 8.2, median=9000.0)
+    check = speed_check(0, STATED, [low, low], "processor is another one here")
+    assert (check.outcome, "processor is another one here" in check.message) == ("inconclusive", True)
+    assert latency_check(0, STATED, low, "processor is another one here").outcome == "skipped"
+    assert latency_check(0, STATED, low, "").outcome == "differs"
+
+
+def here_like(document: Document, **changes: Any) -> Here:
+    provenance = document["provenance"]
+    facts = Here(document["machine"], provenance["versions"], provenance["code"], provenance["environment"])
+    return dataclasses.replace(facts, **changes)
+
+
+def test_nothing_is_another_where_all_facts_are_the_same(forger: Forger) -> None:
+    """Then everything has to be the same to the last bit."""
+    assert other_environment(forger.honest, here_like(forger.honest)) == []
+
+
+def test_what_training_depends_on_is_taken_from_the_run_not_from_the_benchmark(forger: Forger) -> None:
+    """Another BLAS in training may change bits; another one while timing only the speed."""
+    trained = here_like(forger.honest, environment={**forger.honest["provenance"]["environment"], "blas": "other"})
+    timed = here_like(forger.honest, machine={**forger.honest["machine"], "blas": ["other 1.0"]})
+    assert [(each.what, each.affects) for each in other_environment(forger.honest, trained)] == [
+        ("BLAS of training", "bits")
+    ]
+    found = other_environment(forger.honest, timed)
+    assert [(each.what, each.affects) for each in found] == [("BLAS", "speed")]
+    assert is_exact(found)
+    assert elsewhere(found) == "BLAS is another one here"
+
+
+def test_a_submission_without_environment_is_judged_by_its_machine(forger: Forger) -> None:
+    """An earlier one states only the machine that timed."""
+    document = copy.deepcopy(forger.honest)
+    del document["provenance"]["environment"]
+    here = here_like(forger.honest, machine={**document["machine"], "flags": ["avx2"]})
+    (found,) = other_environment(document, here)
+    assert (found.what, found.expected, found.affects) == ("instruction sets", "none of them", "bits")
+
+
+def test_steps_that_read_measured_times_need_not_repeat(forger: Forger) -> None:
+    """A budget of time is kept by other layers where layers take other times."""
+    assert not is_exact(other_environment(forger.honest, here_like(forger.honest, is_timed=True)))
+
+
+@pytest.fixture
+def case(forger: Forger) -> Case:
+    """The honest submission beside itself."""
+    i = forger.chosen
+    gathered: Candidate = gather_chosen(forger)
+    answers = {side: forger[f"predictions.{side}.{i}"] for side in ("baseline", "optimized")}
+    return Case(forger.honest, Rebuilt({i: gathered}, {}, answers, {}), answers)
+
+
+def gather_chosen(forger: Forger) -> Candidate:
+    run = next(run for run in forger.spec["runs"] if run["index"] == forger.chosen)
+    return gather(run, Inputs(forger.artifacts))
+
+
+def with_other_answers(case: Case, count: int, *, exact: bool) -> Case:
+    """The case with other weights here, and so many other answers on the test split."""
+    chosen = case.chosen
+    model = dataclasses.replace(chosen.optimized, weights_digest="0" * 64, predictions_digest="1" * 64)
+    answers = {side: {name: array.copy() for name, array in found.items()} for side, found in case.answers.items()}
+    test = answers["optimized"]["test"]
+    test[:count] = (test[:count] + 1) % 10
+    rebuilt = dataclasses.replace(case.rebuilt, points={chosen.index: dataclasses.replace(chosen, optimized=model)})
+    return dataclasses.replace(case, rebuilt=dataclasses.replace(rebuilt, answers=answers), is_exact=exact)
+
+
+@pytest.mark.parametrize(
+    ("count", "exact", "outcome"), [(3, True, "differs"), (3, False, "within"), (20, False, "differs")]
+)
+def test_other_answers_are_tolerated_elsewhere_only_and_in_small_number(
+    case: Case, count: int, exact: bool, outcome: str
+) -> None:
+    """98 % of the answers have to be the same, also where training rounds otherwise."""
+    assert 3 / 359 < 1 - TOLERANCES["answers_equal"] < 20 / 359
+    checks = {check.what: check for check in compare_models(with_other_answers(case, count, exact=exact))}
+    assert checks["answers, optimized"].outcome == outcome
+    assert checks["answers, baseline"].outcome == "same"
+    assert f"{count} of 359 answers" in checks["answers, optimized"].message
+
+
+def changed(document: Document, change: Document) -> Document:
+    experiment = document["experiment"]
+    return {**document, "experiment": {**experiment, "document": {**experiment["document"], **change}}}
+
+
+def test_the_embedded_experiment_has_the_points_that_are_listed(forger: Forger) -> None:
+    """Building the embedded document again gives the very points of the run."""
+    experiment = embedded_experiment(forger.honest, {})
+    assert [run.label for run in experiment.runs] == ["bits=8", "bits=4"]
+    assert list(unlike_listed(forger.honest, experiment)) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sweep": {"grid": {"bits": [8, 4], "model.train.lr": [i / 1e6 for i in range(1, 4000)]}}}, "points"),
+        ({"model": {"arch": "os.system"}}, "no architecture"),
+        ({"optimize": [{"run": {"code": "import os"}}]}, "unknown key"),
+        ({"data": {"name": "digits", "args": {"file": "/etc/passwd"}}}, "file"),
+    ],
+)
+def test_an_experiment_that_could_do_harm_is_not_run(forger: Forger, change: Document, message: str) -> None:
+    """It is refused before anything is built, with every problem."""
+    with pytest.raises(SubmissionInvalid) as error:
+        embedded_experiment(changed(forger.honest, change), {})
+    assert error.value.problems
+    assert message in " ".join(problem.message for problem in error.value.problems)
+
+
+def test_data_are_read_only_from_folders_that_were_named(forger: Forger, tmp_path: Path) -> None:
+    """The folder in the submission is never looked at."""
+    document = changed(forger.honest, {"data": {"name": "mnist", "root": "/secret", "args": {}}})
+    with pytest.raises(UserError, match="the data set mnist is read from a folder"):
+        embedded_experiment(document, {})
+    experiment = embedded_experiment(document, {"mnist": tmp_path})
+    assert {run.data.root for run in experiment.runs} == {str(tmp_path)}
+
+
+def test_a_changed_value_of_a_file_is_found() -> None:
+    """The tensor, the place and both values are named; what has the same bits is the same."""
+    weights = np.arange(6, dtype=np.float32).reshape(2, 3)
+    other = weights.copy()
+    other[1, 2] = np.nan
+    encode = arrays.encode
+    expected = {"a.weight": weights, "a.bias": np.array([np.nan, -0.0], np.float32)}
+    told = difference_of(encode({**expected, "a.weight": other}), encode(expected))
+    assert told == "a.weight[1, 2] is nan, expected 5.0"
+    assert "header" in difference_of(encode(expected), encode(expected))
+    assert "a.weight is float32[6], expected float32[2, 3]" in difference_of(
+        encode({**expected, "a.weight": weights.reshape(-1)}), encode(expected)
+    )
+    assert "no safetensors file" in difference_of(b"nothing", encode(expected))
+
+
+def test_a_model_file_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    """It could lead out of the folder."""
+    (tmp_path / "optimized.safetensors").symlink_to("/etc/passwd")
+    with pytest.raises(SubmissionInvalid, match="is a link"):
+        files_beside(tmp_path)
+
+
+def test_every_check_is_explained() -> None:
+    """An id stands for a sentence that says what is compared."""
+    assert all(text.endswith(".") and len(text) > 40 for text in CHECKS.values())
+    assert sorted(CHECKS) == list(CHECKS)
