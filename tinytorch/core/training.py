@@ -93,7 +93,10 @@ class Trainer:
                 self._update()
         if not losses:
             raise ValueError("train_epoch() got a loader without a single batch; check the dataset's length.")
-        if len(losses) % accumulation_steps:
+        if left_over := len(losses) % accumulation_steps:
+            for p in self.optimizer.params:
+                if p.grad is not None:
+                    p.grad = p.grad * np.float32(accumulation_steps / left_over)
             self._update()
         mean = float(np.mean(losses))
         self.history["train_loss"].append(mean)

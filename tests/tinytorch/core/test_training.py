@@ -102,6 +102,16 @@ def test_left_over_batches_are_used():
     assert trainer.step == 3
 
 
+def test_left_over_batches_count_as_much_as_others():
+    """An update of one batch that is left over is that of the batch alone."""
+    models = [mlp(), mlp()]
+    for model, steps in zip(models, (1, 4), strict=True):
+        trainer = Trainer(model, SGD(model.parameters(), lr=0.1), CrossEntropyLoss())
+        trainer.train_epoch(loader(blobs(0, 30)), accumulation_steps=steps)
+    for a, b in zip(models[0].parameters(), models[1].parameters(), strict=True):
+        np.testing.assert_allclose(a.data, b.data, rtol=1e-6)
+
+
 def test_regression_has_no_accuracy():
     """For outputs that are no class scores the accuracy is NaN, not a number someone made up."""
     model = Linear(2, 1)
