@@ -46,6 +46,7 @@ class Target:
 
 
 TARGETS: dict[str, Target] = {
+    "checklist": Target("write a reproducibility checklist, answered from the run"),
     "dvc": Target("write metrics, params and plots as files that DVC reads"),
     "huggingface": Target("write a model repository for the Hugging Face Hub, with its figures", "onnx", "onnx"),
     "mlflow": Target("send the run, and each point of its sweep, to an MLflow tracking server", is_sent=True),

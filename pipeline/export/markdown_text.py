@@ -11,7 +11,7 @@ __all__ = ["code", "escaped", "table"]
 
 # What has a meaning anywhere in a line, and what has one at its start only.
 _SPECIAL = re.compile(r"([\\`*_\[\]|~$#])")
-_START = re.compile(r"^\s*(?:([-+=:])|(\d+)(?=[.)]))")
+_START = re.compile(r"^\s*(?:([-+=:])|(\d+)(?=[.)](?:\s|$)))")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;"}  # @name would notify a person
 
 

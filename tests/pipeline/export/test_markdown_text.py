@@ -13,6 +13,7 @@ from pipeline.export.markdown_text import code, escaped, table
         ("plain (text), 1.5 - 2!", "plain (text), 1.5 - 2!"),
         ("- item", r"\- item"),
         ("1. item", r"1\. item"),
+        ("1.5 items", "1.5 items"),
         ("a_b*c", r"a\_b\*c"),
         ("[x](http://evil)", r"\[x\](http:&#47;&#47;evil)"),
         ("<img src=x>", "&lt;img src=x&gt;"),
