@@ -21,6 +21,7 @@ COMMANDS: dict[str, str] = {
     "ablate": "say what each step contributes, alone and left out",
     "paper": "write an earlier run up as a technical report",
     "show": "show the result of an earlier run",
+    "report": "write the report of an earlier run as a page, a table or a picture",
     "compare": "compare two submissions, metric by metric",
     "gate": "hold a run against an earlier submission: slower, less accurate or larger?",
     "history": "say where accuracy, speed-up or size changed over many submissions",

@@ -36,7 +36,8 @@ from tinytorch.kernels import native
 
 __all__ = ["configure", "run", "verdicts"]
 
-_NEEDS = {"html": ("jinja2", "report")}  # report format -> the package it needs, and the extra that brings it
+# report format -> the packages it needs, and the extra that brings them
+_NEEDS = {"html": (("jinja2", "altair", "vl_convert"), "report")}
 _RESULTS = ("submission.json", "evidence.safetensors", ABLATION_FILE, "report.html", "report.md")
 _MOST_FAILURES = 10  # that are listed; run.json has them all
 
@@ -102,7 +103,8 @@ def verdicts(submission: Mapping[str, Any] | None, lacking: Sequence[str] = ()) 
     if name := submission and submission["experiment"]["document"].get("competition"):
         yield 0, f"`pipeline validate` with submission.json says how it stands in the competition {name}"
     for kind in lacking:
-        package, extra = _NEEDS[kind]
+        packages, extra = _NEEDS[kind]
+        package = next((name for name in packages if importlib.util.find_spec(name) is None), packages[0])
         yield 6, f'report.{kind} is not written, for want of {package}: pip install "tinytorch-pipeline[{extra}]"'
 
 
@@ -127,7 +129,7 @@ def _remove_others(folder: Path, written: Mapping[str, Path]) -> None:
 
 
 def _can_render(kind: str) -> bool:
-    return kind not in _NEEDS or importlib.util.find_spec(_NEEDS[kind][0]) is not None
+    return all(importlib.util.find_spec(name) is not None for name in _NEEDS.get(kind, ((), ""))[0])
 
 
 def _without(experiment: Experiment, formats: list[str]) -> Experiment:

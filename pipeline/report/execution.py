@@ -18,7 +18,7 @@ Sides = tuple[Document, Document]
 _COMPRESSED = ("linear_bs16", "linear_i4", "linear_i8", "linear_w8")
 _PLAIN = ("linear_f32", "numpy")
 
-EXECUTION_HEADER = ("model", "layer", "with", "computed by", "weights", "time of each candidate")
+EXECUTION_HEADER = ("model", "layer", "time", "with", "computed by", "weights", "time of each candidate")
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Executed:
 
     side: str
     layer: str
+    time: str
     fused: str
     kernel: str
     size: str
@@ -35,7 +36,7 @@ class Executed:
     @property
     def texts(self) -> tuple[str, ...]:
         """The cells of its row."""
-        return (self.side, self.layer, self.fused, self.kernel, self.size, self.candidates)
+        return (self.side, self.layer, self.time, self.fused, self.kernel, self.size, self.candidates)
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,7 @@ def _executed(side: str, layer: Document) -> Executed:
     return Executed(
         side=side,
         layer=layer["name"],
+        time=quantity(layer.get("time_ns"), "ns"),
         fused=", ".join(name for name in layer["names"] if name != layer["name"]),
         kernel=layer["computed_by"],
         size=quantity(layer["size_bytes"], "B"),

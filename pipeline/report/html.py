@@ -1,18 +1,29 @@
-"""The report as one self-contained HTML page: no script, no request, light and dark, escaped throughout.
+"""The report as one self-contained HTML page: no request, light and dark, escaped throughout.
 
-Needs jinja2, an extra. The template and its styles are Python modules, so that editing them renders reports anew.
+Needs jinja2, altair and vl-convert, an extra. The template, its styles and its script are Python modules, so that
+editing them renders reports anew. The page allows the two scripts that it holds, by their digests, and no other.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
 from collections.abc import Mapping
+from html import escape
 from typing import TYPE_CHECKING, Any
 
+from pipeline.config.dump import dump
 from pipeline.core.errors import EnvironmentProblem
-from pipeline.report.chart import forest, scatter
+from pipeline.report.charts import CHARTS
+from pipeline.report.distribution import Samples
+from pipeline.report.material import Material, make_material
 from pipeline.report.page import PAGE
+from pipeline.report.palette import CONFIG, PALETTES
+from pipeline.report.script import SCRIPT
 from pipeline.report.style import STYLE
 from pipeline.report.text import printable
+from pipeline.report.vega import chart_specs, script
 from pipeline.report.view import View, make_view
 
 if TYPE_CHECKING:
@@ -21,28 +32,87 @@ if TYPE_CHECKING:
 __all__ = ["render"]
 
 
-def render(submission: Mapping[str, Any]) -> str:
-    """Return the page for a valid submission; raises EnvironmentProblem when jinja2 is not installed."""
+def render(submission: Mapping[str, Any], samples: Samples | None = None, reason: str = "") -> str:
+    """Return the page for a valid submission; raises EnvironmentProblem when a library is not installed.
+
+    `samples` are the raw ones of its evidence, of which latencies are drawn; without them `reason` says why.
+    """
+    environment = _environment()
     view = make_view(submission)
-    charts = _charts(view)
-    return _environment().from_string(PAGE).render(view=view, style=STYLE, **charts)
+    values: dict[str, Any] = {
+        "view": view,
+        "style": STYLE,
+        "charts": {},
+        "reasons": {},
+        "maps": (),
+        "sections": (),
+        "experiment": "",
+        "script": "",
+        "allowed": "",
+    }
+    if "schema_version" in submission:
+        material = make_material(submission, samples, reason)
+        specs, library = chart_specs(material), script()
+        values |= {
+            "charts": {name: CHARTS[name] for name in specs},
+            "reasons": {"latency": material.reasons.get("latency", "")},
+            "maps": material["maps"],
+            "sections": _sections(view, material),
+            "data": _data(material, specs),
+            "experiment": _escaped(dump(_plain(view.document))),
+            "library": library,
+            "script": SCRIPT,
+            "allowed": _allowed(library, SCRIPT),
+        }
+    return environment.from_string(PAGE).render(values).lstrip() + "\n"
 
 
-def _charts(view: View) -> dict[str, Any]:
-    if not view.points:
-        return {"scatters": (), "forest": None}
-    others = [(point.numbers, "chosen" if point.is_chosen else "other", point.label) for point in view.points]
-    baseline = [(view.baseline, "baseline", "baseline")]
-    # The chosen point last, so that no other one covers it.
-    ordered = sorted(
-        [*baseline, *((n, k, "submitted" if k == "chosen" else label) for n, k, label in others)],
-        key=lambda point: point[1] == "chosen",
+def _sections(view: View, material: Material) -> list[tuple[str, str]]:
+    """Return the anchors of the sections that the page has, with their names."""
+    named = (
+        ("short", "in short", view.answers),
+        ("figures", "figures", view.figures),
+        ("points", "points", len(view.points) > 1),
+        ("latency", "latency", view.verdicts),
+        ("steps", "steps", view.steps),
+        ("layers", "layers", view.layers or view.execution.layers),
+        ("maps", "sparsity and bits", material["maps"]),
+        ("training", "training", view.trainings),
+        ("sweep", "sweep", len(view.points) > 2 and material["axes"]),
+        ("machine", "machine and noise", view.machine),
+        ("provenance", "provenance", view.provenance),
     )
-    scatters = (
-        scatter("stored size", "size_bytes", "B", ordered),
-        scatter("speed-up", "speedup", "ratio", ordered),
-    )
-    return {"scatters": scatters, "forest": forest(others) if len(others) > 1 else None}
+    return [(anchor, name) for anchor, name, is_there in named if is_there]
+
+
+def _data(material: Material, specs: Mapping[str, Any]) -> str:
+    """Return what the script reads as JSON that cannot end its element: <, > and & are written by their numbers."""
+    document = {
+        "specs": specs,
+        "tables": {name: [_readable(row) for row in rows] for name, rows in material.tables.items()},
+        "palettes": PALETTES,
+        "config": CONFIG,
+    }
+    text = json.dumps(document, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _readable(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: printable(value) if isinstance(value, str) else value for key, value in row.items()}
+
+
+def _allowed(*scripts: str) -> str:
+    digests = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts)
+    return "; script-src " + " ".join(f"'sha256-{digest}'" for digest in digests)
+
+
+def _plain(value: Any) -> Any:
+    return json.loads(json.dumps(value))
+
+
+def _escaped(text: str) -> str:
+    """Return a text of several lines as HTML that shows it."""
+    return escape("\n".join(map(printable, text.split("\n"))))
 
 
 def _environment() -> jinja2.Environment:

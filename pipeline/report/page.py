@@ -1,4 +1,4 @@
-"""The template of the HTML report. It lays out a `View`, draws charts whose geometry is given, and decides nothing."""
+"""The template of the HTML report. It lays out a `View`, leaves room for charts, and decides nothing."""
 
 from __future__ import annotations
 
@@ -9,68 +9,23 @@ _MACROS = """
 {{ value.text }}{% if value.bounds %} <small>{{ value.bounds }}</small>{% endif %}
 {% endmacro %}
 
-{% macro head(names, right=()) %}
+{% macro head(names, right=(), sorts=false) %}
 <thead><tr>{% for name in names %}
-{% if name %}<th scope="col" class="{{ "number" if name in right }}">{{ name }}</th>{% else %}<td></td>{% endif %}
+{% if name %}<th scope="col" class="{{ "number" if name in right }}">
+{%- if sorts %}<button type="button" data-sort>{{ name }}</button>{% else %}{{ name }}{% endif %}</th>
+{% else %}<td></td>{% endif %}
 {% endfor %}</tr></thead>
 {% endmacro %}
 
 {% macro tag(word, tone) %}<span class="tag {{ tone }}">{{ word }}</span>{% endmacro %}
 
-{% macro scatter(chart) %}
-<figure>
-<svg viewBox="0 0 {{ chart.width }} {{ chart.height }}" role="img" aria-label="Test accuracy against {{ chart.name }}">
-{% for tick in chart.y_ticks %}
-<line class="grid" x1="{{ chart.left }}" x2="{{ chart.right }}" y1="{{ tick.at }}" y2="{{ tick.at }}"/>
-<text x="{{ chart.left - 8 }}" y="{{ tick.at + 4 }}" text-anchor="end">{{ tick.text }}</text>
-{% endfor %}
-{% for tick in chart.x_ticks %}
-<line class="grid" x1="{{ tick.at }}" x2="{{ tick.at }}" y1="{{ chart.top }}" y2="{{ chart.bottom }}"/>
-<text x="{{ tick.at }}" y="{{ chart.bottom + 17 }}" text-anchor="middle">{{ tick.text }}</text>
-{% endfor %}
-<line class="frame" x1="{{ chart.left }}" x2="{{ chart.right }}" y1="{{ chart.bottom }}" y2="{{ chart.bottom }}"/>
-{% set middle = (chart.left + chart.right) / 2 %}
-<text x="{{ middle }}" y="{{ chart.height - 6 }}" text-anchor="middle">{{ chart.name }}</text>
-{% for mark in chart.marks %}
-<g class="{{ mark.kind }}"><title>{{ mark.title }}</title>
-<line class="whisker" x1="{{ mark.x }}" x2="{{ mark.x }}" y1="{{ mark.low }}" y2="{{ mark.high }}"/>
-<line class="whisker" x1="{{ mark.left }}" x2="{{ mark.right }}" y1="{{ mark.y }}" y2="{{ mark.y }}"/>
-{% if mark.kind == "baseline" %}
-<rect x="{{ mark.x - 5 }}" y="{{ mark.y - 5 }}" width="10" height="10" stroke-width="2"/>
-{% else %}
-<circle cx="{{ mark.x }}" cy="{{ mark.y }}" r="{{ 6 if mark.kind == 'chosen' else 4 }}"/>
-{% endif %}
-</g>
-{% if mark.label %}
-{% set label_y = mark.low + 16 if mark.kind == "baseline" else mark.high - 7 %}
-<text class="label" x="{{ mark.x }}" y="{{ label_y }}" text-anchor="{{ mark.anchor }}">{{ mark.label }}</text>
-{% endif %}
-{% endfor %}
-</svg>
-<figcaption>Test accuracy against {{ chart.name }}, with 95 % intervals.</figcaption>
+{% macro chart(name) %}
+{% if name in charts %}
+<figure class="{{ "wide" if name == "sweep" }}">
+<figcaption id="title-{{ name }}">{{ charts[name].title }}</figcaption>
+<div class="chart" data-chart="{{ name }}" role="img" aria-label="{{ charts[name].alt }}"></div>
 </figure>
-{% endmacro %}
-
-{% macro forest_plot(chart) %}
-<figure class="wide">
-<svg viewBox="0 0 {{ chart.width }} {{ chart.height }}" role="img"
-  aria-label="Speed-up of every point with its interval">
-{% for tick in chart.ticks %}
-<line class="grid" x1="{{ tick.at }}" x2="{{ tick.at }}" y1="0" y2="{{ chart.height - 26 }}"/>
-<text x="{{ tick.at }}" y="{{ chart.height - 10 }}" text-anchor="middle">{{ tick.text }}</text>
-{% endfor %}
-<line class="one" x1="{{ chart.one }}" x2="{{ chart.one }}" y1="0" y2="{{ chart.height - 26 }}"/>
-{% for row in chart.rows %}
-<g class="{{ row.kind }}"><title>{{ row.text }}</title>
-<line class="whisker" x1="{{ row.low }}" x2="{{ row.high }}" y1="{{ row.y }}" y2="{{ row.y }}" style="stroke-width:4"/>
-<circle cx="{{ row.x }}" cy="{{ row.y }}" r="4"/></g>
-<text class="{{ "label" if row.kind == "chosen" else "name" }}" x="{{ chart.left - 14 }}" y="{{ row.y + 4 }}"
-  text-anchor="end">{{ row.label }}</text>
-{% endfor %}
-</svg>
-<figcaption>Speed-up over the baseline with its interval; the dashed line is no change.
-{% if chart.hidden %}{{ chart.hidden }} more points are in the table.{% endif %}</figcaption>
-</figure>
+{% endif %}
 {% endmacro %}
 
 {% macro facts(pairs) %}
@@ -80,6 +35,11 @@ _MACROS = """
 {% endfor %}
 </dl>
 {% endmacro %}
+
+{% macro table(label, below=false) %}
+<div class="scroll{{ " below" if below }}" tabindex="0" role="region" aria-label="{{ label }}"><table>{{ caller() }}
+</table></div>
+{% endmacro %}
 """
 
 _HEAD = """<!DOCTYPE html>
@@ -87,21 +47,25 @@ _HEAD = """<!DOCTYPE html>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'{{ allowed }}">
 <title>{{ view.title }}</title>
 <style>{{ style|safe }}</style>
 </head>
 <body>
 <header>
-<h1>{{ view.title }}</h1>
+<div class="top"><h1>{{ view.title }}</h1>
+<button type="button" class="quiet needs-script" data-action="theme">light or dark</button></div>
 <p>{{ view.subtitle }}</p>
 {% if view.description %}<p>{{ view.description }}</p>{% endif %}
 {% if view.scenario %}<p>{{ view.scenario }}</p>{% endif %}
 {% if view.measured %}<p class="soft">{{ view.measured }}</p>{% endif %}
+{% if sections %}
+<nav aria-label="Sections">{% for id, name in sections %}<a href="#{{ id }}">{{ name }}</a>{% endfor %}</nav>
+{% endif %}
 </header>
 <main>
 {% if view.verdicts %}
-<section class="cards" aria-label="Verdicts">
+<section class="cards" aria-label="Verdicts" id="verdicts">
 {% for verdict in view.verdicts %}
 {% set number, _, bounds = verdict.figure.partition(" [") %}
 <div class="card">
@@ -113,15 +77,31 @@ _HEAD = """<!DOCTYPE html>
 {% endfor %}
 </section>
 {% endif %}
+{% if view.answers %}
+<h2 id="short">In short</h2>
+<div class="answers">
+{% for answer in view.answers %}
+<div><h3>{{ answer.question }}</h3>
+<ul>{% for sentence in answer.sentences %}<li>{{ sentence }}</li>{% endfor %}</ul>
+{% if answer.command %}
+<div class="command"><pre>{{ answer.command }}</pre>
+<button type="button" class="quiet needs-script" data-action="copy">copy</button></div>
+{% endif %}
+</div>
+{% endfor %}
+</div>
+{% endif %}
 {% if view.warnings %}
-<h2>Warnings</h2>
+<details class="warnings"{{ " open" if view.warnings|length < 4 }}>
+<summary>{{ view.warnings|length }} warning{{ "s" if view.warnings|length > 1 }}</summary>
 <ul>{% for warning in view.warnings %}<li>{{ warning }}</li>{% endfor %}</ul>
+</details>
 {% endif %}
 """
 
 _RESULTS = """
-<h2>Baseline and optimized</h2>
-<div class="scroll" tabindex="0"><table>
+<h2 id="figures">Baseline and optimized</h2>
+{% call table("Baseline and optimized") %}
 {{ head(["", "baseline", "optimized", "change"]) }}
 <tbody>
 {% for row in view.figures %}
@@ -129,28 +109,79 @@ _RESULTS = """
 <td class="figure">{{ figure(row.baseline) }}</td><td class="figure">{{ figure(row.optimized) }}</td>
 <td class="figure{% if row.tone %} {{ row.tone }}-text{% endif %}">{{ figure(row.change) }}</td></tr>
 {% endfor %}
-</tbody></table></div>
+</tbody>{% endcall %}
 {% for note in view.notes %}<p class="note">{{ note.text }}</p>{% endfor %}
 
 {% if view.techniques %}<p class="note">techniques: {{ view.techniques|join(", ") }}</p>{% endif %}
 {% if view.limits %}
-<h2>Goals</h2>
-<div class="scroll" tabindex="0"><table>
+<h2 id="goals">Goals</h2>
+{% call table("Goals") %}
 {{ head(["status", "goal", "measured", "why"]) }}
 <tbody>
 {% for limit in view.limits %}
 <tr><td>{{ tag(limit.status, limit.tone) }}</td><td>{{ limit.wanted }}</td>
 <td class="figure">{{ limit.measured }}</td><td>{{ limit.reason }}</td></tr>
 {% endfor %}
-</tbody></table></div>
+</tbody>{% endcall %}
 {% endif %}
-{% if scatters %}
-<h2>Trade-offs</h2>
-<div class="charts">{% for chart in scatters %}{{ scatter(chart) }}{% endfor %}</div>
+{% if view.points|length > 1 %}
+<h2 id="points">{{ view.tried }} tried</h2>
+<p>Submitted: {{ view.reason }}. Chosen {{ view.rule }}.</p>
+{% if view.search %}<p>{{ view.search }}.</p>{% endif %}
+<p class="soft">Filled marks are on the front: no other point is as good in size, speed-up and validation accuracy and
+better in one. The test split is in the table only, because nobody may choose by it.</p>
+<div class="charts">{{ chart("by_size") }}{{ chart("by_speed") }}</div>
+{% if charts %}
+<div class="tools needs-script">
+<button type="button" data-action="zoom" data-needs-pick>zoom to picked</button>
+<button type="button" data-action="reset">show all</button>
+<span id="picked" role="status"></span>
+<span class="soft">Drag over a chart to pick points, or press a point's name.</span>
+</div>
+{% endif %}
+{% call table("Points", true) %}
+{{ head(["point", "validation", "test", "size", "smaller", "speed-up", "verdict", "misses"],
+        right=["validation", "test", "size", "smaller"], sorts=true) }}
+<tbody>
+{% for point in view.points %}
+<tr data-point="{{ loop.index0 }}"{% if point.is_chosen %} class="chosen"{% endif %}>
+<th scope="row"><button type="button" class="name" data-pick="{{ loop.index0 }}">{{ point.label }}</button>
+{%- if point.is_chosen %} {{ tag("submitted", "") }}{% elif point.is_front %} {{ tag("front", "") }}{% endif %}</th>
+<td class="number" data-v="{{ point.numbers.validation }}">{{ point.validation }}</td>
+{% set worse = " bad-text" if point.accuracy_verdict == "significantly worse" else "" %}
+<td class="number{{ worse }}" data-v="{{ point.numbers.test }}" title="{{ point.accuracy_verdict }}">
+{{- point.test }}</td>
+<td class="number" data-v="{{ point.numbers.size_bytes }}">{{ point.size }}</td>
+<td class="number" data-v="{{ point.numbers.compression }}">{{ point.compression }}</td>
+<td class="figure" data-v="{{ point.numbers.speedup }}">{{ point.speedup }}</td>
+<td>{{ tag(point.verdict, point.tone) }} {% if point.is_simulated %}{{ tag("simulated", "warn") }}{% endif %}</td>
+<td>{{ point.violated }}</td></tr>
+{% endfor %}
+</tbody>{% endcall %}
+{% endif %}
+{% if view.failed %}
+<h2>{{ view.failed_title }}</h2>
+{% call table("Points that failed") %}
+{{ head(["point", "failed at", "why"]) }}
+<tbody>
+{% for point in view.failed %}
+<tr><th scope="row">{{ point.label }}</th><td>{{ point.node }}</td><td>{{ point.reason }}</td></tr>
+{% endfor %}
+</tbody>{% endcall %}
+{% endif %}
+"""
+
+_TIMES = """
+{% if view.verdicts %}
+<h2 id="latency">Latency, and what identical code differs</h2>
+<div class="charts">{{ chart("latency") }}{{ chart("processes") }}</div>
+{% if reasons.latency %}<p class="note">The times of single queries are not drawn: {{ reasons.latency }}.</p>{% endif %}
+<p class="note">The dashed curve is a second copy of the baseline, timed as the optimized model is: what lies between it
+and the baseline is noise. Median, p90 and p99 with their intervals are in the first table.</p>
 {% endif %}
 {% if view.conditions|length > 1 %}
-<h2>Batch sizes and threads</h2>
-<div class="scroll" tabindex="0"><table>
+<h3>Batch sizes and threads</h3>
+{% call table("Batch sizes and threads") %}
 {{ head(["batch size", "threads", view.asked ~ ", baseline", view.asked ~ ", optimized", "speed-up", "verdict"]) }}
 <tbody>
 {% for row in view.conditions %}
@@ -158,13 +189,13 @@ _RESULTS = """
 <td class="figure">{{ row.baseline }}</td><td class="figure">{{ row.optimized }}</td>
 <td class="figure">{{ row.speedup }}</td><td>{{ tag(row.verdict, row.tone) }}</td></tr>
 {% endfor %}
-</tbody></table></div>
+</tbody>{% endcall %}
 {% for row in view.conditions if row.note %}<p class="note">{{ row.note }}</p>{% endfor %}
 {% endif %}
 {% if view.peers.rows %}
-<h2>The same networks elsewhere</h2>
+<h3>The same networks elsewhere</h3>
 <ul>{% for sentence in view.peers.sentences %}<li>{{ sentence }}</li>{% endfor %}</ul>
-<div class="scroll" tabindex="0"><table>
+{% call table("The same networks elsewhere") %}
 {{ head(["runtime", "network", "precision", "file", "a call", "its time / ours", "tinytorch is"]) }}
 <tbody>
 {% for row in view.peers.rows %}
@@ -172,12 +203,12 @@ _RESULTS = """
 <td class="figure">{{ row.file }}</td><td class="figure">{{ row.call }}</td>
 <td class="figure">{{ row.ratio }}</td><td>{{ tag(row.verdict, row.tone) }}</td></tr>
 {% endfor %}
-</tbody></table></div>
+</tbody>{% endcall %}
 {% for note in view.peers.notes %}<p class="note">{{ note }}</p>{% endfor %}
 {% endif %}
 {% if view.loadgen.rows %}
-<h2>{{ view.loadgen.title }}</h2>
-<div class="scroll" tabindex="0"><table>
+<h3>{{ view.loadgen.title }}</h3>
+{% call table("LoadGen") %}
 {{ head(["scenario", "batch size", "threads", "model", "judged by", "throughput", "queries", "LoadGen says"],
         right=["batch size", "threads", "judged by", "throughput", "queries"]) }}
 <tbody>
@@ -187,78 +218,51 @@ _RESULTS = """
 <td class="figure">{{ row.throughput }}</td><td class="figure">{{ row.queries }}</td>
 <td>{{ tag(row.says, row.tone) }}</td></tr>
 {% endfor %}
-</tbody></table></div>
+</tbody>{% endcall %}
 {% for note in view.loadgen.notes %}<p class="note">{{ note }}</p>{% endfor %}
-{% endif %}
-{% if view.points|length > 1 %}
-<h2>{{ view.tried }} tried</h2>
-<p>Submitted: {{ view.reason }}. Chosen {{ view.rule }}.</p>
-{% if view.search %}<p>{{ view.search }}.</p>{% endif %}
-{{ forest_plot(forest) }}
-<div class="scroll below" tabindex="0"><table>
-{{ head(["point", "validation", "test", "size", "smaller", "speed-up", "verdict", "misses"],
-        right=["validation", "test", "size", "smaller"]) }}
-<tbody>
-{% for point in view.points %}
-<tr{% if point.is_chosen %} class="chosen"{% endif %}>
-<th scope="row">{{ point.label }} {% if point.is_chosen %}{{ tag("submitted", "") }}{% endif %}</th>
-<td class="number">{{ point.validation }}</td>
-{% set worse = "bad-text" if point.accuracy_verdict == "significantly worse" else "" %}
-<td class="number {{ worse }}" title="{{ point.accuracy_verdict }}">{{ point.test }}</td>
-<td class="number">{{ point.size }}</td>
-<td class="number">{{ point.compression }}</td>
-<td class="figure">{{ point.speedup }}</td>
-<td>{{ tag(point.verdict, point.tone) }} {% if point.is_simulated %}{{ tag("simulated", "warn") }}{% endif %}</td>
-<td>{{ point.violated }}</td></tr>
-{% endfor %}
-</tbody></table></div>
-{% endif %}
-{% if view.failed %}
-<h2>{{ view.failed_title }}</h2>
-<div class="scroll" tabindex="0"><table>
-{{ head(["point", "failed at", "why"]) }}
-<tbody>
-{% for point in view.failed %}
-<tr><th scope="row">{{ point.label }}</th><td>{{ point.node }}</td><td>{{ point.reason }}</td></tr>
-{% endfor %}
-</tbody></table></div>
 {% endif %}
 """
 
 _DETAILS = """
 {% if view.steps %}
-<h2>Steps</h2>
-<div class="scroll" tabindex="0"><table>
-{{ head(["step", "technique", "stored size", "parameters", "MACs", "speed", "settings"]) }}
+<h2 id="steps">What each step did</h2>
+<div class="charts three">{{ chart("step_size") }}{{ chart("step_work") }}{{ chart("step_accuracy") }}</div>
+{% call table("Steps", true) %}
+{{ head(["step", "technique", "stored size", "MACs", "accuracy (test)", "parameters", "speed"]) }}
 <tbody>
 {% for step in view.steps %}
 <tr><th scope="row">{{ step.name }}</th><td>{{ step.technique }}</td><td class="figure">{{ step.size }}</td>
-<td class="figure">{{ step.parameters }}</td><td class="figure">{{ step.macs }}</td>
-<td>{% if step.is_simulated %}{{ tag("simulated", "warn") }} no speed gained{% else %}executed{% endif %}</td>
-<td>{{ step.settings }}</td></tr>
+<td class="figure">{{ step.macs }}</td><td class="figure">{{ step.accuracy }}</td>
+<td class="figure">{{ step.parameters }}</td>
+<td>{% if step.is_simulated %}{{ tag("simulated", "warn") }} no speed gained{% else %}executed{% endif %}</td></tr>
+<tr class="under"><td colspan="7">{{ step.settings }}</td></tr>
 {% endfor %}
-</tbody></table></div>
+</tbody>{% endcall %}
+{% endif %}
+{% if view.layers or view.execution.layers %}
+<h2 id="layers">Where the time goes, before and after</h2>
+<div class="charts">{{ chart("layers") }}</div>
 {% endif %}
 {% if view.execution.layers %}
-<h2>How the models ran</h2>
 <ul>
 {% for sentence in view.execution.sentences %}
 <li>{{ sentence }}</li>
 {% endfor %}
 </ul>
-<div class="scroll" tabindex="0"><table>
-{{ head(["model", "layer", "with", "computed by", "weights", "time of each candidate"], right=["weights"]) }}
+{% call table("Layers as they ran") %}
+{{ head(["model", "layer", "time", "with", "computed by", "weights", "time of each candidate"],
+        right=["time", "weights"]) }}
 <tbody>
 {% for layer in view.execution.layers %}
-<tr><td>{{ layer.side }}</td><th scope="row">{{ layer.layer }}</th><td>{{ layer.fused }}</td><td>{{ layer.kernel }}</td>
-<td class="number">{{ layer.size }}</td><td>{{ layer.candidates }}</td></tr>
+<tr><td>{{ layer.side }}</td><th scope="row">{{ layer.layer }}</th><td class="number">{{ layer.time }}</td>
+<td>{{ layer.fused }}</td><td>{{ layer.kernel }}</td>
+<td class="number">{{ layer.size }}</td><td class="text">{{ layer.candidates }}</td></tr>
 {% endfor %}
-</tbody></table></div>
+</tbody>{% endcall %}
 {% endif %}
 {% if view.layers %}
-<h2>Where the time goes</h2>
 <p>{{ view.profile_note }}</p>
-<div class="scroll" tabindex="0"><table>
+{% call table("The baseline's layers") %}
 {{ head(["layer", "kind", "computed by", "time", "share", "parameters", "MACs", "weights", "FLOP/byte", "bound by"],
         right=["time", "parameters", "MACs", "weights", "FLOP/byte"]) }}
 <tbody>
@@ -273,20 +277,61 @@ _DETAILS = """
 <td class="number">{{ layer.intensity }}</td>
 <td>{{ layer.bound }}</td></tr>
 {% endfor %}
-</tbody></table></div>
+</tbody>{% endcall %}
+{% endif %}
+{% if maps %}
+<h2 id="maps">Sparsity and bits, layer by layer</h2>
+<div class="charts">{{ chart("sparsity") }}{{ chart("bits") }}</div>
+<details><summary>as a table</summary>
+{% call table("Sparsity and bits") %}
+{{ head(["layer", "after", "weights gone", "bits", "in words"], right=["weights gone", "bits"]) }}
+<tbody>
+{% for row in maps %}
+<tr><th scope="row">{{ row.layer }}</th><td>{{ row.stage }}</td><td class="number">{{ row.t_gone }}</td>
+<td class="number">{{ row.t_bits }}</td><td>{{ row.tip }}</td></tr>
+{% endfor %}
+</tbody>{% endcall %}</details>
+{% endif %}
+{% if view.trainings %}
+<h2 id="training">Training</h2>
+<div class="charts">{{ chart("loss") }}{{ chart("learning") }}</div>
+{% call table("Training", true) %}
+{{ head(["training", "epochs", "loss", "validation accuracy"], right=["epochs"]) }}
+<tbody>
+{% for row in view.trainings %}
+<tr><th scope="row">{{ row[0] }}</th><td class="number">{{ row[1] }}</td><td class="figure">{{ row[2] }}</td>
+<td class="figure">{{ row[3] }}</td></tr>
+{% endfor %}
+</tbody>{% endcall %}
+{% endif %}
+{% if "sweep" in charts %}
+<h2 id="sweep">All points, all axes</h2>
+<p class="soft">Each line is a point; the submitted one is drawn thick. Drag over an axis to pick lines.</p>
+<div class="charts one">{{ chart("sweep") }}</div>
 {% endif %}
 {% if view.machine %}
-<h2>Machine</h2>
-{{ facts(view.machine) }}
+<h2 id="machine">Machine and noise</h2>
+<div class="pair"><div>{{ facts(view.machine) }}</div><div>{{ facts(view.noise) }}</div></div>
 {% endif %}
 {% if view.provenance %}
-<h2>Provenance</h2>
-<p class="soft">Save the experiment that is embedded in the submission as a file and run the command to repeat it.</p>
-{{ facts(view.provenance) }}
+<h2 id="provenance">Provenance</h2>
+<p class="soft">Save the experiment as a file and run the command to repeat it.</p>
+<div class="command"><pre>{{ view.provenance[0][1] }}</pre>
+<button type="button" class="quiet needs-script" data-action="copy">copy</button></div>
+<details><summary>the experiment, every default filled in</summary>
+<div class="command"><pre>{{ experiment|safe }}</pre>
+<button type="button" class="quiet needs-script" data-action="copy">copy</button></div></details>
+{{ facts(view.provenance[1:]) }}
 {% endif %}
 </main>
+{% if charts %}
+<noscript><p class="soft">Charts need scripts; every figure is in the tables.</p></noscript>
+<script type="application/json" id="chart-data">{{ data|safe }}</script>
+<script>{{ library|safe }}</script>
+{% endif %}
+{% if script %}<script>{{ script|safe }}</script>{% endif %}
 </body>
 </html>
 """
 
-PAGE = _MACROS.lstrip() + _HEAD + _RESULTS + _DETAILS
+PAGE = _MACROS.lstrip() + _HEAD + _RESULTS + _TIMES + _DETAILS

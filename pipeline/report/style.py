@@ -4,21 +4,26 @@ from __future__ import annotations
 
 __all__ = ["STYLE"]
 
-STYLE = """
-:root {
+_DARK = """  --page: #14171a; --panel: #1b1f23; --ink: #e4e7ea; --soft: #9aa4ad; --line: #32383e; --stripe: #20252a;
+  --accent: #6cb0ff; --good: #6fd19a; --bad: #ff9187; --warn: #f0bd5e;
+  --good-back: #143524; --bad-back: #441c19; --warn-back: #3d2e0e; --plain-back: #2a3036; --mark: #7d8892;
+"""
+
+_SCHEMES = f"""
+:root {{
   color-scheme: light dark;
   --page: #fbfbfa; --panel: #ffffff; --ink: #1d2125; --soft: #5d666f; --line: #dfe2e5; --stripe: #f5f6f6;
   --accent: #0b62c4; --good: #14713d; --bad: #b3261e; --warn: #8a5a00;
   --good-back: #e3f3e9; --bad-back: #fbe7e5; --warn-back: #fbf0da; --plain-back: #eceef0; --mark: #8b959e;
-}
-@media (prefers-color-scheme: dark) {
-  :root {
-    --page: #14171a; --panel: #1b1f23; --ink: #e4e7ea; --soft: #9aa4ad; --line: #32383e; --stripe: #20252a;
-    --accent: #6cb0ff; --good: #6fd19a; --bad: #ff9187; --warn: #f0bd5e;
-    --good-back: #143524; --bad-back: #441c19; --warn-back: #3d2e0e; --plain-back: #2a3036; --mark: #7d8892;
-  }
-}
-* { box-sizing: border-box; }
+}}
+@media (prefers-color-scheme: dark) {{ :root:not([data-theme="light"]) {{
+{_DARK}}} }}
+:root[data-theme="light"] {{ color-scheme: light; }}
+:root[data-theme="dark"] {{ color-scheme: dark;
+{_DARK}}}
+"""
+
+_REST = """* { box-sizing: border-box; }
 body {
   margin: 0 auto; padding: 2rem 1.25rem 4rem; max-width: 68rem; background: var(--page); color: var(--ink);
   font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; overflow-wrap: break-word;
@@ -53,17 +58,50 @@ td.figure { white-space: nowrap; } td.figure small { color: var(--soft); }
 tr.chosen th, tr.chosen td { background: color-mix(in srgb, var(--accent) 10%, transparent); }
 tr.detail th, tr.detail td { color: var(--soft); }
 .bar { display: inline-block; height: .6em; min-width: 1px; border-radius: 2px; background: var(--accent); }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(20rem, 1fr)); gap: .9rem; }
-figure { margin: 0; background: var(--panel); border: 1px solid var(--line); border-radius: 10px; padding: .9rem 1rem; }
-svg { display: block; width: 100%; height: auto; font: 12px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
-svg text { fill: var(--soft); } svg .grid { stroke: var(--line); } svg .frame { stroke: var(--mark); }
-svg .other { stroke: var(--mark); fill: var(--mark); }
-svg .chosen { stroke: var(--accent); fill: var(--accent); }
-svg .baseline { stroke: var(--ink); fill: var(--panel); }
-svg .whisker { stroke-width: 1.5; opacity: .55; }
-svg text.label { fill: var(--ink); font-weight: 600; paint-order: stroke; stroke: var(--panel); stroke-width: 4px; }
-figure.wide { overflow-x: auto; } figure.wide svg { min-width: 34rem; max-width: 45rem; }
-svg .one { stroke: var(--ink); stroke-dasharray: 3 3; }
+.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)); gap: .9rem; }
+.charts.three { grid-template-columns: repeat(auto-fit, minmax(min(19rem, 100%), 1fr)); }
+.charts.one { grid-template-columns: minmax(0, 1fr); }
+figure { margin: 0; min-width: 0; background: var(--panel); border: 1px solid var(--line); border-radius: 10px; }
+figure { padding: .8rem 1rem; overflow: hidden; } figure.wide { overflow-x: auto; }
+figure.wide .chart { min-width: 38rem; }
+.chart { width: 100%; min-height: 4rem; } .chart.vega-embed { display: block; }
+.chart svg { overflow: visible; }
+figcaption { font-weight: 600; color: var(--ink); margin-bottom: .5rem; }
+h3 { font-size: .95rem; margin: 1.5rem 0 .4rem; }
+.top { display: flex; justify-content: space-between; align-items: start; gap: 1rem; }
+nav { display: flex; flex-wrap: wrap; gap: .15rem .9rem; margin-top: .8rem; font-size: .875rem; }
+a { color: var(--accent); text-underline-offset: .15em; }
+a:focus-visible, button:focus-visible, summary:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
+button {
+  font: inherit; font-size: .85rem; color: var(--ink); background: var(--panel); border: 1px solid var(--line);
+  border-radius: 7px; padding: .25rem .7rem; cursor: pointer;
+}
+button:disabled { color: var(--soft); cursor: default; opacity: .7; }
+button.quiet { color: var(--soft); white-space: nowrap; }
+button.name { all: unset; cursor: pointer; } button.name[aria-pressed="true"] { font-weight: 700; }
+button.name:focus-visible { outline: 2px solid var(--accent); }
+th button[data-sort] { all: unset; cursor: pointer; } th button[data-sort]::after { content: " ↕"; opacity: .45; }
+th button[data-sort]:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
+th[aria-sort="ascending"] button::after { content: " ↑"; opacity: 1; }
+th[aria-sort="descending"] button::after { content: " ↓"; opacity: 1; }
+html:not(.scripted) .needs-script, html:not(.scripted) th button[data-sort]::after { display: none; }
+tr.out th, tr.out td { opacity: .32; } tr.hovered th, tr.hovered td { background: var(--plain-back); }
+.tools { display: flex; flex-wrap: wrap; align-items: center; gap: .5rem .9rem; margin-top: .9rem; font-size: .875rem; }
+.answers { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)); gap: .9rem; }
+.answers > div { background: var(--panel); border: 1px solid var(--line); border-radius: 10px; padding: .9rem 1.1rem; }
+.answers h3 { margin-top: 0; } .answers li { font-size: .9rem; }
+.command { display: flex; gap: .6rem; align-items: start; margin-top: .6rem; }
+.command pre { flex: 1; min-width: 0; }
+pre {
+  margin: 0; padding: .5rem .7rem; background: var(--stripe); border: 1px solid var(--line); border-radius: 7px;
+  font: .82rem/1.45 ui-monospace, monospace; overflow-x: auto; white-space: pre-wrap; overflow-wrap: anywhere;
+}
+details { margin-top: .9rem; } summary { cursor: pointer; } details > .scroll, details > .command { margin-top: .6rem; }
+.warnings { background: var(--warn-back); border-radius: 10px; padding: .6rem 1rem; font-size: .9rem; }
+.warnings summary { color: var(--warn); font-weight: 600; }
+.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(24rem, 100%), 1fr)); gap: 1.2rem 2.5rem; }
+td.text { min-width: 12rem; } tr.under td { border-top: 0; padding-top: 0; color: var(--soft); }
+#vg-tooltip-element { font-family: inherit; }
 dl { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: .25rem 1.2rem; }
 dl { margin: 0; font-size: .875rem; }
 dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
@@ -73,5 +111,10 @@ ul { padding-left: 1.2rem; margin: .35rem 0; } li { margin: .2rem 0; }
   body { padding: 1.25rem .9rem 3rem; } dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: .5rem; }
   th, td { padding: .38rem .55rem; } .scroll table { min-width: 34rem; }
 }
-@media print { body { max-width: none; } .card, figure, .scroll { break-inside: avoid; } }
+@media print {
+  body { max-width: none; } .card, figure, .scroll { break-inside: avoid; }
+  .needs-script, nav { display: none; }
+}
 """
+
+STYLE = _SCHEMES + _REST

@@ -12,8 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline.report.answers import Answer, answers
 from pipeline.report.execution import Execution, execution
+from pipeline.report.facts import machine_facts, noise_facts, provenance_facts
 from pipeline.report.figures import course_figures, figures
+from pipeline.report.front import on_front
 from pipeline.report.headline import headline, scenario_text
 from pipeline.report.loadgen import LoadGen, loadgen
 from pipeline.report.peers import Peers, peers
@@ -45,6 +48,7 @@ class Point:
     tone: str
     accuracy_verdict: str
     violated: str
+    is_front: bool
     numbers: Mapping[str, Any]
 
 
@@ -76,6 +80,7 @@ class Step:
     size: str
     parameters: str
     macs: str
+    accuracy: str
     layers: int
     is_simulated: bool
 
@@ -121,7 +126,9 @@ class View:
     tried: str = ""
     rule: str = ""
     reason: str = ""
+    answers: tuple[Answer, ...] = ()
     steps: tuple[Step, ...] = ()
+    trainings: tuple[tuple[str, ...], ...] = ()
     execution: Execution = field(default_factory=Execution)
     layers: tuple[Layer, ...] = ()
     profile_note: str = ""
@@ -129,8 +136,9 @@ class View:
     techniques: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     machine: tuple[tuple[str, str], ...] = ()
+    noise: tuple[tuple[str, str], ...] = ()
     provenance: tuple[tuple[str, str], ...] = ()
-    baseline: Mapping[str, Any] = field(default_factory=dict)
+    document: Mapping[str, Any] = field(default_factory=dict)
 
 
 def make_view(submission: Document) -> View:
@@ -170,27 +178,25 @@ def _view(submission: Document) -> View:
         asked=headline(submission["benchmark"]["comparisons"][0]).name,
         peers=peers(submission),
         loadgen=loadgen(submission),
-        points=tuple(_point(point, selection["chosen"]) for point in selection["points"]),
+        points=_points(selection),
         failed=failed_points(selection),
         failed_title=failed_title(selection),
         search=search_text(selection),
         tried=_tried(selection),
         rule=selection["rule"],
         reason=selection["reason"],
+        answers=answers(submission),
         steps=tuple(_step(effect) for effect in submission["effects"]),
+        trainings=tuple(map(_training, submission.get("training", ()))),
         execution=execution(submission["benchmark"]["comparisons"][0]),
         layers=tuple(_layer(layer) for layer in profile["layers"]) if profile else (),
         profile_note=_profile_note(profile) if profile else "",
         notes=notes,
         warnings=tuple(submission["warnings"]),
-        machine=_machine(submission["machine"]),
-        provenance=_provenance(submission["provenance"]),
-        baseline={
-            "accuracy": submission["accuracy"]["baseline"]["test"]["accuracy"],
-            "interval": submission["accuracy"]["baseline"]["test"]["interval"],
-            "size_bytes": submission["size"]["baseline"]["stored_bytes"],
-            "speedup": 1.0,
-        },
+        machine=machine_facts(submission["machine"]),
+        noise=noise_facts(submission),
+        provenance=provenance_facts(submission["provenance"]),
+        document=experiment["document"],
     )
 
 
@@ -241,7 +247,19 @@ def _condition(comparison: Document) -> Condition:
     )
 
 
-def _point(point: Document, chosen: int) -> Point:
+def _points(selection: Document) -> tuple[Point, ...]:
+    points = selection["points"]
+    front = on_front([_worth(point) for point in points])
+    return tuple(_point(point, selection["chosen"], i in front) for i, point in enumerate(points))
+
+
+def _worth(point: Document) -> tuple[float, ...]:
+    """Return what a point is on the front for, of which more is better; read on the split of the choice."""
+    accuracy = point["accuracy"]["validation"]["accuracy"]
+    return accuracy, -point["stored_bytes"], point["speedup"]["estimate"]
+
+
+def _point(point: Document, chosen: int, is_front: bool) -> Point:
     accuracy, speedup = point["accuracy"], point["speedup"]
     violated = [record["metric"] for record in point["constraints"] if record["status"] == "not_met"]
     undecided = [f"{record['metric']}?" for record in point["constraints"] if record["status"] == "inconclusive"]
@@ -258,12 +276,13 @@ def _point(point: Document, chosen: int) -> Point:
         tone=_TONES.get(point["verdict"], ""),
         accuracy_verdict=accuracy["test"]["verdict"],
         violated=", ".join(dict.fromkeys([*violated, *undecided])),
+        is_front=is_front,
         numbers={
-            "accuracy": accuracy["test"]["accuracy"],
-            "interval": accuracy["test"]["interval"],
+            "validation": accuracy["validation"]["accuracy"],
+            "test": accuracy["test"]["accuracy"],
             "size_bytes": point["stored_bytes"],
+            "compression": point["compression_ratio"],
             "speedup": speedup["estimate"],
-            "speedup_interval": speedup["interval"],
         },
     )
 
@@ -281,6 +300,7 @@ def _step(effect: Document) -> Step:
         size=_before_after(effect, "stored_bytes", "B"),
         parameters=_before_after(effect, "parameters", "count"),
         macs=_before_after(effect, "macs", "count"),
+        accuracy=_accuracy_after(effect),
         layers=len(effect["layers"]),
         is_simulated=effect["simulated"],
     )
@@ -308,6 +328,24 @@ def _before_after(effect: Document, name: str, unit: str) -> str:
     return quantity(after, unit) if before == after else f"{quantity(before, unit)} → {quantity(after, unit)}"
 
 
+def _accuracy_after(effect: Document) -> str:
+    """Return the accuracy on the test split after a step and its change, "" where it was not evaluated."""
+    if "accuracy" not in effect:
+        return ""
+    found = effect["accuracy"]["test"]
+    return f"{quantity(found['accuracy'], 'share')} ({quantity(found['change'], 'points')})"
+
+
+def _training(record: Document) -> tuple[str, ...]:
+    """Return what was trained, its epochs, and how loss and accuracy began and ended."""
+    epochs = record["epochs"]
+    texts = []
+    for key, form in (("train_loss", ".4g"), ("validation_accuracy", ".1%")):
+        found = [epoch[key] for epoch in (epochs[0], epochs[-1]) if epoch.get(key) is not None] if epochs else []
+        texts.append(" → ".join(format(figure, form).replace("%", " %") for figure in found) or MISSING)
+    return record["id"], f"{len(epochs):,}", *texts
+
+
 def _layer(layer: Document) -> Layer:
     return Layer(
         name=layer["name"],
@@ -331,42 +369,3 @@ def _profile_note(profile: Document) -> str:
         f"{balance['peak_gflops']:.3g} GFLOP/s and reads at most {balance['peak_gbps']:.3g} GB/s from memory, "
         "more from its caches; a layer far below both is bound by overhead."
     )
-
-
-def _machine(machine: Document) -> tuple[tuple[str, str], ...]:
-    caches = ", ".join(f"{name} {quantity(size, 'B')}" for name, size in (machine["caches"] or {}).items())
-    cores = machine["cores"]
-    known = {
-        "processor": machine["cpu"],
-        "instruction sets": ", ".join(machine["flags"] or []),
-        "caches": caches,
-        "cores": f"{cores['allowed']} of {cores['online'] or '?'}",
-        "memory": quantity(machine["memory_bytes"], "B"),
-        "system": f"{machine['system']} {machine['kernel']} {machine['architecture']}",
-        "virtual machine": {True: "yes", False: "no", None: None}[machine["virtual"]],
-        "container": machine["container"],
-        "governor": machine["governor"],
-        "turbo": {True: "on", False: "off", None: None}[machine["turbo"]],
-        "Python": machine["python"],
-        "NumPy": machine["numpy"],
-        "BLAS": ", ".join(machine["blas"]),
-    }
-    return tuple((name, value or "unknown") for name, value in known.items())
-
-
-def _provenance(provenance: Document) -> tuple[tuple[str, str], ...]:
-    data, seeds = provenance["data"], provenance["seeds"]
-    counts = ", ".join(f"{data['counts'][role]:,} {role}" for role in ("train", "validation", "test"))
-    rows = [
-        ("command", provenance["command"]),
-        ("experiment", provenance["experiment"]),
-        ("data", f"{data['name']}: {counts}"),
-        *((f"{role} data", data["roles"][role]) for role in ("train", "validation", "test")),
-        *((f"{side} weights", provenance["weights"][side]) for side in ("baseline", "optimized")),
-        *((f"{side} predictions", provenance["predictions"][side]) for side in ("baseline", "optimized")),
-        ("raw samples", provenance["samples"]),
-        ("seed", f"{seeds['submitted']} (tried: {', '.join(map(str, seeds['tried']))})"),
-        ("versions", ", ".join(f"{name} {version}" for name, version in sorted(provenance["versions"].items()))),
-        *((f"code of {stage}", digest) for stage, digest in sorted((provenance["code"] or {}).items())),
-    ]
-    return tuple(rows)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pipeline.core.stage import Inputs
 from pipeline.report import html, markdown
+from pipeline.report.distribution import samples_of
 
 __all__ = ["execute"]
 
 # The renderers are imported here rather than looked up by name, so that their code is part of this stage's code.
-_RENDER = {"html": html.render, "md": markdown.render}
+_RENDER: dict[str, Callable[[Inputs], str]] = {
+    "html": lambda inputs: html.render(inputs["submission"], samples_of(inputs["evidence"])),
+    "md": lambda inputs: markdown.render(inputs["submission"]),
+}
 
 
 def execute(spec: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
-    """Return one text for each of `spec["formats"]`; raises EnvironmentProblem for HTML without jinja2."""
-    return {name: _RENDER[name](inputs["submission"]) for name in spec["formats"]}
+    """Return one text for each of `spec["formats"]`; raises EnvironmentProblem for HTML without its libraries."""
+    return {name: _RENDER[name](inputs) for name in spec["formats"]}

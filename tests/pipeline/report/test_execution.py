@@ -27,12 +27,13 @@ def test_long_reports_list_every_layer_with_its_candidates(submission: dict[str,
     assert first.texts == (
         "baseline",
         "fc1",
+        "–",
         "flatten, relu1",
         "linear_f32",
         "295 KiB",
         "linear_f32 9.00 µs, numpy 14.0 µs",
     )
-    assert "| baseline | fc1 | flatten, relu1 | linear\\_f32 | 295 KiB |" in markdown(submission)
+    assert "| baseline | fc1 | – | flatten, relu1 | linear\\_f32 | 295 KiB |" in markdown(submission)
 
 
 def test_the_reference_is_named_with_its_reason(submission: dict[str, Any]) -> None:

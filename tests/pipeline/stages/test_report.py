@@ -21,4 +21,4 @@ def test_only_what_is_asked_for_is_rendered() -> None:
 def test_every_declared_output_can_be_rendered() -> None:
     """The table of stages promises nothing that is not there."""
     formats = list(STAGES["report"].outputs)
-    assert list(report.execute({"formats": formats}, Inputs.of(submission=SAMPLE))) == formats
+    assert list(report.execute({"formats": formats}, Inputs.of(submission=SAMPLE, evidence={}))) == formats

@@ -1,0 +1,140 @@
+"""Write the report of an earlier run, or of any submission, as a page, a table or a picture.
+
+Without --format its compact form is printed. Figures come from the submission, the curves of single queries from the
+evidence beside it. Nothing is computed again, and nothing in the file is run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.cli.answer import Answer
+from pipeline.cli.console import columns, has_colour, safe
+from pipeline.cli.runs import find_submission
+from pipeline.core.errors import EnvironmentProblem, UserError
+
+__all__ = ["configure", "run"]
+
+_TEXTS = ("html", "md", "csv", "json")
+_PICTURES = ("png", "svg", "pdf")
+_STDOUT = "-"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument(
+        "run", metavar="RUN", help="an experiment's name, a folder that `run` wrote to, or a submission"
+    )
+    parser.add_argument("--format", metavar="FORMAT", help=f"one of {', '.join((*_TEXTS, *_PICTURES))}")
+    parser.add_argument(
+        "--out", metavar="FILE", help="the file to write, - for stdout (default: report.FORMAT beside the submission)"
+    )
+    parser.add_argument("--chart", metavar="NAME", help="draw this chart only (png, svg, pdf)")
+    parser.add_argument("--dark", action="store_true", help="draw pictures light on dark")
+
+
+def run(args: argparse.Namespace) -> Answer:
+    """Answer with the compact report, or with the file that was written."""
+    _check(args)
+    from pipeline.submission.read import read_submission
+    from pipeline.submission.validate import check_submission
+
+    path = find_submission(args.run)
+    submission = read_submission(path)
+    check_submission(submission, str(path))
+    if args.format is None:
+        from pipeline.report.terminal import render
+
+        return Answer(render(submission, width=columns(), colour=has_colour()), {"submission": submission})
+    content = _picture(args, submission, path) if args.format in _PICTURES else _text(args.format, submission, path)
+    if args.out == _STDOUT:
+        text = content.decode()
+        return Answer(safe(text.rstrip("\n")), {"format": args.format, "content": text})
+    out = Path(args.out) if args.out else path.with_name(f"report.{args.format}")
+    _write(out, content)
+    return Answer(safe(str(out)), {"format": args.format, "file": str(out), "bytes": len(content)})
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Raise UserError for arguments that do not go together, before anything is read."""
+    known = (*_TEXTS, *_PICTURES)
+    if args.format is None:
+        if args.out or args.chart or args.dark:
+            raise UserError("--out, --chart and --dark need a --format", hint=f"formats: {', '.join(known)}")
+        return
+    if args.format not in known:
+        raise UserError(f"there is no format {args.format!r}", hint=_nearest(args.format, known, "formats"))
+    if args.format in _TEXTS and (args.chart or args.dark):
+        raise UserError(
+            f"--chart and --dark are for pictures ({', '.join(_PICTURES)}), not for {args.format}",
+            hint="a page has all charts, and follows the scheme of whoever looks at it",
+        )
+    if args.out == _STDOUT and args.format in ("png", "pdf"):
+        raise UserError(f"{args.format} is no text for stdout", hint="name a file with --out")
+
+
+def _text(kind: str, submission: Mapping[str, Any], path: Path) -> bytes:
+    from pipeline.report import WITH_SAMPLES, load_reporter
+
+    given = _samples(submission, path) if kind in WITH_SAMPLES else ()
+    return load_reporter(kind)(submission, *given).encode()
+
+
+def _picture(args: argparse.Namespace, submission: Mapping[str, Any], path: Path) -> bytes:
+    from pipeline.report.charts import drawable
+    from pipeline.report.material import make_material
+    from pipeline.report.vega import picture
+
+    if "schema_version" not in submission:
+        raise UserError(f"{path}: is in the course's format, version 1, which has nothing to draw")
+    material = make_material(submission, *_samples(submission, path))
+    names = list(drawable(material))
+    if args.chart and args.chart not in names:
+        why = material.reasons.get(args.chart)
+        raise UserError(
+            f"there is no chart {args.chart!r} of this submission{f': {why}' if why else ''}",
+            hint=_nearest(args.chart, names, "charts"),
+        )
+    scheme = "dark" if args.dark else "light"
+    return picture(material, args.format, submission["experiment"]["name"], scheme, args.chart or "")
+
+
+def _samples(submission: Mapping[str, Any], path: Path) -> tuple[Any, str]:
+    """Return the samples of the evidence that a submission names, or None and why they cannot be had."""
+    from pipeline.core.keys import digest_bytes
+    from pipeline.submission.evidence import read_evidence, unpacked
+
+    if "evidence" not in submission:
+        return None, "the submission names no evidence"
+    file = path.with_name(submission["evidence"]["file"])
+    data = read_evidence(file)
+    if data is None:
+        return None, f"{file.name} is not beside the submission"
+    if digest_bytes(data) != submission["evidence"]["digest"]:
+        return None, f"{file.name} is another file than the one that the submission names"
+    try:
+        return unpacked(data).samples, ""
+    except ValueError as error:
+        return None, f"{file.name} {error}"
+
+
+def _write(out: Path, content: bytes) -> None:
+    from pipeline.store.objects import write_atomically
+
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(out, content, durable=False)
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"{out}: cannot be written: {error.strerror}", hint="name another file with --out"
+        ) from error
+
+
+def _nearest(name: str, known: tuple[str, ...] | list[str], what: str) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    guess = f"did you mean '{near[0]}'? " if near else ""
+    return f"{guess}{what}: {', '.join(known) or 'none'}"

@@ -1,0 +1,110 @@
+"""The four questions that a report has to answer, each in a few sentences that stand on the submission's figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.report.verdicts import limits
+from pipeline.submission.quantities import quantity, with_interval
+
+__all__ = ["Answer", "answers"]
+
+Document = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A question, and the sentences that answer it; `command` is what to type, where that is the answer."""
+
+    question: str
+    sentences: tuple[str, ...]
+    command: str = ""
+
+
+def answers(submission: Document) -> tuple[Answer, ...]:
+    """Return what a reader of a submission of version 2 wants to know first."""
+    return (
+        Answer("Which point should I deploy?", tuple(_which(submission))),
+        Answer("How sure is that?", tuple(_how_sure(submission))),
+        Answer("What did each step contribute?", tuple(_contributions(submission))),
+        Answer("How do I reproduce it?", tuple(_again(submission)), submission["provenance"]["command"]),
+    )
+
+
+def _which(submission: Document) -> Iterator[str]:
+    selection, size = submission["selection"], submission["comparisons"]["size"]
+    chosen = next((point for point in selection["points"] if point["index"] == selection["chosen"]), None)
+    name = (chosen or {}).get("label") or submission["optimized"]["model_name"]
+    yield f"{name}: {selection['reason']}." if selection["tried"] > 1 else f"{name}, the only point."
+    speed = submission["comparisons"]["speed"]
+    ratio = quantity(size["ratio"] if size["ratio"] >= 1 else 1 / max(size["ratio"], 1e-12), "ratio")
+    less = {"smaller": f"{ratio} smaller", "larger": f"{ratio} larger", "same": "as large"}[size["verdict"]]
+    faster = {
+        "faster": f"{quantity(speed['speedup']['estimate'], 'ratio')} as fast",
+        "slower": f"{quantity(speed['speedup']['estimate'], 'ratio')} as fast, which is slower",
+        "equivalent": "as fast",
+    }.get(speed["verdict"])
+    pace = f"it is {faster}" if faster else f"nothing can be said of its speed yet ({speed['verdict']})"
+    drop = submission["comparisons"]["accuracy"]
+    yield (
+        f"Its file is {less} than the baseline's, {pace}, and its accuracy on the test split is "
+        f"{quantity(submission['accuracy']['optimized']['test']['accuracy'], 'share')} "
+        f"({quantity(drop['delta'], 'points')}: {drop['verdict']})."
+    )
+    missed = [limit for limit in limits(submission) if limit.status != "met"]
+    if missed:
+        yield f"But: {'; '.join(f'{limit.status}: {limit.wanted} ({limit.measured})' for limit in missed)}."
+    elif submission["constraints"]:
+        yield f"{_all_of(len(submission['constraints']), 'goal')} met on the test split."
+
+
+def _how_sure(submission: Document) -> Iterator[str]:
+    speed, accuracy = submission["comparisons"]["speed"], submission["comparisons"]["accuracy"]
+    ratio, control = (
+        with_interval(speed[key]["estimate"], speed[key]["interval"], "ratio") for key in ("speedup", "control")
+    )
+    yield (
+        f"Speed: {speed['verdict']}, {ratio} at 95 %, from {speed['pairs']:,} pairs in {speed['processes']} "
+        f"processes; identical code came to {control} "
+        "in the same processes, which is what this machine cannot tell apart."
+    )
+    yield (
+        f"Accuracy: changed by {with_interval(accuracy['delta'], accuracy['interval'], 'points')}, from "
+        f"{accuracy['evaluated']:,} test items that had no part in the choice."
+    )
+    yield "Size and work are counted, not estimated."
+    if speed["noisy"]:
+        yield "The machine was too restless: nothing may be claimed about speed. Measure again on a quieter one."
+
+
+def _contributions(submission: Document) -> Iterator[str]:
+    for effect in submission["effects"]:
+        parts = []
+        for name, key, unit in (("size", "stored_bytes", "B"), ("work", "macs", "count")):
+            before, after = effect[f"{key}_before"], effect[f"{key}_after"]
+            if before != after:
+                parts.append(f"{name} {quantity(before, unit)} → {quantity(after, unit)}")
+        if "accuracy" in effect:
+            found = effect["accuracy"]["test"]
+            parts.append(f"accuracy {with_interval(found['change'], found['change_interval'], 'points')}")
+        if effect["simulated"]:
+            parts.append("simulated, so no time is saved")
+        yield f"{effect['id']}: {'; '.join(parts) or 'changed nothing that is counted'}."
+    if not submission["effects"]:
+        yield "There are no steps."
+
+
+def _again(submission: Document) -> Iterator[str]:
+    provenance = submission["provenance"]
+    versions = ", ".join(f"{name} {version}" for name, version in sorted(provenance["versions"].items()))
+    yield (
+        "Save the experiment below as a file and run the command: equal weights have equal digests; times are those of "
+        "your machine."
+    )
+    yield f"Made with {versions}."
+
+
+def _all_of(count: int, noun: str) -> str:
+    return f"The only {noun} is" if count == 1 else f"All {count} {noun}s are"

@@ -1,0 +1,150 @@
+"""The charts of a report, in its order: what each shows, and the function that makes its Vega-Lite specification.
+
+A specification names its data (a table of `pipeline.report.material`) and its colours (tokens of
+`pipeline.report.palette`) and holds neither, nor any text of a submission.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from pipeline.report.charts.model import layers, map_of_bits, map_of_sparsity, training
+from pipeline.report.charts.points import by_size, by_speed, sweep
+from pipeline.report.charts.steps import accuracy_steps, size_steps, work_steps
+from pipeline.report.charts.time import latency, processes
+from pipeline.report.material import Material
+
+__all__ = ["CHARTS", "Chart", "Rows", "drawable"]
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+class Chart(NamedTuple):
+    """One chart: the section it belongs to, its title, what it shows in words, and how it is made of its rows.
+
+    `draw(rows, width)` returns the specification; the width is in pixels or "container". Fewer than `least` rows are
+    not worth drawing.
+    """
+
+    section: str
+    title: str
+    alt: str
+    table: str
+    draw: Callable[[Rows, Any], dict[str, Any]]
+    what: str = ""
+    least: int = 1
+
+
+CHARTS: dict[str, Chart] = {
+    "by_size": Chart(
+        "front",
+        "Accuracy against stored size",
+        "Validation accuracy of every point against its stored size; a line joins those that no smaller point equals.",
+        "points",
+        by_size,
+        least=2,
+    ),
+    "by_speed": Chart(
+        "front",
+        "Accuracy against speed-up",
+        "Validation accuracy of every point against its speed-up; a line joins those that no faster point equals.",
+        "points",
+        by_speed,
+        least=2,
+    ),
+    "latency": Chart(
+        "latency",
+        "How long a query takes",
+        "Share of queries answered within a time, for the baseline, the same code a second time, and the optimized.",
+        "latency",
+        latency,
+    ),
+    "processes": Chart(
+        "latency",
+        "Speed-up, and what identical code differs",
+        "Speed-up with its interval and every process, above the ratio of two copies of the baseline.",
+        "ratios",
+        processes,
+    ),
+    "step_size": Chart(
+        "steps",
+        "Stored size",
+        "Stored size before and after each step, on a logarithmic scale.",
+        "steps",
+        size_steps,
+        "stored size",
+        2,
+    ),
+    "step_work": Chart(
+        "steps",
+        "Work (MACs)",
+        "Multiply-accumulates of a query before and after each step, on a logarithmic scale.",
+        "steps",
+        work_steps,
+        "work (MACs)",
+        2,
+    ),
+    "step_accuracy": Chart(
+        "steps",
+        "Accuracy (test)",
+        "Accuracy on the test split before and after each step, with its interval.",
+        "steps",
+        accuracy_steps,
+        "accuracy (test)",
+        2,
+    ),
+    "layers": Chart(
+        "layers",
+        "Time of each layer in a call",
+        "Time of each layer within a call, of the baseline and of the optimized model.",
+        "layers",
+        layers,
+    ),
+    "sparsity": Chart(
+        "maps",
+        "Weights gone",
+        "Share of each layer's weights that are zero or removed after each step.",
+        "maps",
+        map_of_sparsity,
+    ),
+    "bits": Chart("maps", "Bits of a weight", "Bits of each layer's weights after each step.", "maps", map_of_bits),
+    "loss": Chart(
+        "training",
+        "Training loss",
+        "Loss on the training split by epoch, one line for each training.",
+        "epochs",
+        training,
+        "training loss",
+        2,
+    ),
+    "learning": Chart(
+        "training",
+        "Validation accuracy",
+        "Accuracy on the validation split by epoch, one line for each training.",
+        "epochs",
+        training,
+        "validation accuracy",
+        2,
+    ),
+    "sweep": Chart(
+        "sweep",
+        "Every point across all axes",
+        "One line for each point through its parameters, its size, its accuracy and its speed-up.",
+        "points",
+        sweep,
+        least=3,
+    ),
+}
+
+
+def drawable(material: Material) -> dict[str, Rows]:
+    """Return the rows of each chart that has enough of them, by its name in the report's order."""
+    rows: dict[str, Rows] = {
+        name: [row for row in material[chart.table] if not chart.what or row["what"] == chart.what]
+        for name, chart in CHARTS.items()
+    }
+    found = {name: of_chart for name, of_chart in rows.items() if len(of_chart) >= CHARTS[name].least}
+    if not material["axes"]:
+        found.pop("sweep", None)
+    return found

@@ -1,0 +1,45 @@
+"""What charts share: ticks written as the report writes its figures, round values, and how a chart fills its room."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+__all__ = ["BYTES", "COUNT", "DURATION", "PERCENT", "RATIO", "round_values"]
+
+# Vega expressions that write an axis's value; they hold no text of a submission.
+BYTES = (
+    "datum.value >= 1048576 ? format(datum.value / 1048576, '.3~g') + ' MiB'"
+    " : datum.value >= 1024 ? format(datum.value / 1024, '.3~g') + ' KiB' : format(datum.value, '.3~g') + ' B'"
+)
+COUNT = "format(datum.value, '.3~s')"
+DURATION = (
+    "datum.value >= 1e9 ? format(datum.value / 1e9, '.3~g') + ' s'"
+    " : datum.value >= 1e6 ? format(datum.value / 1e6, '.3~g') + ' ms'"
+    " : datum.value >= 1e3 ? format(datum.value / 1e3, '.3~g') + ' µs' : format(datum.value, '.3~g') + ' ns'"
+)
+PERCENT = "format(datum.value * 100, '.4~g') + ' %'"
+RATIO = "format(datum.value, '.3~g') + 'x'"
+
+
+def round_values(low: float, high: float, most: int = 6) -> list[float]:
+    """Return at most `most` round values between `low` and `high`, for a logarithmic axis: 1, 2, 5 times powers of ten.
+
+    Powers of ten alone where there would be more.
+    """
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    values = [digit * 10.0**power for power in powers for digit in (1, 2, 5)]
+    inside = [value for value in values if low <= value <= high]
+    if len(inside) <= most:
+        return inside
+    decades = [value for value in inside if math.isclose(math.log10(value) % 1, 0, abs_tol=1e-9)]
+    return decades[:: max(1, math.ceil(len(decades) / most))]
+
+
+def finished(chart: Any, width: Any, height: int) -> dict[str, Any]:
+    """Return the specification of a chart with its size; one as wide as its container takes its axes from that."""
+    sized = chart.properties(width=width, height=height)
+    if width == "container":
+        sized = sized.properties(autosize={"type": "fit-x", "contains": "padding"})
+    made: dict[str, Any] = sized.to_dict()
+    return made
