@@ -92,7 +92,7 @@ def _kind(part: Schema) -> str:
         if key in part:
             return " or ".join(dict.fromkeys(_kind(choice) for choice in part[key]))
     kinds = [part["type"]] if isinstance(part.get("type"), str) else list(part.get("type", ["any value"]))
-    words = " or ".join(_NAMES.get(kind, kind) for kind in kinds)
+    words = " or ".join(_NAMES.get(kind, kind) for kind in sorted(kinds, key="null".__eq__))
     if "items" in part and "array" in kinds:
         words += f" of {_kind(part['items'])}"
     bounds = [text.format(part[key]) for key, text in _BOUNDS.items() if key in part]
