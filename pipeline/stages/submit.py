@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -60,7 +59,6 @@ def _versions(candidate: Candidate) -> dict[str, str]:
     return {
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "scipy": version("scipy"),
         "package": __version__,
         "kernels": _kernels(candidate.benchmark),
     }

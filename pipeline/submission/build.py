@@ -51,7 +51,7 @@ def build(spec: Mapping[str, Any], candidates: Sequence[Candidate], versions: Ma
     """Choose a candidate and return its submission, with what the choice was made from.
 
     `spec` holds the resolved experiment document (`experiment`), its `name` and `goals`; `versions` names python,
-    numpy, scipy, package and kernels. Points that `failed` and how points were found (`search`) are told as they are.
+    numpy, package and kernels. Points that `failed` and how points were found (`search`) are told as they are.
     Raises ValueError if there is no candidate.
     """
     goals = list(spec["goals"])
