@@ -22,6 +22,7 @@ from pipeline.cli.console import safe
 from pipeline.cli.experiment import add_store_argument, open_store
 from pipeline.cli.runs import find_run, read_record, stored_submission
 from pipeline.core.errors import EnvironmentProblem, UserError
+from pipeline.submission.measured import is_measured
 
 if TYPE_CHECKING:
     from pipeline.export.target import Exported, Source
@@ -92,7 +93,7 @@ def _opened(args: argparse.Namespace) -> Iterator[Source]:
 
     folder = find_run(args.run)
     submission = stored_submission(folder / "submission.json")
-    if submission is None or submission.get("schema_version") != 2:
+    if submission is None or not is_measured(submission):
         raise UserError(f"the run '{args.run}' has no submission to export", hint="run the experiment to its end first")
     nodes = read_record(folder / "run.json")["nodes"]
     if not getattr(args, "replace", True):

@@ -88,9 +88,10 @@ def _picture(args: argparse.Namespace, submission: Mapping[str, Any], path: Path
     from pipeline.report.charts import drawable
     from pipeline.report.material import make_material
     from pipeline.report.vega import picture
+    from pipeline.submission.measured import is_measured
 
-    if "schema_version" not in submission:
-        raise UserError(f"{path}: is in the course's format, version 1, which has nothing to draw")
+    if not is_measured(submission):
+        raise UserError(f"{path}: is in the course's format, version 1, or migrated from it, and has nothing to draw")
     material = make_material(submission, *_samples(submission, path))
     names = list(drawable(material))
     if args.chart and args.chart not in names:

@@ -92,17 +92,18 @@ def _read(path: Path) -> Subject:
 def _trusted(subject: Subject, path: Path) -> Subject:
     """Return the submission with what it says, recomputed as far as there is evidence; raises if it is not valid."""
     from pipeline.submission.evidence import FILE
+    from pipeline.submission.measured import UNMEASURED, is_measured
     from pipeline.submission.read import parse_submission
     from pipeline.submission.trust import trust_in
-    from pipeline.submission.validate import check_submission, schema_version
+    from pipeline.submission.validate import check_submission
     from pipeline.submission.verify_files import refuse_link
     from pipeline.submission.verify_record import Subject
 
     document = parse_submission(subject.data)
     check_submission(document, str(path))
-    if schema_version(document) < 2:
+    if not is_measured(document):
         raise UserError(
-            f"{path}: is in the course's format, version 1, which says nothing of how to run it again",
+            f"{path}: {UNMEASURED}, and does not say how to run it again",
             hint="submit what `pipeline run` writes: version 2 embeds the experiment",
         )
     refuse_link(path.parent / FILE)

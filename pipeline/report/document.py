@@ -10,6 +10,7 @@ from typing import Any
 from pipeline.report.distribution import Samples
 from pipeline.report.material import make_material
 from pipeline.report.view import make_view
+from pipeline.submission.measured import is_measured
 
 __all__ = ["render"]
 
@@ -17,7 +18,7 @@ __all__ = ["render"]
 def render(submission: Mapping[str, Any], samples: Samples | None = None, reason: str = "") -> str:
     """Return one document: the parts of the report by name, and `charts`, the tables of what is drawn of version 2."""
     document = dataclasses.asdict(make_view(submission))
-    if "schema_version" in submission:
+    if is_measured(submission):
         material = make_material(submission, samples, reason)
         document["charts"] = {name: list(rows) for name, rows in material.tables.items()}
         document["not_drawn"] = dict(material.reasons)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from pipeline.report.style import STYLE
 from pipeline.report.text import printable
 from pipeline.report.vega import chart_specs, script
 from pipeline.report.view import View, make_view
+from pipeline.submission.measured import is_measured
 
 if TYPE_CHECKING:
     import jinja2
@@ -50,7 +51,7 @@ def render(submission: Mapping[str, Any], samples: Samples | None = None, reason
         "script": "",
         "allowed": "",
     }
-    if "schema_version" in submission:
+    if is_measured(submission):
         material = make_material(submission, samples, reason)
         specs, library = chart_specs(material), script()
         values |= {
@@ -71,8 +72,8 @@ def _sections(view: View, material: Material) -> list[tuple[str, str]]:
     """Return the anchors of the sections that the page has, with their names."""
     named = (
         ("short", "in short", view.answers),
-        ("figures", "figures", view.figures),
         ("points", "points", len(view.points) > 1),
+        ("figures", "figures", view.figures),
         ("latency", "latency", view.verdicts),
         ("steps", "steps", view.steps),
         ("layers", "layers", view.layers or view.execution.layers),
@@ -89,7 +90,7 @@ def _data(material: Material, specs: Mapping[str, Any]) -> str:
     """Return what the script reads as JSON that cannot end its element: <, > and & are written by their numbers."""
     document = {
         "specs": specs,
-        "tables": {name: [_readable(row) for row in rows] for name, rows in material.tables.items()},
+        "tables": {name: _table(rows) for name, rows in material.tables.items()},
         "palettes": PALETTES,
         "config": CONFIG,
     }
@@ -97,8 +98,14 @@ def _data(material: Material, specs: Mapping[str, Any]) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _readable(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: printable(value) if isinstance(value, str) else value for key, value in row.items()}
+def _table(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return rows as lists below their columns, which takes half the room; what a row has not is null."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    return {"columns": columns, "rows": [[_readable(row.get(key)) for key in columns] for row in rows]}
+
+
+def _readable(value: Any) -> Any:
+    return printable(value) if isinstance(value, str) else value
 
 
 def _allowed(*scripts: str) -> str:

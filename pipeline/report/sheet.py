@@ -13,6 +13,7 @@ from typing import Any
 
 from pipeline.report.text import printable
 from pipeline.report.view import make_view
+from pipeline.submission.measured import is_measured
 
 __all__ = ["render"]
 
@@ -21,7 +22,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 def render(submission: Mapping[str, Any]) -> str:
     """Return a header and a row for each point; of version 1, which has no points, a row for each figure."""
-    rows = _points(submission) if "schema_version" in submission else _figures(submission)
+    rows = _points(submission) if is_measured(submission) else _figures(submission)
     header = list(dict.fromkeys(name for row in rows for name in row))
     out = io.StringIO()
     writer = csv.DictWriter(out, [_cell(name) for name in header], lineterminator="\n")

@@ -14,6 +14,7 @@ from pipeline.config.load import loads
 from pipeline.core.errors import PipelineError
 from pipeline.submission.build import document_digest
 from pipeline.submission.evidence import FILE, Evidence
+from pipeline.submission.migrate import migrate
 from pipeline.submission.read import read_submission
 from pipeline.submission.validate import check_submission
 from pipeline.submission.verify_experiment import embedded_experiment, unlike_listed
@@ -25,6 +26,7 @@ from tests.submission_variants import Variant, cup, made_up_template, vary, with
 
 __all__ = ["check_embedded", "check_leaderboard", "make_embedded", "make_leaderboard"]
 
+_COURSE = Path(__file__).parents[1] / "pipeline/submission/historic/course.json"
 _MARK = "<b id=mark>"
 _TEAMS = (
     "ada",
@@ -62,6 +64,8 @@ def make_leaderboard(rng: Random) -> Files:
     files: Files = {"cup.schema.json": json.dumps(cup(_template()[0])).encode()}
     for number in range(rng.randrange(1, 4)):
         document, data = _variants()[rng.randrange(len(_variants()))]
+        if rng.random() < 0.2:
+            document = _unverified()[rng.randrange(2)]
         if rng.random() < 0.4:
             document = change_tree(document, rng, (*keys("submission.v2"), _MARK))
         text = json.dumps(document).encode("utf-8", "surrogatepass")
@@ -134,6 +138,13 @@ def _embedding() -> dict[str, Any]:
 @cache
 def _template() -> tuple[dict[str, Any], Evidence]:
     return made_up_template()
+
+
+@cache
+def _unverified() -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return a submission of the course's format, and the same migrated."""
+    data = _COURSE.read_bytes()
+    return json.loads(data), migrate(json.loads(data), data)
 
 
 @cache

@@ -25,9 +25,10 @@ from pipeline.submission.competition.ranking_figures import columns_of, score_of
 from pipeline.submission.competition.standing import found_and_expected
 from pipeline.submission.competition.terms import Competition
 from pipeline.submission.evidence import SIDES, unpacked
+from pipeline.submission.measured import is_measured, is_migrated
 from pipeline.submission.read import parse_submission
 from pipeline.submission.trust import broken
-from pipeline.submission.validate import find_problems, schema_version
+from pipeline.submission.validate import find_problems
 
 __all__ = ["Entry", "MOST_CHANGES", "Reason", "entry_from_json", "entry_of", "entry_to_json", "refused"]
 
@@ -98,7 +99,7 @@ def entry_of(competition: Competition, data: bytes, evidence: bytes | None, now:
         return refused(digest, Reason(error.code, "$", error.message))
     if problems := find_problems(document):
         return refused(digest, *(Reason(one.code, one.yaml_path, one.message) for one in problems))
-    if schema_version(document) == 1:
+    if not is_measured(document):
         return _of_the_course(digest, document)
     if evidence is not None and "evidence" not in document:
         evidence = None
@@ -137,8 +138,10 @@ def _tuple(values: Iterable[Any] | None) -> tuple[Any, ...] | None:
 
 
 def _of_the_course(digest: str, document: Mapping[str, Any]) -> Entry:
-    reason = Reason("E503", "schema_version", "found version 1, expected 2: it has no intervals, and nothing proves it")
-    return Entry(digest, "unverified", "unverified", (reason,), moment=_short(document.get("timestamp", ""), 40))
+    found = "version 1 migrated to 2" if is_migrated(document) else "version 1"
+    message = f"found {found}, expected what `pipeline run` writes: it has no intervals, and nothing proves it"
+    moment = _short(document["timestamp"] or "", 40)
+    return Entry(digest, "unverified", "unverified", (Reason("E503", "schema_version", message),), moment=moment)
 
 
 def _valid(

@@ -159,3 +159,25 @@ def test_an_unverified_submission_is_compared_with_nothing(
     assert main(arguments[command]) == 2
     out, err = capsys.readouterr()
     assert "is unverified, in the course's format (version 1) or migrated from it" in out + err
+
+
+@pytest.mark.parametrize("name", ["csv", "html", "json", "md"])
+def test_a_report_says_what_is_known(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In every format that needs no picture, and nothing of what version 1 does not have."""
+    path = tmp_path / "migrated.json"
+    path.write_text(dump_submission(migrated(COURSE)), "utf-8")
+    assert main(["report", str(path), "--format", name, "--out", "-"]) == 0
+    assert "50.0 %" in capsys.readouterr().out
+    assert main(["report", str(path), "--format", "svg", "--out", "-"]) == 2
+
+
+def test_it_is_listed_and_never_ranked_or_run_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The leaderboard names it as unverified; there is no experiment that `verify` could run."""
+    path = tmp_path / "submissions/ada.json"
+    path.parent.mkdir()
+    path.write_text(dump_submission(migrated(COURSE)), "utf-8")
+    arguments = ["--competition", "tiny_digits", "--afresh", "--workers", "1", "--out", str(tmp_path / "out")]
+    assert main(["leaderboard", str(path.parent), *arguments]) == 0
+    assert "1 unverified" in capsys.readouterr().out
+    assert main(["verify", str(path)]) == 2
+    assert "does not say how to run it again" in capsys.readouterr().err
