@@ -10,7 +10,7 @@ import heapq
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from itertools import pairwise
 from typing import Any, Self, TypeAlias
@@ -214,20 +214,40 @@ class _Merger:
 
     def join(self, pair: Pair) -> None:
         """Replace the pair by its union wherever it occurs."""
-        union, made = "".join(pair), set[Pair]()
+        made: set[Pair] = set()
         for i in self.places.pop(pair):
-            before, weight = self.pieces[i], self.weights[i]
-            after = self.pieces[i] = _joined(before, pair)
-            for old in pairwise(before):
-                self.pairs[old] -= weight
-            for new in pairwise(after):
-                self.pairs[new] += weight
-                if union in new:
-                    self.places[new].add(i)
-                    made.add(new)
+            made.update(new := self._join_in(i, pair))
+            for each in new:
+                self.places[each].add(i)
+        del self.pairs[pair]
         # What became rarer is put right when it comes up; what became more frequent must be entered now.
+        for each in made:
+            if self.pairs[each]:
+                heapq.heappush(self.heap, (-self.pairs[each], each))
+
+    def _join_in(self, piece: int, pair: Pair) -> list[Pair]:
+        """Join the pair in one piece, where only the pairs with its neighbours change; return the new ones."""
+        before, weight, pairs = self.pieces[piece], self.weights[piece], self.pairs
+        (left, right), union = pair, "".join(pair)
+        after: list[str] = []
+        made: list[Pair] = []
+        start, last = 0, len(before) - 1
+        for i in _places(before, left, last):
+            if i < start or before[i + 1] != right:
+                continue
+            after += before[start:i]
+            if after:
+                pairs[after[-1], left] -= weight
+                made.append((after[-1], union))
+            after.append(union)
+            start = i + 2
+            if start <= last:  # if this is joined next, the pair is taken back then
+                pairs[right, before[start]] -= weight
+                made.append((union, before[start]))
+        self.pieces[piece] = after + before[start:]
         for new in made:
-            heapq.heappush(self.heap, (-self.pairs[new], new))
+            pairs[new] += weight
+        return made
 
 
 def _learned_merges(counts: Mapping[str, int], most: int) -> list[Pair]:
@@ -242,23 +262,24 @@ def _learned_merges(counts: Mapping[str, int], most: int) -> list[Pair]:
 
 def _joined(parts: list[str], pair: Pair) -> list[str]:
     """Replace each occurrence of two neighbours, from the left, by their union."""
-    left, right = pair
     result: list[str] = []
-    start, last = 0, len(parts) - 1
+    start = 0
+    for i in _places(parts, pair[0], len(parts) - 1):
+        if i >= start and parts[i + 1] == pair[1]:
+            result += [*parts[start:i], "".join(pair)]
+            start = i + 2
+    return result + parts[start:]
+
+
+def _places(parts: list[str], part: str, stop: int) -> Iterator[int]:
+    """Yield where `part` is among the first `stop` parts."""
+    start = 0
     while True:
         try:
-            i = parts.index(left, start)
+            start = parts.index(part, start, stop) + 1
         except ValueError:
-            break
-        if i < last and parts[i + 1] == right:
-            result += parts[start:i]
-            result.append(left + right)
-            start = i + 2
-        else:
-            result += parts[start : i + 1]
-            start = i + 1
-    result += parts[start:]
-    return result
+            return
+        yield start - 1
 
 
 def _texts(what: str, corpus: Any) -> list[str]:
