@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +15,13 @@ import numpy.typing as npt
 from tinytorch.core.activations import SoftmaxBackward
 from tinytorch.core.function import Array, Function
 from tinytorch.core.kv_cache import KVCache
-from tinytorch.core.layer import JSON, Layer
+from tinytorch.core.layer import JSON, Layer, Stateless
 from tinytorch.core.layers import Linear
 from tinytorch.core.tensor import Tensor
 
 __all__ = [
     "AttentionBackward",
+    "AttentionProduct",
     "CachedAttention",
     "MultiHeadAttention",
     "Past",
@@ -89,6 +91,20 @@ def scaled_dot_product_attention(Q: Tensor, K: Tensor, V: Tensor, mask: Mask | N
     return weights @ V, weights
 
 
+class AttentionProduct(Stateless):
+    """softmax(Q·Kᵀ/√d)·V as a layer, which is seen and counted like others; it has no parameters."""
+
+    def forward(self, x: Tensor, keys: Tensor | None = None, values: Tensor | None = None, mask: Any = None) -> Tensor:
+        """Weigh the values for each query x (B, heads, T, d); keys and values are x itself unless given."""
+        keys = x if keys is None else keys
+        return AttentionBackward.run(x, keys, keys if values is None else values, mask=mask)
+
+    def macs(self, input_shape: tuple[int, ...]) -> int:
+        """Return those of both products over all pairs of T positions, for queries (heads, T, d)."""
+        heads, count, size = input_shape
+        return 2 * heads * count * count * size
+
+
 @dataclass(frozen=True)
 class Past:
     """Where one layer of a model keeps its keys and values."""
@@ -113,6 +129,7 @@ class MultiHeadAttention(Layer):
         self.q_proj: Layer = Linear(embed_dim, embed_dim, rng=rng)
         self.k_proj: Layer = Linear(embed_dim, embed_dim, rng=rng)
         self.v_proj: Layer = Linear(embed_dim, embed_dim, rng=rng)
+        self.product = AttentionProduct()
         self.out_proj: Layer = Linear(embed_dim, embed_dim, rng=rng)
 
     def forward(self, x: Tensor, mask: Mask | None = None, past: Past | None = None) -> Tensor:
@@ -135,7 +152,7 @@ class MultiHeadAttention(Layer):
             if start:  # before that the layer's own keys are all there are, and gradients flow through them
                 k, v = Tensor._wrap(keys), Tensor._wrap(values)
             may_read = causal(count, start) if count > 1 else None
-        joined = AttentionBackward.run(q, k, v, mask=may_read).transpose(1, 2)
+        joined = self.product.forward(q, k, v, may_read).transpose(1, 2)
         return self.out_proj.forward(joined.reshape(batch, count, self.embed_dim))
 
     def _heads(self, x: Tensor) -> Tensor:
@@ -154,7 +171,7 @@ class MultiHeadAttention(Layer):
     def macs(self, input_shape: tuple[int, ...]) -> int:
         """Return the multiply-accumulates of the projections and of both products over all T·T pairs."""
         count = input_shape[0]
-        return 4 * count * self.embed_dim**2 + 2 * count**2 * self.embed_dim
+        return 4 * count * self.embed_dim**2 + self.product.macs((self.num_heads, count, self.head_dim))
 
 
 class CachedAttention(Layer):

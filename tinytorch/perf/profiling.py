@@ -1,7 +1,7 @@
 """The course's Profiler: parameters, floating-point operations, memory and time of a model, measured on this machine.
 
-FLOPs are two for each multiply-accumulate of the linear and convolution layers, for one sample; elementwise work counts
-as none. Megabytes are 1024² bytes. Forward passes run as for inference: dropout off, no gradients recorded.
+FLOPs are two for each multiply-accumulate of linear layers, convolutions and attention, for one sample; elementwise
+work counts as none. Megabytes are 1024² bytes. Forward passes run as for inference: dropout off, no gradients recorded.
 """
 
 from __future__ import annotations

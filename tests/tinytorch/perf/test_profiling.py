@@ -7,6 +7,7 @@ from tinytorch.core.activations import ReLU
 from tinytorch.core.layers import Flatten, Linear, Sequential
 from tinytorch.core.spatial import Conv2d
 from tinytorch.core.tensor import Tensor
+from tinytorch.core.transformers import GPT
 from tinytorch.perf.profiling import Profiler, analyze_weight_distribution, quick_profile
 from tinytorch.perf.timing import durations_ms, machine_balance, peak_bytes, precise_timer
 
@@ -24,6 +25,15 @@ def test_counts_are_exact(model):
     flops = 2 * (2 * 4 * 9 + 8 * 5)
     assert profiler.count_flops(model, (1, 1, 4, 4)) == profiler.count_flops(model, (32, 1, 4, 4)) == flops
     assert profiler.count_flops(Linear(128, 64), (1, 128)) == profiler.count_flops(Linear(128, 64), (128,)) == 16384
+
+
+def test_a_transformer_is_profiled_like_any_model():
+    """All products are counted, those of attention too; the keys of a profile are the usual ones."""
+    gpt = GPT(20, 8, 2, 2, max_seq_len=16)
+    assert Profiler().count_flops(gpt, (1, 5)) == 2 * gpt.macs((5,))
+    profile = quick_profile(gpt, Tensor([[1, 2, 3, 4, 5]]))
+    assert profile["parameters"] == sum(p.size for p in gpt.parameters())
+    assert profile["flops"] == 2 * gpt.macs((5,))
 
 
 def test_memory_follows_from_sizes(model):
