@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> Answer:
         "notes": notes,
         "comment": text,
     }
-    lines = [*_lines(proposal, found, places), *(f"note: {note}" for note in notes)]
+    lines = [*_lines(request, proposal, found, places), *(f"note: {note}" for note in notes)]
     code = _EXIT_CODES[outcome]
     message = f"{outcome} (exit code {code}): {OUTCOMES[outcome][1]}" if code else ""
     return Answer(_inert(safe("\n".join(lines))), document, code, message)
@@ -153,11 +153,14 @@ def _write(path: Path, text: str) -> None:
         raise UserError(f"{path} cannot be written: {error.strerror}") from error
 
 
-def _lines(proposal: Proposal, found: Sequence[Checked], places: Mapping[str, Ranked]) -> Iterator[str]:
+def _lines(
+    request: Request, proposal: Proposal, found: Sequence[Checked], places: Mapping[str, Ranked]
+) -> Iterator[str]:
     """Yield the answer for a terminal."""
     outcome = outcome_of(proposal, found)
     count = len(proposal.entries)
-    yield f"{proposal.team or 'no single team'}, {count} submission{'' if count == 1 else 's'}: {outcome}"
+    handed_in = f"{proposal.team or 'no single team'}, {count} submission{'' if count == 1 else 's'}"
+    yield f"{handed_in}: {outcome} (against {request.commits.called}, {request.commits.base[:12]})"
     for checked in found:
         rules = (
             f" in {checked.competition.name} (rules {checked.competition.digest[:12]})" if checked.competition else ""

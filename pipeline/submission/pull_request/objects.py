@@ -58,11 +58,12 @@ class Change:
 
 @dataclass(frozen=True)
 class Commits:
-    """The full names of the commits in question: the base, the head, and where they parted."""
+    """The full names of the commits in question: the base, the head, and where they parted; `called` names the base."""
 
     base: str
     head: str
     fork: str
+    called: str = "base"
 
 
 def commits_of(repository: Path, base: str | None, head: str) -> Commits:
@@ -70,8 +71,10 @@ def commits_of(repository: Path, base: str | None, head: str) -> Commits:
 
     Raises UserError if there is no such commit, or the two have no commit in common.
     """
+    if not _run(repository, "rev-parse", "--git-dir", fine=(0, 128)):
+        raise UserError(f"{repository} is in no repository of git", hint="run this where the pull request's branch is")
     names = [base] if base else list(_CANDIDATES)
-    found = next((commit for name in names if (commit := _commit(repository, name))), None)
+    called, found = next(((name, commit) for name in names if (commit := _commit(repository, name))), ("", None))
     if found is None:
         given = f"{base!r} is no commit" if base else f"there is none of {', '.join(_CANDIDATES)}"
         raise UserError(
@@ -87,7 +90,7 @@ def commits_of(repository: Path, base: str | None, head: str) -> Commits:
             f"{head!r} and the base have no commit in common",
             hint="a shallow clone does not have it: `git fetch --unshallow`",
         )
-    return Commits(found, tip, fork)
+    return Commits(found, tip, fork, called)
 
 
 def changes_between(repository: Path, before: str, after: str) -> list[Change]:

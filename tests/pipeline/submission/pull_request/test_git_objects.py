@@ -106,5 +106,13 @@ def test_histories_without_a_common_commit_are_an_error(repository: Path) -> Non
 
 def test_no_repository_is_an_error(tmp_path: Path) -> None:
     """Nothing is found in it."""
-    with pytest.raises(UserError, match="there is none of origin/HEAD"):
+    with pytest.raises(UserError, match="is in no repository of git"):
         commits_of(tmp_path, None, "HEAD")
+
+
+def test_a_repository_without_a_usual_branch_needs_a_base(repository: Path) -> None:
+    """The message says which were looked for, and the commits which was found."""
+    assert commits_of(repository, None, "work").called == "main"
+    git(repository, "branch", "-q", "-m", "main", "trunk")
+    with pytest.raises(UserError, match="there is none of origin/HEAD"):
+        commits_of(repository, None, "work")
