@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from pipeline.measure.timed import OPTIMIZED, Timed
 from pipeline.stats.interval import median_interval, t_interval
-from pipeline.stats.percentile import Percentile, percentile
-from pipeline.stats.quantile import QuantileInterval, clustered_quantile_interval
+from pipeline.stats.percentile import Percentile, percentile_of_ordered
+from pipeline.stats.quantile import QuantileInterval, clustered_quantile_intervals
 
 __all__ = ["PERCENTILES", "arm_record", "location_interval"]
 
@@ -32,9 +32,9 @@ def arm_record(
     samples = np.concatenate([t.service(arm) for t in timed])
     medians = np.array([np.median(t.service(arm)) for t in timed])
     tails = [] if no_percentiles else [t.tail_ns[arm] for t in timed if len(t.tail_ns[arm])]
-    tail = np.concatenate([*tails, np.empty(0)])
+    tail = np.sort(np.concatenate([*tails, np.empty(0)]))
     none = Percentile(None, no_percentiles)
-    percentiles = {name: none if no_percentiles else percentile(tail, p) for name, p in PERCENTILES.items()}
+    percentiles = {name: none if no_percentiles else percentile_of_ordered(tail, p) for name, p in PERCENTILES.items()}
     mean_ns = float(np.mean(samples))
     throughput = samples_per_query / mean_ns * 1e9
     peak = memory or {"peak_rss_bytes": None, "how": "the same stored model as the baseline"}
@@ -48,7 +48,7 @@ def arm_record(
         "tail_n": len(tail),
         "percentiles": {name: found.value for name, found in percentiles.items()},
         "percentile_reasons": {name: found.reason for name, found in percentiles.items() if found.reason},
-        **_percentile_intervals(tails, percentiles),
+        **_percentile_intervals(tails, tail, percentiles),
         "cold_ns": float(np.median([t.cold_ns for t in timed if (t.cold_arm == OPTIMIZED) == (arm == OPTIMIZED)])),
         "throughput_per_s": throughput,
         "throughput_interval_per_s": _throughput_interval(timed, arm, samples_per_query, throughput),
@@ -58,13 +58,15 @@ def arm_record(
     }
 
 
-def _percentile_intervals(tails: Sequence[Floats], percentiles: Mapping[str, Percentile]) -> dict[str, Any]:
+def _percentile_intervals(
+    tails: Sequence[Floats], ordered: Floats, percentiles: Mapping[str, Percentile]
+) -> dict[str, Any]:
     """Return the 95 % intervals of the percentiles that there are, and why others are None."""
-    found = {
-        name: clustered_quantile_interval(tails, PERCENTILES[name]) if len(tails) > 1 else _FROM_ONE
-        for name, one in percentiles.items()
-        if one.value is not None
-    }
+    names = [name for name, one in percentiles.items() if one.value is not None]
+    found = dict.fromkeys(names, _FROM_ONE)
+    if names and len(tails) > 1:
+        intervals = clustered_quantile_intervals(tails, ordered, [PERCENTILES[name] for name in names])
+        found = dict(zip(names, intervals, strict=True))
     return {
         "percentile_intervals": {name: list(one.bounds) if one.bounds else None for name, one in found.items()},
         "percentile_interval_reasons": {name: one.reason for name, one in found.items() if one.reason},

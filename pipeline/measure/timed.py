@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,7 +70,7 @@ class Timed:
         both: NDArray[np.bool_] = self.kept[:, BASELINE] & self.kept[:, other]
         return both
 
-    @property
+    @cached_property
     def is_disturbed(self) -> bool:
         """Whether too few pairs are undisturbed, so that all had to be taken."""
         fewest = min(_FEWEST_PAIRS, len(self.kept) // 2)

@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 
 from pipeline.stats.distributions import beta_cdf
 
-__all__ = ["Percentile", "early_stopping_estimate", "limit_status", "minimum_passing", "minimum_samples", "percentile"]
+__all__ = [
+    "Percentile",
+    "early_stopping_estimate",
+    "limit_status",
+    "minimum_passing",
+    "minimum_samples",
+    "percentile",
+    "percentile_of_ordered",
+]
 
 CONFIDENCE = 0.99  # MLPerf's
 
@@ -54,11 +62,16 @@ def minimum_samples(p: float, confidence: float = CONFIDENCE) -> int:
 
 def percentile(samples: NDArray[np.float64], p: float) -> Percentile:
     """Return the nearest-rank percentile `p` (0 to 1) of `samples` (n,), or None if they are too few."""
-    needed, n = minimum_samples(p), len(samples)
+    return percentile_of_ordered(np.sort(samples), p)
+
+
+def percentile_of_ordered(ordered: NDArray[np.float64], p: float) -> Percentile:
+    """Return what `percentile` does, of samples in ascending order: several are read off one sorted array."""
+    needed, n = minimum_samples(p), len(ordered)
     if n < needed:
         return Percentile(None, f"needs {needed} samples, has {n}")
     rank = int(np.ceil(round(p * n, 9)))  # rounded first: 0.9 * 70 is 63.00000000000001
-    return Percentile(float(np.partition(samples, rank - 1)[rank - 1]), None)
+    return Percentile(float(ordered[rank - 1]), None)
 
 
 def limit_status(queries: int, over: int, p: float, confidence: float = CONFIDENCE) -> str:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.stats.distributions import binomial_cdf, normal_quantile, student_quantile
 
-__all__ = ["QuantileInterval", "clustered_quantile_interval", "quantile_interval"]
+__all__ = ["QuantileInterval", "clustered_quantile_interval", "clustered_quantile_intervals", "quantile_interval"]
 
 Floats = NDArray[np.float64]
 
@@ -45,10 +46,21 @@ def clustered_quantile_interval(processes: Sequence[Floats], p: float, confidenc
     shares that order statistics of so many stand at are read off all samples (R. S. Woodruff, JASA 47:635, 1952).
     Raises ValueError for fewer than two processes or an empty one, and as `quantile_interval` does.
     """
+    if not processes:
+        raise ValueError(_NOT_ENOUGH)
+    return clustered_quantile_intervals(processes, np.sort(np.concatenate(processes)), [p], confidence)[0]
+
+
+def clustered_quantile_intervals(
+    processes: Sequence[Floats], ordered: Floats, shares: Sequence[float], confidence: float = 0.95
+) -> list[QuantileInterval]:
+    """Return what `clustered_quantile_interval` does for several quantiles; `ordered` are all samples, ascending."""
     if len(processes) < 2 or not all(map(len, processes)):
-        raise ValueError("an interval that counts processes needs two or more, none of them empty")
-    ordered = np.sort(np.concatenate(processes))
-    return _between(ordered, _effective(processes, ordered, p, confidence), p, confidence)
+        raise ValueError(_NOT_ENOUGH)
+    return [_between(ordered, _effective(processes, ordered, p, confidence), p, confidence) for p in shares]
+
+
+_NOT_ENOUGH = "an interval that counts processes needs two or more, none of them empty"
 
 
 def _effective(processes: Sequence[Floats], ordered: Floats, p: float, confidence: float) -> int:
@@ -70,12 +82,17 @@ def _between(ordered: Floats, count: int, p: float, confidence: float) -> Quanti
     if not (0 < p < 1 and 0 < confidence < 1):
         raise ValueError(f"no interval of quantile {p} with confidence {confidence}")
     n, tail = len(ordered), (1 - confidence) / 2
-    below = binomial_cdf(count, p)[:-1]  # P(at most k of `count` samples are below the quantile)
-    low = int(np.count_nonzero(below <= tail))  # rank of the lower bound, 0 if there is none
-    high = count - int(np.count_nonzero(1 - below <= tail)) + 1
+    low, high = _ranks(count, p, tail)
     if low < 1 or high > count:
         needed = int(np.ceil(np.log(tail) / np.log(max(p, 1 - p))))
         has = f"has {n}" if count == n else f"the {n} of these processes count as {count}"
         return QuantileInterval(None, f"needs {needed} independent samples, {has}")
     first, last = (low - 1) * n // count, -(-high * n // count) - 1
     return QuantileInterval((float(ordered[first]), float(ordered[last])), None)
+
+
+@lru_cache(maxsize=2**15)  # counts come again, above all where thousands of submissions are computed
+def _ranks(count: int, p: float, tail: float) -> tuple[int, int]:
+    """Return the ranks of the bounds, 0 and count + 1 if there are none."""
+    below = binomial_cdf(count, p)[:-1]  # P(at most k of `count` samples are below the quantile)
+    return int(np.count_nonzero(below <= tail)), count - int(np.count_nonzero(1 - below <= tail)) + 1

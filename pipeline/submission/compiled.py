@@ -87,7 +87,14 @@ def _all(parts: Sequence[Check]) -> Check:
     if len(parts) == 3:
         one, two, three = parts
         return lambda value: one(value) and two(value) and three(value)
-    return lambda value: all(part(value) for part in parts)
+
+    def check(value: Any) -> bool:
+        for part in parts:  # noqa: SIM110 - `all` of a generator takes half as long again
+            if not part(value):
+                return False
+        return True
+
+    return check
 
 
 def _is_number(value: Any) -> bool:
