@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from pipeline.schemas import read_schema
 from pipeline.submission.competition.terms import Competition, competition_from
 from pipeline.submission.evidence import Evidence
 from pipeline.submission.leaderboard.board import STATES, board_of
 from pipeline.submission.leaderboard.entry import Entry, Reason, refused
 from pipeline.submission.leaderboard.likeness import HandedIn
+from pipeline.submission.validate import schema_problems
 from tests.submission_variants import cup
 
 Template = tuple[dict[str, Any], Evidence]
@@ -133,3 +135,17 @@ def test_every_state_is_counted(make: Make, competition: Competition, status: st
     """Under its name, in a table that knows all."""
     board = board_of(competition, handed(("a", replace(make(1), status=status))), {})
     assert board["counts"]["states"] == {state: int(state == status) for state in STATES}
+
+
+def test_the_document_is_as_its_schema_says(make: Make, competition: Competition) -> None:
+    """With ranked, flagged, unread and wrong submissions in it."""
+    wrong = refused("", Reason("folder", "$", "it is a link"))
+    given = handed(("a", make(1, weights=1)), ("b", make(2, weights=1)), ("b", make(3)), ("c", wrong))
+    board = board_of(competition, given, {})
+    assert schema_problems("leaderboard.v1", board, "board", "E502") == []
+
+
+def test_states_are_those_of_the_schema() -> None:
+    """In the same order."""
+    state = read_schema("leaderboard.v1")["$defs"]["submission"]["properties"]["state"]
+    assert list(STATES) == state["enum"]
