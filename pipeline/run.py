@@ -89,9 +89,7 @@ def prepare(experiment: Experiment, store: LocalStore, *, fresh: bool = False) -
     A search has the points that are known, and the ablation is there if it is known which point will be submitted.
     """
     oracle = Oracle(store, STAGES, fresh=fresh)
-    layout = _lay_out(experiment, oracle)
-    is_foreseen = experiment.ablate and layout.is_complete and layout.plan.runs
-    return foreseen(layout.plan, oracle) if is_foreseen else layout.plan, oracle
+    return _with_ablation(_lay_out(experiment, oracle), oracle).plan, oracle
 
 
 class _Layout(NamedTuple):
@@ -131,9 +129,11 @@ def run_experiment(
     uses, set_aside = UseNotes(store.root, folder), store.quarantined()
     oracle = Oracle(store, STAGES, fresh=asked.fresh)
     layout = _lay_out(experiment, oracle)
+    if asked.until or asked.only:
+        layout = _with_ablation(layout, oracle)
     plan = layout.plan
     if plan.runs:
-        check_stages(plan, asked.force)
+        check_stages(plan, asked.force - {"ablation"} if experiment.ablate else asked.force)
     limits = limits._replace(force=asked.force, wanted=choose(plan, asked.until, asked.only))
     is_searching = limits.wanted is None and not layout.is_complete
     later = {plan.submit, plan.report} if is_searching else set()  # they follow when all points are known
@@ -146,8 +146,8 @@ def run_experiment(
     head = {"experiment": experiment.name, "command": command, "asked": asked.to_json(), "nodes": len(nodes)}
     with Journal(folder / EVENTS_FILE, head) as journal:
 
-        def begin(more: Sequence[Node]) -> None:
-            journal.add_nodes(len(more))
+        def begin(more: Sequence[Node], gone: int = 0) -> None:
+            journal.add_nodes(len(more) - gone)
             watch.begin(more, Estimator(store, oracle.stages), slots=limits.workers, rests=limits.scheduler is None)
 
         def emit(event: Event) -> None:
@@ -188,6 +188,13 @@ def _searched(
     if is_complete:
         begin_new([node for node in plan.nodes if node.id != plan.report or not experiment.ablate])
     return _Layout(whole, plan, account, is_complete)
+
+
+def _with_ablation(layout: _Layout, oracle: Oracle) -> _Layout:
+    """Return the layout with the ablation that the experiment asks for, where it is known of which point."""
+    if not (layout.experiment.ablate and layout.is_complete and layout.plan.runs):
+        return layout
+    return layout._replace(plan=foreseen(layout.plan, oracle))
 
 
 def _search() -> ModuleType:

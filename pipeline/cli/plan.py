@@ -64,7 +64,8 @@ def answer(
     points = {f.node.id: served[f.node.id] for f in forecasts if f.node.id in served}
     repeated = make_template(experiment.document).repeated
     layers, left_out = _layers([nodes for nodes in meant if wanted is None or wanted.issuperset(nodes.steps)], plan)
-    timing = _timing([nodes.run for nodes in meant if wanted is None or nodes.benchmark in wanted])
+    timed = [nodes.run for nodes in meant if wanted is None or nodes.benchmark in wanted]
+    timing = _timing([*timed, *_ablated(plan, wanted)])
     document = {
         "points": [run.label for run in experiment.runs],
         "asked": asked.to_json(),
@@ -81,6 +82,7 @@ def answer(
     parts += [_point_list(meant, len(experiment.runs))]
     parts += [_nodes(experiment, forecasts, points, estimate)]
     parts += [_settings(layers, left_out), "\n".join(map(_timing_line, timing))]
+    parts += [_ablation_to_come(experiment, plan, wanted)]
     return Answer("\n\n".join(part for part in parts if part), document)
 
 
@@ -227,6 +229,27 @@ def _timing(runs: Iterable[Run]) -> list[dict[str, float]]:
         asked = run.benchmark
         counts[tuple(getattr(asked, name) for name in _PRECISION)] += len(asked.batch_sizes) * len(asked.threads)
     return [{"comparisons": count, **dict(zip(_PRECISION, values, strict=True))} for values, count in counts.items()]
+
+
+def _ablated(plan: Plan, wanted: frozenset[str] | None) -> list[Run]:
+    """Return the ablated point, timed at its first batch size and thread count, for each comparison of an ablation."""
+    if plan.ablation is None or (wanted is not None and plan.ablation not in wanted):
+        return []
+    known = {nodes.benchmark for nodes in plan.runs}
+    count = sum(node.stage == "benchmark" and node.id not in known for node in plan.nodes)
+    index = plan.node(plan.ablation).spec["point"]["index"]
+    run = next(nodes.run for nodes in plan.runs if nodes.run.index == index)
+    first = run.benchmark._replace(batch_sizes=run.benchmark.batch_sizes[:1], threads=run.benchmark.threads[:1])
+    return [run._replace(benchmark=first)] * count
+
+
+def _ablation_to_come(experiment: Experiment, plan: Plan, wanted: frozenset[str] | None) -> str:
+    """Say that an ablation follows, where it is not known yet of which point."""
+    if not experiment.ablate or plan.ablation is not None or wanted is not None or not plan.runs:
+        return ""
+    most = max(len(nodes.steps) for nodes in plan.runs)
+    comparisons = _number(2 * most if most > 1 else 0, "comparison")
+    return f"then the steps of the point that is submitted, each alone and left out: at most {comparisons} more"
 
 
 def _timing_line(timing: dict[str, float]) -> str:

@@ -24,33 +24,34 @@ from tinytorch.errors import TinyTorchError
 __all__ = ["ablated", "foreseen"]
 
 
-def ablated(plan: Plan, session: Session, begin: Callable[[Sequence[Node]], None]) -> Plan:
+def ablated(plan: Plan, session: Session, begin: Callable[[Sequence[Node], int], None]) -> Plan:
     """Execute the plan, whose submission may be made already, with the ablation of the point that is submitted.
 
-    Return the plan that was executed. `begin` is told of nodes before they run. Without a submission nothing is done;
-    where the ablation fails, the rest of the plan is executed.
+    Return the plan that was executed. `begin` is told of nodes before they run, and how many of those that it was told
+    of do not. Without a submission nothing is done; where the ablation fails, the rest of the plan is executed.
     """
     chosen = _chosen(plan, session)
     if chosen is None:
         return plan
     catalog, lost = make_catalog(session.oracle.environment), dict[str, str]()
-    begun = {node.id for node in plan.nodes if node.id in session.results}
+    ended = frozenset(session.results)
+    begun: set[str] = set()
     while True:
         whole = with_ablation(plan, chosen, catalog, lost)
-        begin([node for node in whole.nodes if node.id not in begun])
-        begun.update(node.id for node in whole.nodes)
-        replaceable = {whole.report, *([whole.ablation] if whole.ablation else [])}
-        with session.replaceable(replaceable) as drop:
+        nodes = {node.id: node for node in whole.nodes if node.id not in ended}
+        begin([node for name, node in nodes.items() if name not in begun], len(begun - nodes.keys()))
+        begun = set(nodes)
+        with session.replaceable(nodes) as drop:
             session.execute(whole)
             impossible = _impossible(plan, whole, session.results)
             if session.stop.requested or (session.results[whole.report].record and not impossible):
                 return whole
-            drop()
-        if not impossible:
+            if impossible:
+                drop()
+        if not impossible:  # but something else failed
+            session.results.pop(whole.report)
             session.execute(plan)
             return plan
-        for node in (*impossible, *_without_result(whole, session.results)):
-            session.results.pop(node, None)
         lost |= impossible
 
 
@@ -98,7 +99,3 @@ def _impossible(plan: Plan, whole: Plan, results: Mapping[str, NodeResult]) -> d
         for end in ends
         if end.outcome is Outcome.FAILED and end.node.stage == "optimize" and isinstance(end.error, TinyTorchError)
     }
-
-
-def _without_result(plan: Plan, results: Mapping[str, NodeResult]) -> list[str]:
-    return [node.id for node in plan.nodes if node.id in results and results[node.id].outcome is Outcome.SKIPPED]

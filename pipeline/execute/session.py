@@ -81,7 +81,7 @@ class Session:
 
     @contextlib.contextmanager
     def replaceable(self, nodes: Collection[str]) -> Iterator[Callable[[], None]]:
-        """Keep back that these nodes are skipped; calling what is given drops that, with their results.
+        """Keep back that these nodes failed or are skipped; calling what is given drops that, as if it had not been.
 
         They belong to a plan that another one may replace.
         """
@@ -90,7 +90,8 @@ class Session:
         def drop() -> None:
             self._kept_back.clear()
             for node in nodes:
-                self.results.pop(node, None)
+                if node in self.results and not self.results[node].record:
+                    del self.results[node]
 
         yield drop
         for event in self._kept_back:
@@ -99,7 +100,7 @@ class Session:
         self._replaceable = frozenset()
 
     def _tell(self, event: Event) -> None:
-        if event.outcome is Outcome.SKIPPED and event.node in self._replaceable:
+        if event.outcome in (Outcome.FAILED, Outcome.SKIPPED) and event.node in self._replaceable:
             self._kept_back.append(event)
         elif event.outcome is not Outcome.CACHED or event.node not in self.results:
             self._emit(event)

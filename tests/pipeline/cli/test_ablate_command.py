@@ -95,6 +95,7 @@ def test_a_step_that_needs_another_one_is_not_compared_without_it(project: Proje
     assert "matches no layer" in quantize["reasons"]["alone"]
     assert low_rank["left_out"] is None
     assert low_rank["alone"]["size"]["verdict"] == "smaller"
+    assert "finished" in project.run("status", "needed").stdout
 
 
 def test_without_ablate_the_file_goes(project: Project) -> None:
