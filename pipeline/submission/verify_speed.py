@@ -10,11 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.submission.quantities import quantity
 from pipeline.submission.verification import Check
 from pipeline.submission.verify_table import TOLERANCES
 
 __all__ = ["Agreement", "agreement", "latency_check", "speed_check"]
 
+_ARMS = ("baseline", "optimized")
 _SLACK, _WIDEST = TOLERANCES["speedup_slack"], TOLERANCES["speedup_widest"]
 
 
@@ -79,32 +81,43 @@ def speed_check(
 
 
 def latency_check(index: int, claimed: Mapping[str, Any], measured: Mapping[str, Any], elsewhere: str) -> Check:
-    """Return the check of the times themselves, which compare only on the processor that is stated."""
+    """Return the check of the times themselves, and of a server's rates, which compare only on the stated processor."""
     factor = TOLERANCES["latency_factor"]
-    path = f"benchmark.comparisons[{index}].arms"
-    pairs = [
-        (arm, claimed["arms"][arm]["median_ns"], measured["arms"][arm]["median_ns"])
-        for arm in ("baseline", "optimized")
-    ]
-    found, expected = (_times([stated for _, stated, _ in pairs]), _times([here for *_, here in pairs]))
-    name = _name("times", claimed)
+    path, name = f"benchmark.comparisons[{index}].arms", _name("times", claimed)
+    times = {arm: (claimed["arms"][arm]["median_ns"], measured["arms"][arm]["median_ns"]) for arm in _ARMS}
+    rates = _rates(claimed, measured)
+    found, expected = (_told(times, rates, side) for side in (0, 1))
     if elsewhere:
         return Check("V051", name, "skipped", path, found, expected, f"times are not compared: {elsewhere}")
-    low = [arm for arm, stated, here in pairs if stated * factor < here]
+    low = [arm for arm, (stated, here) in times.items() if stated * factor < here]
+    low += [f"{arm} server" for arm, (stated, here) in rates.items() if stated > here * factor]
     if low:
-        who = " and the ".join(low)
-        message = f"the {who} takes more than {factor:g} times what is stated: {found} stated, {expected} here"
+        message = (
+            f"more than {factor:g} times faster than here, the {' and the '.join(low)}: {found} stated, {expected} here"
+        )
         return Check("V051", name, "differs", path, found, expected, message)
-    return Check("V051", name, "within", path, found, expected, f"{found} a query stated, {expected} here")
+    return Check("V051", name, "within", path, found, expected, f"{found} stated, {expected} here")
+
+
+def _rates(claimed: Mapping[str, Any], measured: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
+    """Return the highest rates of a server as stated and as found here, of the models that have both."""
+    servers = claimed.get("server"), measured.get("server")
+    if not all(servers):
+        return {}
+    found = {arm: tuple(server["arms"][arm]["rate_per_s"] for server in servers if server) for arm in _ARMS}
+    return {arm: (rates[0], rates[1]) for arm, rates in found.items() if None not in rates}
+
+
+def _told(times: Mapping[str, tuple[float, float]], rates: Mapping[str, tuple[float, float]], side: int) -> str:
+    """Return what one of two measurements says of both models."""
+    text = " and ".join(quantity(pair[side] / 1e6, "ms") for pair in times.values())
+    served = " and ".join(quantity(pair[side], "per_s") for pair in rates.values())
+    return f"{text} a query{f', {served}' if served else ''}"
 
 
 def _name(what: str, comparison: Mapping[str, Any]) -> str:
     threads = f"{comparison['threads']} thread{'s' if comparison['threads'] > 1 else ''}"
     return f"{what}, {comparison['scenario']}, batch size {comparison['batch_size']}, {threads}"
-
-
-def _times(values: list[float]) -> str:
-    return " and ".join(f"{value / 1e3:.3g} µs" for value in values)
 
 
 def _shown(ratio: Mapping[str, Any]) -> str:

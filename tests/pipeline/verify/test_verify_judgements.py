@@ -14,12 +14,13 @@ from pipeline.core.errors import SubmissionInvalid, UserError
 from pipeline.core.stage import Inputs
 from pipeline.store.codecs import arrays
 from pipeline.submission.candidate import Candidate
+from pipeline.submission.competition.terms import Competition, competition_from, find_competition
 from pipeline.submission.gather import gather
 from pipeline.submission.verify_compare import Case, Rebuilt, compare_models
 from pipeline.submission.verify_environment import Here, other_environment
 from pipeline.submission.verify_experiment import embedded_experiment, unlike_listed
 from pipeline.submission.verify_files import difference_of, files_beside
-from pipeline.submission.verify_judge import elsewhere, is_exact
+from pipeline.submission.verify_judge import elsewhere, is_exact, limits_check
 from pipeline.submission.verify_speed import agreement, latency_check, speed_check
 from pipeline.submission.verify_table import CHECKS, TOLERANCES
 from tests.pipeline.verify.conftest import Forger
@@ -227,3 +228,35 @@ def test_every_check_is_explained() -> None:
     """An id stands for a sentence that says what is compared."""
     assert all(text.endswith(".") and len(text) > 40 for text in CHECKS.values())
     assert sorted(CHECKS) == list(CHECKS)
+
+
+@pytest.fixture
+def competition(forger: Forger) -> Competition:
+    """tiny_digits for the small network, with a limit on the accuracy that it keeps."""
+    schema = copy.deepcopy(dict(find_competition("tiny_digits").schema))
+    terms, document = schema["x-competition"], forger.honest["experiment"]["document"]
+    terms["baseline"]["experiment"] = {key: document[key] for key in ("data", "model")}
+    terms["protocol"] |= {"least_processes": 2, "least_pairs": 1}
+    least = forger.honest["accuracy"]["optimized"]["test"]["interval"][0] - 0.01
+    limit: Document = {"minimum": least}
+    for part in ("accuracy", "test", "optimized", "accuracy"):
+        limit = {"properties": {part: limit}}
+    return competition_from({**schema, "properties": limit["properties"]}, "x.json")
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "noisy", "outcome"), [(1.0, False, "within"), (0.5, False, "differs"), (0.5, True, "inconclusive")]
+)
+def test_a_limit_that_is_kept_by_its_statement_only_is_not_kept(
+    case: Case, competition: Competition, accuracy: float, noisy: bool, outcome: str
+) -> None:
+    """What was rebuilt and measured here is held against the competition's limits, too."""
+    own = copy.deepcopy(dict(case.document))
+    record = own["accuracy"]["optimized"]["test"]
+    record["accuracy"] *= accuracy
+    record["interval"] = [bound * accuracy for bound in record["interval"]]
+    measured = [[{**own["benchmark"]["comparisons"][0], "noisy": noisy}]]
+    rebuilt = dataclasses.replace(case.rebuilt, submission=own, measured=measured)
+    check = limits_check(dataclasses.replace(case, rebuilt=rebuilt), competition, "")
+    assert check.outcome == outcome
+    assert ("accuracy.optimized.test.accuracy" in check.message) == (outcome != "within")
