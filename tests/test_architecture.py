@@ -27,6 +27,7 @@ RANKS = {
     "tinytorch.runtime": 2,
     "tinytorch.models": 2,
     "tinytorch.serialization": 3,
+    "tinytorch.weights": 3,
     "tinytorch.passes": 4,
     "tinytorch.perf": 5,
     "tinytorch.benchmarking": 6,
