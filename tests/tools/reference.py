@@ -15,6 +15,7 @@ from pipeline.cli import COMMANDS
 from pipeline.core.explain import EXPLANATIONS
 from pipeline.schemas import read_schema
 from pipeline.submission.rules.table import RULES
+from pipeline.submission.verify_table import CHECKS
 from tests.tools.schema_page import cell, page, table
 
 __all__ = ["FOLDER", "pages"]
@@ -98,6 +99,7 @@ def _usage(action: argparse.Action) -> str:
 def _codes() -> str:
     errors = [[f"`{code}`", cell(text)] for code, text in sorted(EXPLANATIONS.items())]
     rules = [[f"`{code}`", cell(text)] for code, text in sorted(RULES.items())]
+    checks = [[f"`{code}`", cell(text)] for code, text in sorted(CHECKS.items())]
     return (
         "\n\n".join(
             [
@@ -105,6 +107,8 @@ def _codes() -> str:
                 f"`pipeline explain CODE` prints one. {_GENERATED}",
                 "## Rules that submissions keep",
                 table(["rule", "what it asks, why, and what to do"], rules),
+                "## Checks of a verification",
+                table(["check", "what it compares"], checks),
                 "## Errors",
                 table(["code", "what is wrong and what to do"], errors),
             ]
