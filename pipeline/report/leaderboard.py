@@ -222,7 +222,7 @@ def _rules(terms: Document) -> list[str]:
         if terms["ties"] == "overlapping_intervals"
         else "Teams share a rank (=) if their figures are the same"
     )
-    then = f"; then {', '.join(column['name'] for column in rest)} order them" if rest else ""
+    then = f"; within a rank they stand in the order of {', '.join(column['name'] for column in rest)}" if rest else ""
     rules = [f"Ranked by {first['name']}, {first['best']} first. {ties}{then}."]
     if any(column["path"].startswith("comparisons.speed") for column in terms["columns"]):
         rules.append(

@@ -59,9 +59,9 @@ def render(board: Mapping[str, Any]) -> str:
 
 
 def _leads(view: BoardView) -> list[bool]:
-    """Return which ranked rows are the first of their rank."""
+    """Return which ranked rows begin or follow a rank that several share."""
     ranks = ["", *(row.rank for row in view.ranked)]
-    return [rank != before for before, rank in itertools.pairwise(ranks)]
+    return [rank != before and "=" in rank + before for before, rank in itertools.pairwise(ranks)]
 
 
 def _bars(view: BoardView) -> list[_Bar | None]:
