@@ -17,6 +17,7 @@ from typing import Any
 from pipeline.cli.answer import Answer
 from pipeline.cli.console import columns, safe
 from pipeline.cli.experiment import add_store_argument, store_folder
+from pipeline.cli.leaderboard import records_folder
 from pipeline.core.errors import GoalNotMet, SubmissionInvalid, UserError, render_problems
 from pipeline.leaderboard import cores, make_leaderboard
 from pipeline.report.pull_request import OUTCOMES, comment, is_told
@@ -101,7 +102,7 @@ def _places(
     if problem := lay_out(request, scratch):
         notes.append(f"nothing is ranked: {problem}")
         return {}
-    verified = read_verifications(Path(args.verified)) if args.verified else {}
+    verified = read_verifications(records_folder(args.verified, Path(request.folder))) if args.verified else {}
     boards: dict[str, dict[str, Any]] = {}
     places = {}
     for checked in fine:

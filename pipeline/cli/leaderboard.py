@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pipeline.leaderboard import Checked
     from pipeline.report.leaderboard import BoardRow, BoardView
 
-__all__ = ["add_arguments", "answer_of", "configure", "ranked", "run"]
+__all__ = ["add_arguments", "answer_of", "configure", "ranked", "records_folder", "run"]
 
 _OUT = "leaderboard"
 _MOST_ROWS, _MOST_OTHERS = 50, 20  # on the terminal
@@ -102,7 +102,7 @@ def ranked(args: argparse.Namespace, competition: str) -> tuple[dict[str, Any], 
 
     folder = Path(args.folder)
     rules = find_competition(competition)
-    verified = read_verifications(_verified(args.verified, folder)) if args.verified else {}
+    verified = read_verifications(records_folder(args.verified, folder)) if args.verified else {}
     store = None if args.afresh else LocalStore(store_folder(args))
     return make_leaderboard(folder, rules, verified, store, args.workers or cores(), _teller())
 
@@ -154,8 +154,8 @@ def _told(view: BoardView) -> list[str]:
     return [*(safe(rule) for rule in view.rules), f"Rules of {view.name}: {view.digest}"]
 
 
-def _verified(name: str, submissions: Path) -> Path:
-    """Return the folder of records. Raises UserError if whoever submits could have put them there."""
+def records_folder(name: str, submissions: Path) -> Path:
+    """Return the folder of an organiser's records. Raises UserError if whoever submits could have put them there."""
     folder, forbidden = Path(name).resolve(), submissions.resolve()
     if folder == forbidden or forbidden in folder.parents or folder in forbidden.parents:
         raise UserError(

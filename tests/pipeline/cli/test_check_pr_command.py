@@ -298,3 +298,11 @@ def test_what_is_not_committed_is_said(work: Path, check: Check) -> None:
     """It is not part of the pull request."""
     found = check(expect=4)
     assert any("differ from what is committed" in note for note in found["notes"])
+
+
+def test_records_are_never_read_where_participants_write(work: Path, check: Check) -> None:
+    """They would call their own submissions reproduced."""
+    commit(work)
+    (work / "submissions/ada/records").mkdir()
+    found = check("--verified", "submissions/ada/records", expect=2)
+    assert "only an organiser can write" in found["error"]["hint"]
