@@ -55,7 +55,8 @@ def _which(submission: Document) -> Iterator[str]:
     )
     missed = [limit for limit in limits(submission) if limit.status != "met"]
     if missed:
-        yield f"But: {'; '.join(f'{limit.status}: {limit.wanted} ({limit.measured})' for limit in missed)}."
+        told = (f"{limit.status}: {limit.wanted}; measured {limit.measured}" for limit in missed)
+        yield f"But a goal is {'; another is '.join(told)}."
     elif submission["constraints"]:
         yield f"{_all_of(len(submission['constraints']), 'goal')} met on the test split."
 

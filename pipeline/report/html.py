@@ -33,15 +33,22 @@ if TYPE_CHECKING:
 __all__ = ["render"]
 
 
-def render(submission: Mapping[str, Any], samples: Samples | None = None, reason: str = "") -> str:
+def render(
+    submission: Mapping[str, Any],
+    samples: Samples | None = None,
+    reason: str = "",
+    ablation: Mapping[str, Any] | None = None,
+) -> str:
     """Return the page for a valid submission; raises EnvironmentProblem when a library is not installed.
 
-    `samples` are the raw ones of its evidence, of which latencies are drawn; without them `reason` says why.
+    `samples` are the raw ones of its evidence, of which latencies are drawn; without them `reason` says why. `ablation`
+    is that of its point, if there is one.
     """
     environment = _environment()
-    view = make_view(submission)
+    view = make_view(submission, ablation)
     values: dict[str, Any] = {
         "view": view,
+        "ordered": sorted(enumerate(view.points), key=lambda place: (not place[1].is_chosen, not place[1].is_front)),
         "style": STYLE,
         "charts": {},
         "reasons": {},
@@ -76,6 +83,7 @@ def _sections(view: View, material: Material) -> list[tuple[str, str]]:
         ("figures", "figures", view.figures),
         ("latency", "latency", view.verdicts),
         ("steps", "steps", view.steps),
+        ("contributions", "contributions", view.contributions),
         ("layers", "layers", view.layers or view.execution.layers),
         ("maps", "sparsity and bits", material["maps"]),
         ("training", "training", view.trainings),

@@ -36,8 +36,9 @@ _MACROS = """
 </dl>
 {% endmacro %}
 
-{% macro table(label, below=false) %}
-<div class="scroll{{ " below" if below }}" tabindex="0" role="region" aria-label="{{ label }}"><table>{{ caller() }}
+{% macro table(label, below=false, is_tall=false) %}
+<div class="scroll{{ " below" if below }}{{ " tall" if is_tall }}" tabindex="0" role="region"
+  aria-label="{{ label }}"><table>{{ caller() }}
 </table></div>
 {% endmacro %}
 """
@@ -100,19 +101,6 @@ _HEAD = """<!DOCTYPE html>
 """
 
 _RESULTS = """
-<h2 id="figures">Baseline and optimized</h2>
-{% call table("Baseline and optimized") %}
-{{ head(["", "baseline", "optimized", "change"]) }}
-<tbody>
-{% for row in view.figures %}
-<tr{% if row.is_detail %} class="detail"{% endif %}><th scope="row">{{ row.name }}</th>
-<td class="figure">{{ figure(row.baseline) }}</td><td class="figure">{{ figure(row.optimized) }}</td>
-<td class="figure{% if row.tone %} {{ row.tone }}-text{% endif %}">{{ figure(row.change) }}</td></tr>
-{% endfor %}
-</tbody>{% endcall %}
-{% for note in view.notes %}<p class="note">{{ note.text }}</p>{% endfor %}
-
-{% if view.techniques %}<p class="note">techniques: {{ view.techniques|join(", ") }}</p>{% endif %}
 {% if view.limits %}
 <h2 id="goals">Goals</h2>
 {% call table("Goals") %}
@@ -139,13 +127,13 @@ better in one. The test split is in the table only, because nobody may choose by
 <span class="soft">Drag over a chart to pick points, or press a point's name.</span>
 </div>
 {% endif %}
-{% call table("Points", true) %}
+{% call table("Points", true, view.points|length > 12) %}
 {{ head(["point", "validation", "test", "size", "smaller", "speed-up", "verdict", "misses"],
         right=["validation", "test", "size", "smaller"], sorts=true) }}
 <tbody>
-{% for point in view.points %}
-<tr data-point="{{ loop.index0 }}"{% if point.is_chosen %} class="chosen"{% endif %}>
-<th scope="row"><button type="button" class="name" data-pick="{{ loop.index0 }}">{{ point.label }}</button>
+{% for place, point in ordered %}
+<tr data-point="{{ place }}"{% if point.is_chosen %} class="chosen"{% endif %}>
+<th scope="row"><button type="button" class="name" data-pick="{{ place }}">{{ point.label }}</button>
 {%- if point.is_chosen %} {{ tag("submitted", "") }}{% elif point.is_front %} {{ tag("front", "") }}{% endif %}</th>
 <td class="number" data-v="{{ point.numbers.validation }}">{{ point.validation }}</td>
 {% set worse = " bad-text" if point.accuracy_verdict == "significantly worse" else "" %}
@@ -172,6 +160,19 @@ better in one. The test split is in the table only, because nobody may choose by
 """
 
 _TIMES = """
+<h2 id="figures">Baseline and optimized</h2>
+{% call table("Baseline and optimized") %}
+{{ head(["", "baseline", "optimized", "change"]) }}
+<tbody>
+{% for row in view.figures %}
+<tr{% if row.is_detail %} class="detail"{% endif %}><th scope="row">{{ row.name }}</th>
+<td class="figure">{{ figure(row.baseline) }}</td><td class="figure">{{ figure(row.optimized) }}</td>
+<td class="figure{% if row.tone %} {{ row.tone }}-text{% endif %}">{{ figure(row.change) }}</td></tr>
+{% endfor %}
+</tbody>{% endcall %}
+{% for note in view.notes %}<p class="note">{{ note.text }}</p>{% endfor %}
+
+{% if view.techniques %}<p class="note">techniques: {{ view.techniques|join(", ") }}</p>{% endif %}
 {% if view.verdicts %}
 <h2 id="latency">Latency, and what identical code differs</h2>
 <div class="charts">{{ chart("latency") }}{{ chart("processes") }}</div>
@@ -238,6 +239,23 @@ _DETAILS = """
 <tr class="under"><td colspan="7">{{ step.settings }}</td></tr>
 {% endfor %}
 </tbody>{% endcall %}
+{% endif %}
+{% if view.contributions %}
+<h2 id="contributions">What each step contributes</h2>
+{% for aspect in view.contributions.aspects %}
+<h3>{{ aspect.name }}</h3>
+<p class="soft">{{ aspect.meaning }}</p>
+{% call table(aspect.name) %}
+{{ head(["step", "size", "MACs", "accuracy (test)", "speed-up", "verdict"], right=["size", "MACs"]) }}
+<tbody>
+{% for row in aspect.rows %}
+<tr><th scope="row">{{ row.step }}</th><td class="number">{{ row.size }}</td><td class="number">{{ row.macs }}</td>
+<td class="figure{% if row.accuracy_tone %} {{ row.accuracy_tone }}-text{% endif %}">{{ row.accuracy }}</td>
+<td class="figure">{{ row.speedup }}</td><td>{% if row.verdict %}{{ tag(row.verdict, row.tone) }}{% endif %}</td></tr>
+{% endfor %}
+</tbody>{% endcall %}
+{% endfor %}
+{% for note in view.contributions.notes %}<p class="note">{{ note }}</p>{% endfor %}
 {% endif %}
 {% if view.layers or view.execution.layers %}
 <h2 id="layers">Where the time goes, before and after</h2>

@@ -15,6 +15,9 @@ SCRIPT = """
   const page = document.documentElement;
   const source = document.getElementById("chart-data");
   const DATA = source ? JSON.parse(source.textContent) : {specs: {}, tables: {}, palettes: {}, config: {}};
+  // Rows come as lists below their columns.
+  DATA.tables = Object.fromEntries(Object.entries(DATA.tables).map(([name, {columns, rows}]) => [
+    name, rows.map((row) => Object.fromEntries(columns.map((column, i) => [column, row[i]])))]));
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   const views = {};
   const brushes = {};
@@ -107,8 +110,22 @@ SCRIPT = """
     for (const row of all("tr[data-point]")) row.classList.toggle("hovered", Number(row.dataset.point) === place);
   }
 
+  // Charts follow with the next frame: a listener must not run the view that called it.
+  const wanted = {};
+  let asked = false;
   function each(signal, value) {
-    for (const name of ["by_size", "by_speed", "sweep"]) if (views[name]) views[name].signal(signal, value).run();
+    wanted[signal] = value;
+    if (asked) return;
+    asked = true;
+    requestAnimationFrame(async () => {
+      asked = false;
+      for (const name of ["by_size", "by_speed", "sweep"]) {
+        const view = views[name];
+        if (!view) continue;
+        for (const [key, set] of Object.entries(wanted)) view.signal(key, set);
+        await view.runAsync();
+      }
+    });
   }
 
   // Zoom: the axes of both views end where the picked points do.

@@ -25,13 +25,13 @@ _SCHEMES = f"""
 
 _REST = """* { box-sizing: border-box; }
 body {
-  margin: 0 auto; padding: 2rem 1.25rem 4rem; max-width: 68rem; background: var(--page); color: var(--ink);
+  margin: 0 auto; padding: 2rem 1.25rem 4rem; max-width: 72rem; background: var(--page); color: var(--ink);
   font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; overflow-wrap: break-word;
 }
 h1 { font-size: 1.75rem; line-height: 1.2; margin: 0 0 .35rem; }
 h2 { font-size: 1.1rem; margin: 2.5rem 0 .75rem; }
 p { margin: .35rem 0; max-width: 52rem; }
-.soft, figcaption, caption, .note { color: var(--soft); font-size: .875rem; }
+.soft, caption, .note { color: var(--soft); font-size: .875rem; }
 .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(15rem, 1fr)); gap: .9rem; margin-top: 1.5rem; }
 .card { background: var(--panel); border: 1px solid var(--line); border-radius: 10px; padding: 1rem 1.1rem; }
 .card .subject { color: var(--soft); font-size: .8rem; text-transform: uppercase; letter-spacing: .05em; }
@@ -49,7 +49,7 @@ p { margin: .35rem 0; max-width: 52rem; }
 .scroll { overflow-x: auto; background: var(--panel); border: 1px solid var(--line); border-radius: 10px; }
 .scroll:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
 table { border-collapse: collapse; width: 100%; font-size: .875rem; font-variant-numeric: tabular-nums; }
-th, td { text-align: left; padding: .42rem .7rem; border-top: 1px solid var(--line); vertical-align: top; }
+th, td { text-align: left; padding: .42rem .6rem; border-top: 1px solid var(--line); vertical-align: top; }
 thead td { border-top: 0; } .scroll.below { margin-top: .9rem; }
 thead th { border-top: 0; color: var(--soft); font-weight: 600; white-space: nowrap; }
 tbody th { font-weight: 500; white-space: nowrap; }
@@ -80,10 +80,10 @@ button:disabled { color: var(--soft); cursor: default; opacity: .7; }
 button.quiet { color: var(--soft); white-space: nowrap; }
 button.name { all: unset; cursor: pointer; } button.name[aria-pressed="true"] { font-weight: 700; }
 button.name:focus-visible { outline: 2px solid var(--accent); }
-th button[data-sort] { all: unset; cursor: pointer; } th button[data-sort]::after { content: " ↕"; opacity: .45; }
+th button[data-sort] { all: unset; cursor: pointer; } th button[data-sort]::after { content: " ↕" / ""; opacity: .45; }
 th button[data-sort]:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
-th[aria-sort="ascending"] button::after { content: " ↑"; opacity: 1; }
-th[aria-sort="descending"] button::after { content: " ↓"; opacity: 1; }
+th[aria-sort="ascending"] button::after { content: " ↑" / ""; opacity: 1; }
+th[aria-sort="descending"] button::after { content: " ↓" / ""; opacity: 1; }
 html:not(.scripted) .needs-script, html:not(.scripted) th button[data-sort]::after { display: none; }
 tr.out th, tr.out td { opacity: .32; } tr.hovered th, tr.hovered td { background: var(--plain-back); }
 .tools { display: flex; flex-wrap: wrap; align-items: center; gap: .5rem .9rem; margin-top: .9rem; font-size: .875rem; }
@@ -100,6 +100,8 @@ details { margin-top: .9rem; } summary { cursor: pointer; } details > .scroll, d
 .warnings { background: var(--warn-back); border-radius: 10px; padding: .6rem 1rem; font-size: .9rem; }
 .warnings summary { color: var(--warn); font-weight: 600; }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(24rem, 100%), 1fr)); gap: 1.2rem 2.5rem; }
+.tall { max-height: 34rem; overflow-y: auto; } .tall thead th, .tall thead td { position: sticky; top: 0; z-index: 1; }
+.tall thead th, .tall thead td { background: var(--panel); box-shadow: 0 1px var(--line); }
 td.text { min-width: 12rem; } tr.under td { border-top: 0; padding-top: 0; color: var(--soft); }
 #vg-tooltip-element { font-family: inherit; }
 dl { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: .25rem 1.2rem; }

@@ -16,6 +16,9 @@ __all__ = ["by_size", "by_speed", "sweep"]
 Rows = Sequence[Mapping[str, Any]]
 
 HEIGHT = 300
+# A text is drawn twice, so that it can be read over marks.
+HALO: tuple[dict[str, Any], ...] = ({"color": "@panel", "stroke": "@panel", "strokeWidth": 4}, {"color": "@ink"})
+_FEW = 60  # lines up to which each is drawn strong
 _LOG_FROM = 8.0
 _TIP = (
     ("label", "point"),
@@ -46,7 +49,9 @@ def _front(rows: Rows, width: Any, of: tuple[str, str, str], member: str, stairs
     is_log = max(values) > _LOG_FROM * min(values)
     scale = alt.Scale(type="log", base=2, nice=False, padding=44) if is_log else alt.Scale(zero=False, padding=44)
     x = alt.X(f"{key}:Q", scale=scale, axis=alt.Axis(title=title, labelExpr=words, tickCount=6))
-    y_scale = alt.Scale(zero=False, padding=16)
+    shares = [row["acc"] for row in rows]
+    margin = 0.08 * (max(shares) - min(shares)) or 0.02
+    y_scale = alt.Scale(domain=[min(shares) - margin, min(max(shares) + 2 * margin, 1.0 + margin)], nice=False)
     y = alt.Y("acc:Q", scale=y_scale, axis=alt.Axis(title="accuracy (validation)", labelExpr=PERCENT, tickCount=6))
     base = alt.Chart(alt.NamedData("points")).encode(x=x, y=y)
     tips = [alt.Tooltip(f"{field}:N", title=name) for field, name in _TIP]
@@ -78,13 +83,10 @@ def _front(rows: Rows, width: Any, of: tuple[str, str, str], member: str, stairs
         .otherwise(alt.value(80 if len(rows) < 150 else 40)),
         tooltip=tips,
     )
-    names = (
-        base.transform_filter("datum.kind != 'other'")
-        .mark_text(dy=-15, fontWeight=600, clip=False, aria=False)
-        .encode(text="kind:N")
-    )
+    named = base.transform_filter("datum.kind != 'other'")
+    names = [named.mark_text(dy=-15, fontWeight=600, aria=False, **look).encode(text="kind:N") for look in HALO]
     brush = alt.selection_interval(name="brush", zoom=False)
-    layered = alt.layer(line, whiskers, marks.add_params(brush), names)
+    layered = alt.layer(line, whiskers, marks.add_params(brush), *names)
     return finished(layered.add_params(*_linked()), width, HEIGHT)
 
 
@@ -118,21 +120,23 @@ def sweep(rows: Rows, width: Any) -> dict[str, Any]:
             .then(alt.value(0.05))
             .when("datum.kind == 'submitted'")
             .then(alt.value(1))
-            .otherwise(alt.value(0.55 if len(rows) < 60 else 0.25)),
+            .otherwise(alt.value(0.55 if len(rows) < _FEW else 0.15)),
             tooltip=[alt.Tooltip(f"{field}:N", title=name) for field, name in _TIP],
         )
     )
+    submitted = lines.transform_filter("datum.kind == 'submitted'")
     ticks = alt.Chart(alt.NamedData("axes")).encode(x=x)
     heads = ticks.transform_filter("datum.is_first").transform_calculate(foot="0", head="1", above="1.045")
     rules = heads.mark_rule(color="@mark").encode(y=alt.Y("foot:Q", scale=heights, axis=None), y2="head:Q")
-    labels = ticks.mark_text(
-        align="right", dx=-6, fontSize=11, aria=False, color="@ink", stroke="@panel", strokeWidth=0
-    ).encode(y=y, text="text:N")
+    texts = {"align": "right", "dx": -6, "fontSize": 11, "aria": False}
+    labels = [ticks.mark_text(**texts, **look).encode(y=y, text="text:N") for look in HALO]
     titles = heads.mark_text(fontWeight=600, baseline="bottom", aria=False, limit=120).encode(
         y=alt.Y("above:Q", scale=heights, axis=None), text="name:N"
     )
     brush = alt.selection_interval(name="brush", zoom=False)
-    return finished(alt.layer(rules, lines.add_params(brush), labels, titles).add_params(*_linked()), width, 320)
+    return finished(
+        alt.layer(rules, lines.add_params(brush), submitted, *labels, titles).add_params(*_linked()), width, 320
+    )
 
 
 def _linked() -> list[Any]:

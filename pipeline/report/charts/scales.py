@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-__all__ = ["BYTES", "COUNT", "DURATION", "PERCENT", "RATIO", "round_values"]
+__all__ = ["BYTES", "COUNT", "DURATION", "PERCENT", "RATIO", "finished", "powers_of_two", "round_values"]
 
 # Vega expressions that write an axis's value; they hold no text of a submission.
 BYTES = (
@@ -18,7 +18,8 @@ DURATION = (
     " : datum.value >= 1e6 ? format(datum.value / 1e6, '.3~g') + ' ms'"
     " : datum.value >= 1e3 ? format(datum.value / 1e3, '.3~g') + ' µs' : format(datum.value, '.3~g') + ' ns'"
 )
-PERCENT = "format(datum.value * 100, '.4~g') + ' %'"
+# An axis that leaves room beyond 0 or 100 % has no ticks there.
+PERCENT = "datum.value < 0 || datum.value > 1.000001 ? '' : format(datum.value * 100, '.4~g') + ' %'"
 RATIO = "format(datum.value, '.3~g') + 'x'"
 
 
@@ -34,6 +35,12 @@ def round_values(low: float, high: float, most: int = 6) -> list[float]:
         return inside
     decades = [value for value in inside if math.isclose(math.log10(value) % 1, 0, abs_tol=1e-9)]
     return decades[:: max(1, math.ceil(len(decades) / most))]
+
+
+def powers_of_two(low: float, high: float, most: int = 4) -> list[float]:
+    """Return at most `most` powers of two between `low` and `high`, evenly spaced on a logarithmic axis."""
+    powers = list(range(math.ceil(math.log2(low)), math.floor(math.log2(high)) + 1))
+    return [2.0**power for power in powers[:: max(1, math.ceil(len(powers) / most))]]
 
 
 def finished(chart: Any, width: Any, height: int) -> dict[str, Any]:

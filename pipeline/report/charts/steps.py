@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.report.charts.scales import BYTES, COUNT, PERCENT, finished
+from pipeline.report.charts.scales import BYTES, COUNT, PERCENT, finished, powers_of_two, round_values
 
 __all__ = ["accuracy_steps", "size_steps", "work_steps"]
 
@@ -35,9 +35,12 @@ def _waterfall(rows: Rows, width: Any, words: str, *, is_share: bool = False) ->
     import altair as alt
 
     values = [row["after"] for row in rows]
-    is_log = not is_share and max(values) > _LOG_FROM * min(values)
+    low, high = min(values), max(values)
+    is_log = not is_share and high > _LOG_FROM * low
     scale = alt.Scale(type="log", base=2, nice=False, padding=44) if is_log else alt.Scale(zero=False, padding=44)
-    x = alt.X("before:Q", scale=scale, axis=alt.Axis(title=None, labelExpr=words, tickCount=4))
+    powers = powers_of_two(low, high) if words == BYTES else round_values(low, high, 4)
+    ticks: dict[str, Any] = {"values": powers} if is_log and len(powers) > 1 else {"tickCount": 4}
+    x = alt.X("before:Q", scale=scale, axis=alt.Axis(title=None, labelExpr=words, **ticks))
     after = alt.X("after:Q", scale=scale)
     y = alt.Y("step:N", sort=None, axis=alt.Axis(title=None, domain=False, ticks=False, labelColor="@ink"))
     colour = alt.Color(

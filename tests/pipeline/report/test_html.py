@@ -86,7 +86,7 @@ def test_every_chart_has_room_a_name_and_data(submission: dict[str, Any]) -> Non
     boxes = set(re.findall(r'data-chart="(\w+)"', text))
     assert boxes == set(data["specs"]) <= set(CHARTS)
     assert {"by_size", "by_speed", "processes", "step_size", "sparsity", "bits", "sweep"} <= boxes
-    assert len(data["tables"]["points"]) == 5
+    assert len(data["tables"]["points"]["rows"]) == 5
     for name in boxes:
         assert f'data-chart="{name}" role="img" aria-label="' in text
 
@@ -142,7 +142,7 @@ def test_five_hundred_points_stay_small(submission: dict[str, Any]) -> None:
     text = render(submission)
     assert len(text.encode()) < 1_500_000
     assert text.count("<tr data-point=") == 500
-    assert len(chart_data(text)["tables"]["points"]) == 501
+    assert len(chart_data(text)["tables"]["points"]["rows"]) == 501
 
 
 @pytest.mark.parametrize("library", ["altair", "vl_convert"])
