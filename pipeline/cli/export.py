@@ -1,13 +1,14 @@
 """Write the result of an earlier run in the format of another tool, or send it to a server of one.
 
 The folder that is written is new or empty, and is there only when everything is in it. With `--replace` it may be an
-earlier export of the same target, of which nothing is kept.
+earlier export of the same kind, in which nobody has changed a file.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import os
 import shutil
 import tempfile
@@ -21,13 +22,17 @@ from pipeline.cli.answer import Answer
 from pipeline.cli.console import safe
 from pipeline.cli.experiment import add_store_argument, open_store
 from pipeline.cli.runs import find_run, read_record, stored_submission
-from pipeline.core.errors import EnvironmentProblem, UserError
+from pipeline.core.errors import EnvironmentProblem, SubmissionInvalid, UserError
+from pipeline.core.keys import digest_bytes
 from pipeline.submission.measured import is_measured
+from pipeline.submission.read import read_submission
 
 if TYPE_CHECKING:
     from pipeline.export.target import Exported, Source
 
-__all__ = ["TARGETS", "Target", "configure", "run"]
+__all__ = ["MARK", "TARGETS", "Target", "configure", "run"]
+
+MARK = ".export.json"  # in every folder that is written
 
 _NOT_VALID = 3
 
@@ -115,9 +120,10 @@ def _written(source: Source, module: Any, args: argparse.Namespace) -> Answer:
         raise EnvironmentProblem(f"{parent}: cannot be written to: {error.strerror}") from error
     try:
         exported = module.export(source, building, args)
+        _mark(building, args.target, source.digest)
         building.chmod(0o777 & ~_umask())
-        if args.replace and out.is_dir() and not out.is_symlink():
-            _check_earlier(out, building)
+        if args.replace and out.is_dir() and not out.is_symlink() and any(out.iterdir()):
+            _check_earlier(out, args.target)
             os.replace(out, building.with_suffix(".old"))
         _check_empty(out)
         os.replace(building, out)
@@ -143,13 +149,32 @@ def _check_empty(out: Path) -> None:
         raise UserError(f"{out} is not empty", hint=hint)
 
 
-def _check_earlier(out: Path, new: Path) -> None:
-    """Raise UserError if a folder has a file that the new one has not: it is no earlier export of the same kind."""
-    written = {path.relative_to(new) for path in new.rglob("*")}
-    for path in out.rglob("*"):
-        if path.is_symlink() or path.relative_to(out) not in written:
-            hint = "only an earlier export of the same kind is replaced; name a new folder"
-            raise UserError(f"{path} is not of this export, and would be lost", hint=hint)
+def _mark(folder: Path, target: str, submission: str) -> None:
+    """Write what the folder is, and the SHA-256 of each of its files: by it a later export knows its own."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    digests = {path.relative_to(folder).as_posix(): digest_bytes(path.read_bytes()) for path in files}
+    document = {"target": target, "submission": submission, "files": digests}
+    (folder / MARK).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+def _check_earlier(out: Path, target: str) -> None:
+    """Raise UserError if the folder is no export of this target, or has a file that is not as it was written."""
+    hint = "only an earlier export that nobody has changed is replaced; name a new folder"
+    try:
+        mark = read_submission(out / MARK)
+    except (UserError, SubmissionInvalid) as error:
+        raise UserError(f"{out} is no earlier export: it has no {MARK}", hint=hint) from error
+    if mark.get("target") != target:
+        raise UserError(f"{out} is an export of another kind: {mark.get('target')!r}, not {target!r}", hint=hint)
+    files = mark.get("files")
+    written: dict[str, Any] = files if isinstance(files, dict) else {}
+    for path in sorted(out.rglob("*")):
+        name = path.relative_to(out).as_posix()
+        if name == MARK or (path.is_dir() and not path.is_symlink()):
+            continue
+        is_known = name in written and not path.is_symlink()
+        if not is_known or written[name] != digest_bytes(path.read_bytes()):
+            raise UserError(f"{path} was {'changed' if is_known else 'added'}, and would be lost", hint=hint)
 
 
 def _umask() -> int:

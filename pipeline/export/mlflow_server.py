@@ -15,6 +15,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -29,8 +30,8 @@ _TIMEOUT_S = 30
 _LONGEST_ANSWER = 16 * 2**20
 _MOST_PAGES = 100
 _PAGE = 1000
-# What one log-batch request may hold (MLflow's documentation of it).
-_MOST_METRICS, _MOST_PARAMS, _MOST_TAGS = 1000, 100, 100
+# What one log-batch request may hold: 1000 of all kinds, of these 100 params and 100 tags (MLflow's documentation).
+_MOST_METRICS, _MOST_PARAMS, _MOST_TAGS = 800, 100, 100
 _ID = re.compile(r"[\w-]{1,256}")
 
 
@@ -108,13 +109,16 @@ class Server:
 
     def log(self, run_id: str, run: PlannedRun) -> None:
         """Write params, metrics and tags; what is there already stays as it is."""
-        for params in _chunks(_pairs(run.params), _MOST_PARAMS):
-            self._call("POST", "runs/log-batch", {"run_id": run_id, "params": params})
-        for tags in _chunks(_pairs(run.tags), _MOST_TAGS):
-            self._call("POST", "runs/log-batch", {"run_id": run_id, "tags": tags})
-        for metrics in _chunks(run.metrics, _MOST_METRICS):
-            values = [_metric(metric, run.time_ms) for metric in metrics]
-            self._call("POST", "runs/log-batch", {"run_id": run_id, "metrics": values})
+        metrics = [_metric(metric, run.time_ms) for metric in run.metrics]
+        parts = zip_longest(
+            _chunks(_pairs(run.params), _MOST_PARAMS),
+            _chunks(_pairs(run.tags), _MOST_TAGS),
+            _chunks(metrics, _MOST_METRICS),
+            fillvalue=(),
+        )
+        for params, tags, values in parts:
+            batch = {"run_id": run_id, "params": params, "tags": tags, "metrics": values}
+            self._call("POST", "runs/log-batch", batch)
 
     def put_file(self, run_id: str, name: str, data: bytes) -> str:
         """Send a file through the server to where it keeps them; return why that is impossible, "" if it is done."""

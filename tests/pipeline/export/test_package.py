@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.cli.export import MARK
 from pipeline.export.model_card import card
 from pipeline.export.package_tree import Check, Packaged
 from tests.pipeline.export.export_sources import sample_source
@@ -38,9 +39,9 @@ def run_python(folder: Path, *arguments: str) -> str:
 
 
 def test_the_manifest_names_every_file(package: Path) -> None:
-    """With the SHA-256 and the bytes of each."""
+    """With the SHA-256 and the bytes of each, but for itself and the mark of the export."""
     manifest = json.loads((package / "package.json").read_text())
-    found = {path.name: path.read_bytes() for path in package.iterdir() if path.name != "package.json"}
+    found = {path.name: path.read_bytes() for path in package.iterdir() if path.name not in ("package.json", MARK)}
     assert manifest["files"] == {
         name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)} for name, data in found.items()
     }
@@ -89,18 +90,23 @@ def test_the_same_run_gives_the_same_bytes(finished: Project, package: Path, tmp
     assert again == {path.name: path.read_bytes() for path in package.iterdir()}
 
 
-def test_only_an_earlier_export_is_replaced(finished: Project, tmp_path: Path) -> None:
-    """Without --replace nothing is; with it, no folder that has a file of somebody's own."""
+def test_only_an_unchanged_earlier_export_is_replaced(finished: Project, tmp_path: Path) -> None:
+    """Without --replace nothing is; with it, no folder of another kind, with a change, or with somebody's own file."""
     out = tmp_path / "out"
     export = ("export", "package", "smoke", "--out", str(out))
     finished.run(*export)
-    (out / "example.py").write_text("mine")
     assert "--replace" in finished.run(*export, expect=2).stderr
-    (out / "notes.txt").write_text("mine")
-    assert "notes.txt" in finished.run(*export, "--replace", expect=2).stderr
-    (out / "notes.txt").unlink()
     finished.run(*export, "--replace")
-    assert (out / "example.py").read_text() != "mine"
+    other = ("export", "onnx", "smoke", "--out", str(out), "--replace")
+    assert "an export of another kind: 'package'" in finished.run(*other, expect=2).stderr
+    (out / "notes.txt").write_text("mine")
+    assert "notes.txt was added" in finished.run(*export, "--replace", expect=2).stderr
+    (out / "notes.txt").unlink()
+    (out / "README.md").write_text("mine")
+    assert "README.md was changed" in finished.run(*export, "--replace", expect=2).stderr
+    (out / ".export.json").unlink()
+    assert "no earlier export" in finished.run(*export, "--replace", expect=2).stderr
+    assert (out / "README.md").read_text() == "mine"
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 

@@ -134,7 +134,7 @@ def test_training_curves_are_history(finished: Project, tmp_path: Path) -> None:
     assert list(answer["runs"]) == [run.run.run_id]
     assert [step["_step"] for step in run.history] == [1, 2]
     assert run.history[0]["training/train_loss"] > run.history[1]["training/train_loss"]
-    files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    files = [path for path in (tmp_path / "out" / "wandb").rglob("*") if path.is_file()]
     assert [path.suffix for path in files] == [".wandb"]
     assert str(tmp_path).encode() not in files[0].read_bytes()
     assert str(finished.folder).encode() not in files[0].read_bytes()
