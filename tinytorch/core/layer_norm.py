@@ -53,21 +53,22 @@ class LayerNorm(Leaf):
 
     def __init__(self, normalized_shape: int | tuple[int, ...], eps: float = 1e-5) -> None:
         self._set_facts(normalized_shape, eps)
-        self.gamma = Tensor(np.ones(self.normalized_shape), requires_grad=True)
-        self.beta = Tensor(np.zeros(self.normalized_shape), requires_grad=True)
+        self.gamma = Tensor(np.ones(self._shape), requires_grad=True)
+        self.beta = Tensor(np.zeros(self._shape), requires_grad=True)
 
     def _set_facts(self, normalized_shape: Any, eps: float) -> None:
         sizes = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
         if not sizes or min(sizes) < 1:
             raise ValueError(f"LayerNorm needs at least one value to normalize over, got shape {normalized_shape}.")
-        self.normalized_shape, self.eps = tuple(int(size) for size in sizes), float(eps)
+        self.normalized_shape: int | tuple[int, ...] = sizes[0] if isinstance(normalized_shape, int) else sizes
+        self._shape, self.eps = tuple(int(size) for size in sizes), float(eps)
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalize each vector; raise ValueError if the last axes are not normalized_shape."""
-        if x.shape[-len(self.normalized_shape) :] != self.normalized_shape:
+        if x.shape[-len(self._shape) :] != self._shape:
             raise ValueError(
                 f"LayerNorm({self.normalized_shape}) got an input of shape {x.shape}, whose last axes must be "
-                f"{self.normalized_shape}."
+                f"{self._shape}."
             )
         return LayerNormBackward.run(x, self.gamma, self.beta, eps=self.eps)
 
@@ -77,7 +78,8 @@ class LayerNorm(Leaf):
 
     def config(self) -> dict[str, JSON]:
         """Return normalized_shape and eps."""
-        return {"normalized_shape": list(self.normalized_shape), "eps": self.eps}
+        shape = self.normalized_shape
+        return {"normalized_shape": shape if isinstance(shape, int) else list(shape), "eps": self.eps}
 
     def state(self) -> dict[str, Array]:
         """Return gamma and beta."""
@@ -89,13 +91,13 @@ class LayerNorm(Leaf):
         layer = cls.__new__(cls)
         with checked_config(cls, config):
             layer._set_facts(**config)
-        tensors = checked_state(cls, state, dict.fromkeys(("gamma", "beta"), layer.normalized_shape))
+        tensors = checked_state(cls, state, dict.fromkeys(("gamma", "beta"), layer._shape))
         layer.gamma, layer.beta = tensors["gamma"], tensors["beta"]
         return layer
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the same shape, whose last axes must be normalized_shape."""
-        if tuple(input_shape[-len(self.normalized_shape) :]) != self.normalized_shape:
+        if tuple(input_shape[-len(self._shape) :]) != self._shape:
             raise ValueError(f"LayerNorm({self.normalized_shape}) cannot take samples of shape {input_shape}.")
         return tuple(input_shape)
 

@@ -46,30 +46,53 @@ class Sampling:
         if self.temperature == 0:
             return np.asarray(logits.argmax(axis=-1))
         uniform = np.random.random_sample(len(logits)) if rng is None else rng.random(len(logits))
-        p = self.probabilities(logits)
+        tokens, p = self._candidates(logits)
         steps = np.cumsum(p, axis=-1)
-        chosen = [np.searchsorted(row, u * row[-1], side="right") for row, u in zip(steps, uniform, strict=True)]
-        return np.array(chosen, np.intp)
+        places = [np.searchsorted(row, u * row[-1], side="right") for row, u in zip(steps, uniform, strict=True)]
+        chosen: npt.NDArray[np.intp] = np.take_along_axis(tokens, np.array(places, np.intp)[:, np.newaxis], axis=-1)[
+            :, 0
+        ]
+        return chosen
 
     def probabilities(self, logits: Array) -> npt.NDArray[np.float64]:
         """Return the distribution that a token is drawn from, float64 (B, V); 0 for tokens outside of the limits."""
+        p = np.zeros(logits.shape)
+        if self.temperature == 0:
+            p[np.arange(len(p)), logits.argmax(axis=-1)] = 1
+        else:
+            np.put_along_axis(p, *self._candidates(logits), axis=-1)
+        return p
+
+    def _candidates(self, logits: Array) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]:
+        """Return the tokens that may be drawn and their probabilities, both (B, n), best first if there is a limit."""
         scores = logits.astype(np.float64)
         scores -= scores.max(axis=-1, keepdims=True)
-        if self.temperature == 0:
-            best = np.zeros_like(scores)
-            best[np.arange(len(scores)), scores.argmax(axis=-1)] = 1
-            return best
         with np.errstate(over="ignore"):  # a tiny temperature makes -∞ of all but the best, which is what it means
             scores /= self.temperature
-        if self.top_k is not None and self.top_k < scores.shape[-1]:
-            worst_first = np.argsort(-scores, axis=-1, kind="stable")[:, int(self.top_k) :]
-            np.put_along_axis(scores, worst_first, -np.inf, axis=-1)
-        p = np.exp(scores)
+        if self.top_k is None and self.top_p is None:
+            tokens = np.broadcast_to(np.arange(scores.shape[1]), scores.shape)
+        else:
+            tokens = _best_first(scores, scores.shape[1] if self.top_k is None else int(self.top_k))
+            scores = np.take_along_axis(scores, tokens, axis=-1)
+        p: npt.NDArray[np.float64] = np.exp(scores)
         p /= p.sum(axis=-1, keepdims=True)
         if self.top_p is not None and self.top_p < 1:
-            best_first = np.argsort(-p, axis=-1, kind="stable")
-            ordered = np.take_along_axis(p, best_first, axis=-1)
-            enough = np.cumsum(ordered, axis=-1) - ordered >= self.top_p  # those before it suffice already
-            np.put_along_axis(p, best_first, np.where(enough, 0, ordered), axis=-1)
+            p[np.cumsum(p, axis=-1) - p >= self.top_p] = 0  # those before it suffice already
             p /= p.sum(axis=-1, keepdims=True)
-        return p
+        return tokens, p
+
+
+def _best_first(scores: Array, count: int) -> npt.NDArray[np.intp]:
+    """Return the places of the `count` largest in each row, largest first, of equals the first; all if there are fewer.
+
+    Only those are sorted, not a vocabulary of 50,000 for each token.
+    """
+    if count >= scores.shape[1]:
+        return np.argsort(-scores, axis=-1, kind="stable")
+    least = np.partition(scores, -count, axis=-1)[:, -count, np.newaxis]
+    is_equal = scores == least
+    missing = count - np.count_nonzero(scores > least, axis=-1)[:, np.newaxis]
+    is_kept = (scores > least) | (is_equal & (np.cumsum(is_equal, axis=-1) <= missing))
+    places = np.nonzero(is_kept)[1].reshape(len(scores), count)
+    order = np.argsort(-np.take_along_axis(scores, places, axis=-1), axis=-1, kind="stable")
+    return np.take_along_axis(places, order, axis=-1)

@@ -33,6 +33,15 @@ def test_probabilities(settings, expected):
     np.testing.assert_allclose(Sampling(**settings).probabilities(LOGITS)[0], expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("k", range(1, 7))
+def test_the_k_best_of_many_equals(k):
+    """Exactly k tokens stay, those that a stable sort puts first."""
+    logits = np.random.default_rng(k).integers(0, 3, (50, 6)).astype(np.float32)
+    p = Sampling(top_k=k).probabilities(logits)
+    kept = [set(np.argsort(-row, kind="stable")[:k].tolist()) for row in logits]
+    assert [set(np.flatnonzero(row).tolist()) for row in p] == kept
+
+
 def test_draws_follow_the_probabilities():
     """40,000 draws are within 0.01 of them; the same seed gives the same, and so does NumPy's global one."""
     rows = np.repeat(LOGITS[:1], 40_000, axis=0)
