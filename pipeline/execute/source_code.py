@@ -19,7 +19,7 @@ from pipeline.store.local import LocalStore
 __all__ = ["SourceCode", "digest_now"]
 
 # Schemas that a module reads: as much a part of it as its own lines.
-_SCHEMAS = {"pipeline.submission.validate": ("submission.v1", "submission.v2")}
+_SCHEMAS = {"pipeline.submission.validate": ("submission.v1", "submission.v2", "submission.v2.migrated")}
 
 
 class SourceCode:

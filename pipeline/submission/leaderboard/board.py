@@ -62,7 +62,7 @@ def board_of(
     """Return the leaderboard of a competition. `verifications` has an organiser's records by a submission's digest."""
     rows = sorted((_row(one) for one in handed_in), key=lambda row: row.handed_in.path)
     for row in rows:
-        _verify(row, verifications.get(row.entry.digest))
+        _verify(row, verifications.get(row.entry.digest), competition.digest)
     _count_attempts(rows, competition.terms["bounds"]["attempts"])
     _trust(rows, competition.terms["verification"]["level"])
     _rank(rows, competition.terms)
@@ -83,7 +83,7 @@ def _row(handed_in: HandedIn) -> _Row:
     return _Row(handed_in, state, entry.level, list(entry.reasons))
 
 
-def _verify(row: _Row, record: Mapping[str, Any] | None) -> None:
+def _verify(row: _Row, record: Mapping[str, Any] | None, rules: str) -> None:
     """Take over what an organiser found out by running a submission again."""
     if record is None or row.level is None:
         return
@@ -91,7 +91,8 @@ def _verify(row: _Row, record: Mapping[str, Any] | None) -> None:
         row.end("differs", *_refutations(record))
         return
     stands = record["competition"]
-    if stands is not None and stands["status"] == "fail" and row.state in ("", "inconclusive"):
+    is_of_these = stands is not None and stands["rules"] == rules
+    if is_of_these and stands["status"] == "fail" and row.state in ("", "inconclusive"):
         row.end("fail", Reason("verification", "$", "run again, it breaks a limit"))
     if record["level"] is not None and is_enough(record["level"], row.level):
         row.level = record["level"]

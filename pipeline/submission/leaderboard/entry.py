@@ -91,7 +91,7 @@ def entry_of(competition: Competition, data: bytes, evidence: bytes | None, now:
     digest = digest_bytes(data)
     for found, name, bound in ((data, "submission.json", "submission_bytes"), (evidence, "evidence", "evidence_bytes")):
         if found is not None and len(found) > (most := competition.terms["bounds"][bound]):
-            message = f"found {len(found)} bytes, expected at most {most}"
+            message = f"found more than {most} bytes, expected at most {most}"
             return refused(digest, Reason(f"bounds.{bound}", name, message))
     try:
         document = parse_submission(data)

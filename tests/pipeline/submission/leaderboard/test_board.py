@@ -149,3 +149,14 @@ def test_states_are_those_of_the_schema() -> None:
     """In the same order."""
     state = read_schema("leaderboard.v1")["$defs"]["submission"]["properties"]["state"]
     assert list(STATES) == state["enum"]
+
+
+@pytest.mark.parametrize(("rules", "state"), [("these", "fail"), ("0" * 64, "ranked")])
+def test_a_limit_that_is_broken_when_run_again_counts(
+    make: Make, competition: Competition, rules: str, state: str
+) -> None:
+    """If it was decided by these very rules."""
+    entry = make(1)
+    stands = {"name": "cup", "rules": competition.digest if rules == "these" else rules, "status": "fail"}
+    board = board_of(competition, handed(("a", entry)), {entry.digest: {**REPRODUCED, "competition": stands}})
+    assert states(board) == {"a/0": state}
