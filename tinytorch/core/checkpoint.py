@@ -17,8 +17,16 @@ import numpy as np
 from tinytorch.core.function import Array
 from tinytorch.core.layer import walk
 from tinytorch.core.layers import Dropout
+from tinytorch.core.optimizers import SGD, Adam, Optimizer
 
-__all__ = ["random_states", "read_checkpoint", "restore_random_states", "write_checkpoint"]
+__all__ = [
+    "random_states",
+    "read_checkpoint",
+    "restore_arrays",
+    "restore_random_states",
+    "training_arrays",
+    "write_checkpoint",
+]
 
 FACTS = "facts"
 
@@ -70,17 +78,73 @@ def restore_random_states(states: Mapping[str, Any], model: Any, rng: np.random.
     """Set the generators to what `random_states` returned; raises ValueError where the model has others."""
     dropouts = _dropouts(model)
     kinds = [layer.rng is None for layer in dropouts]
+    if not isinstance(states, Mapping) or not {"dropout", "global", "rng"} <= states.keys():
+        raise ValueError("The checkpoint's states of random generators are not there: global, rng and dropout.")
     if [state is None for state in states["dropout"]] != kinds or (rng is None) != (states["rng"] is None):
         raise ValueError(
             f"The checkpoint has generators for {len(states['dropout'])} Dropouts, the model {len(dropouts)}, or one "
             "side draws from a generator where the other draws from NumPy's global state."
         )
-    np.random.set_state(states["global"])
-    if rng is not None:
-        rng.bit_generator.state = states["rng"]
-    for layer, state in zip(dropouts, states["dropout"], strict=True):
-        if layer.rng is not None:
-            layer.rng.bit_generator.state = state
+    try:
+        np.random.set_state(states["global"])
+        if rng is not None:
+            rng.bit_generator.state = states["rng"]
+        for layer, state in zip(dropouts, states["dropout"], strict=True):
+            if layer.rng is not None:
+                layer.rng.bit_generator.state = state
+    except (IndexError, KeyError, OverflowError, TypeError, ValueError) as error:  # what a made-up state leads to
+        raise ValueError(
+            f"The checkpoint's states of random generators are none that NumPy knows: {error!r}."
+        ) from error
+
+
+def training_arrays(model: Any, optimizer: Optimizer) -> dict[str, Array | None]:
+    """Name everything that training changes; None for optimizer buffers not yet in use."""
+    named: dict[str, Array | None] = {f"parameter.{i}": p.data for i, p in enumerate(model.parameters())}
+    named |= {f"running.{i}.{name}": a for i, name, a in _running_statistics(model)}
+    for kind, buffers in _optimizer_buffers(optimizer).items():
+        named |= {f"{kind}.{i}": b for i, b in enumerate(buffers)}
+    return named
+
+
+def restore_arrays(path: str | Path, stored: Mapping[str, Array], model: Any, optimizer: Optimizer) -> None:
+    """Set what `training_arrays` names to `stored`; raises ValueError, before any change, for other arrays."""
+    own = training_arrays(model, optimizer)
+    shapes = {name: p.shape for name, p in zip(own, model.parameters(), strict=False)}
+    found = {name: a.shape for name, a in stored.items() if name.startswith("parameter.")}
+    if found != shapes:
+        raise ValueError(f"{path}: found parameters of shapes {found}, expected {shapes}.")
+    if unknown := set(stored) - set(own):
+        raise ValueError(f"{path}: found {sorted(unknown)}, which this model and optimizer do not have.")
+    shapes |= {name: a.shape for name, a in own.items() if a is not None}
+    shapes |= {f"{kind}.{i}": p.shape for kind in _optimizer_buffers(optimizer) for i, p in enumerate(optimizer.params)}
+    for name, shape in shapes.items():
+        if name not in stored and own[name] is not None and not name.startswith(tuple(_optimizer_buffers(optimizer))):
+            raise ValueError(f"{path}: found no {name}, expected float32 of shape {shape}.")
+        if name in stored and (stored[name].shape != shape or stored[name].dtype != np.float32):
+            found_there = f"{stored[name].dtype} of shape {stored[name].shape}"
+            raise ValueError(f"{path}: found {name} as {found_there}, expected float32 of shape {shape}.")
+    for i, p in enumerate(model.parameters()):
+        p.data[...] = stored[f"parameter.{i}"]  # in place: convolution weights keep their memory layout
+    for i, name, array in _running_statistics(model):
+        array[...] = stored[f"running.{i}.{name}"]
+    for kind, buffers in _optimizer_buffers(optimizer).items():
+        buffers[:] = [stored.get(f"{kind}.{i}") for i in range(len(buffers))]
+
+
+def _running_statistics(model: Any) -> list[tuple[int, str, Array]]:
+    """List the arrays that layers hold beside their parameters."""
+    found = []
+    for i, layer in enumerate(walk(model)):
+        trained = {id(p.data) for p in layer.parameters()}
+        found += [(i, name, array) for name, array in layer.state().items() if id(array) not in trained]
+    return found
+
+
+def _optimizer_buffers(optimizer: Optimizer) -> dict[str, list[Array | None]]:
+    if isinstance(optimizer, Adam):
+        return {"m": optimizer.m_buffers, "v": optimizer.v_buffers}
+    return {"momentum": optimizer.momentum_buffers} if isinstance(optimizer, SGD) else {}
 
 
 def _dropouts(model: Any) -> list[Dropout]:

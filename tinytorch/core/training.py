@@ -11,7 +11,14 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from tinytorch.core.checkpoint import random_states, read_checkpoint, restore_random_states, write_checkpoint
+from tinytorch.core.checkpoint import (
+    random_states,
+    read_checkpoint,
+    restore_arrays,
+    restore_random_states,
+    training_arrays,
+    write_checkpoint,
+)
 from tinytorch.core.function import Array, no_grad
 from tinytorch.core.layer import Layer, walk
 from tinytorch.core.layers import Dropout
@@ -169,11 +176,13 @@ class Trainer:
         Raises ValueError unless this trainer has the same model and optimizer.
         """
         facts, stored = read_checkpoint(path)
+        if missing := {"epoch", "history", "lr", "optimizer", "step", "step_count", "training_mode"} - facts.keys():
+            raise ValueError(f"{path}: found no {', '.join(sorted(missing))}, expected a checkpoint of a Trainer.")
         if facts["optimizer"] != type(self.optimizer).__name__:
             raise ValueError(
                 f"{path}: found the state of {facts['optimizer']}, expected that of {type(self.optimizer).__name__}."
             )
-        self._restore(str(path), stored)
+        restore_arrays(path, stored, self.model, self.optimizer)
         if "random" in facts:  # a file of an older version has none
             restore_random_states(facts["random"], self.model, rng)
         self.epoch, self.step, self.history = facts["epoch"], facts["step"], facts["history"]
@@ -184,41 +193,7 @@ class Trainer:
         return notes
 
     def _arrays(self) -> dict[str, Array | None]:
-        """Name everything that training changes; None for optimizer buffers not yet in use."""
-        named: dict[str, Array | None] = {f"parameter.{i}": p.data for i, p in enumerate(self.model.parameters())}
-        named |= {f"running.{i}.{name}": a for i, name, a in _running_statistics(self.model)}
-        for kind, buffers in _optimizer_buffers(self.optimizer).items():
-            named |= {f"{kind}.{i}": b for i, b in enumerate(buffers)}
-        return named
-
-    def _restore(self, path: str, stored: dict[str, Array]) -> None:
-        shapes = {f"parameter.{i}": p.shape for i, p in enumerate(self.model.parameters())}
-        found = {name: a.shape for name, a in stored.items() if name.startswith("parameter.")}
-        if found != shapes:
-            raise ValueError(f"{path}: found parameters of shapes {found}, expected {shapes}.")
-        if unknown := set(stored) - set(self._arrays()):
-            raise ValueError(f"{path}: found {sorted(unknown)}, which this model and optimizer do not have.")
-        for i, p in enumerate(self.model.parameters()):
-            p.data[...] = stored[f"parameter.{i}"]  # in place: convolution weights keep their memory layout
-        for i, name, array in _running_statistics(self.model):
-            array[...] = stored[f"running.{i}.{name}"]
-        for kind, buffers in _optimizer_buffers(self.optimizer).items():
-            buffers[:] = [stored.get(f"{kind}.{i}") for i in range(len(buffers))]
-
-
-def _running_statistics(model: Any) -> list[tuple[int, str, Array]]:
-    """List the arrays that layers hold beside their parameters."""
-    found = []
-    for i, layer in enumerate(walk(model)):
-        trained = {id(p.data) for p in layer.parameters()}
-        found += [(i, name, array) for name, array in layer.state().items() if id(array) not in trained]
-    return found
-
-
-def _optimizer_buffers(optimizer: Optimizer) -> dict[str, list[Array | None]]:
-    if isinstance(optimizer, Adam):
-        return {"m": optimizer.m_buffers, "v": optimizer.v_buffers}
-    return {"momentum": optimizer.momentum_buffers} if isinstance(optimizer, SGD) else {}
+        return training_arrays(self.model, self.optimizer)
 
 
 class LabelledImages(Protocol):

@@ -7,7 +7,11 @@ import pytest
 
 from tinytorch.core import checkpoint
 from tinytorch.core.checkpoint import random_states, read_checkpoint, restore_random_states, write_checkpoint
-from tinytorch.core.layers import Dropout, Sequential
+from tinytorch.core.layers import Dropout, Linear, Sequential
+from tinytorch.core.losses import MSELoss
+from tinytorch.core.optimizers import Adam
+from tinytorch.core.tensor import Tensor
+from tinytorch.core.training import Trainer
 
 
 def test_facts_and_arrays_come_back(tmp_path):
@@ -72,3 +76,50 @@ def test_generators_continue_where_they_stood():
     assert draws[0] == draws[1]
     with pytest.raises(ValueError, match="2 Dropouts, the model 1"):
         restore_random_states(states, Sequential(Dropout()), rng)
+
+
+@pytest.mark.parametrize("states", [3, {}, {"global": {}, "rng": None, "dropout": []}])
+def test_made_up_states_are_refused(states):
+    """Whatever is in their place."""
+    with pytest.raises(ValueError, match="states of random generators"):
+        restore_random_states(states, Sequential())
+
+
+@pytest.fixture
+def trained(tmp_path):
+    """Return a trainer and the facts and arrays of its checkpoint."""
+    model = Linear(2, 2, rng=np.random.default_rng(0))
+    trainer = Trainer(model, Adam(model.parameters()), MSELoss())
+    trainer.train_epoch([(Tensor(np.ones((1, 2))), Tensor(np.ones((1, 2))))])
+    trainer.save_checkpoint(tmp_path / "a.npz")
+    return trainer, *read_checkpoint(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "message"),
+    [
+        (
+            "m.0",
+            np.zeros((3, 3), np.float32),
+            r"found m\.0 as float32 of shape \(3, 3\), expected float32 of shape \(2, 2\)",
+        ),
+        ("parameter.1", np.zeros(2), r"found parameter\.1 as float64 of shape \(2,\), expected float32"),
+        ("v.2", np.zeros(2, np.float32), r"found \['v\.2'\], which this model and optimizer do not have"),
+    ],
+)
+def test_arrays_of_another_training_change_nothing(tmp_path, trained, name, array, message):
+    """Moments of another shape, another type, and too many: nothing is restored."""
+    trainer, facts, arrays = trained
+    write_checkpoint(tmp_path / "b.npz", facts, {**arrays, name: array, "parameter.0": arrays["parameter.0"] + 1})
+    before = trainer.model.weight.data.copy()
+    with pytest.raises(ValueError, match=message):
+        trainer.load_checkpoint(tmp_path / "b.npz")
+    np.testing.assert_array_equal(trainer.model.weight.data, before)
+
+
+def test_facts_that_are_missing_are_named(tmp_path, trained):
+    """All of them."""
+    trainer, facts, arrays = trained
+    write_checkpoint(tmp_path / "b.npz", {"epoch": 1, "history": {}, "lr": facts["lr"]}, arrays)
+    with pytest.raises(ValueError, match="found no optimizer, step, step_count, training_mode"):
+        trainer.load_checkpoint(tmp_path / "b.npz")
