@@ -41,8 +41,8 @@ CHECKS: dict[str, str] = {
         "or this machine is another one or too noisy, it is inconclusive."
     ),
     "V051": (
-        "On the same processor the models take about the time that is stated. Times that were scaled keep their ratio, "
-        "and meet limits that they did not meet."
+        "On the same processor the models take about the time that is stated, at the best of what was measured. Times "
+        "that were scaled keep their ratio, and meet limits that they did not meet."
     ),
     "V052": "What other runtimes or MLPerf's LoadGen measured is not measured again.",
     "V060": "The competition's limits hold for what was rebuilt and measured here.",
@@ -52,7 +52,7 @@ CHECKS: dict[str, str] = {
 TOLERANCES: dict[str, float] = {
     "speedup_slack": 1.05,  # between sessions on one machine: layouts of memory, clock, chosen kernels
     "speedup_widest": 1.5,  # a stated ratio beyond this times all that is measured here is no matter of noise
-    "latency_factor": 2.0,  # of a shared machine's clock between sessions
+    "latency_factor": 3.0,  # a shared machine's clock, and neighbours on the same core: up to 2 was seen
     "answers_equal": 0.98,  # the share of equal answers where processor, libraries or code are others
     "accuracy_points": 0.01,  # by which the share of right answers may then differ
     "size_share": 0.01,  # by which stored bytes may then differ: sparse storage depends on values

@@ -135,7 +135,7 @@ FORGERIES: list[tuple[Forgery, set[str], str]] = [
 ]
 OF_SPEED: list[tuple[Forgery, set[str], str]] = [
     (slow_the_baseline_down, {"V050"}, "below the stated interval"),
-    (shorten_all_times, {"V051"}, "more than 2 times faster than here"),
+    (shorten_all_times, {"V051"}, "more than 3 times faster than here"),
 ]
 
 

@@ -82,8 +82,8 @@ def test_elsewhere_another_ratio_is_no_difference() -> None:
     low = comparison(8.0, 7.8, 8.2, median=9000.0)
     check = speed_check(0, STATED, [low, low], "processor is another one here")
     assert (check.outcome, "processor is another one here" in check.message) == ("inconclusive", True)
-    assert latency_check(0, STATED, low, "processor is another one here").outcome == "skipped"
-    assert latency_check(0, STATED, low, "").outcome == "differs"
+    assert latency_check(0, STATED, [low], "processor is another one here").outcome == "skipped"
+    assert latency_check(0, STATED, [low], "").outcome == "differs"
 
 
 def here_like(document: Document, **changes: Any) -> Here:
@@ -260,3 +260,23 @@ def test_a_limit_that_is_kept_by_its_statement_only_is_not_kept(
     check = limits_check(dataclasses.replace(case, rebuilt=rebuilt), competition, "")
     assert check.outcome == outcome
     assert ("accuracy.optimized.test.accuracy" in check.message) == (outcome != "within")
+
+
+def test_times_are_compared_with_the_best_that_was_measured() -> None:
+    """A neighbour on the core makes both models slower for a while, and no submission a forgery."""
+    slow, quick = comparison(10.0, 9.9, 10.1, median=9000.0), comparison(10.0, 9.9, 10.1, median=1100.0)
+    noisy = comparison(10.0, 1.0, 99.0, median=9000.0, noisy=True)
+    assert latency_check(0, STATED, [slow, quick], "").outcome == "within"
+    assert latency_check(0, STATED, [noisy, noisy], "").outcome == "inconclusive"
+
+
+def test_rates_of_a_server_are_compared_with_the_highest_found() -> None:
+    """A rate that was made up has no times to give it away."""
+
+    def served(rate: float | None) -> Document:
+        arms = {arm: {"rate_per_s": rate} for arm in ("baseline", "optimized")}
+        return {**comparison(10.0, 9.9, 10.1), "server": {"arms": arms}}
+
+    assert latency_check(0, served(9000.0), [served(1000.0), served(None)], "").outcome == "differs"
+    assert latency_check(0, served(1100.0), [served(1000.0)], "").outcome == "within"
+    assert latency_check(0, served(None), [served(1000.0)], "").outcome == "within"
