@@ -9,17 +9,15 @@ from __future__ import annotations
 import argparse
 import hashlib
 from pathlib import Path
-from typing import Any
 
 from pipeline.cli.answer import Answer
 from pipeline.cli.console import safe
-from pipeline.cli.runs import find_run, measured_submission, read_record
-from pipeline.core.errors import EnvironmentProblem, SubmissionInvalid, UserError
+from pipeline.cli.runs import find_run, measured_submission, read_record, stored_ablation
+from pipeline.core.errors import EnvironmentProblem, UserError
 
 __all__ = ["configure", "run"]
 
 _SUBMISSION, _EVIDENCE, _ABLATION, _RECORD = "submission.json", "evidence.safetensors", "ablation.json", "run.json"
-_MOST_BYTES = 16 * 2**20  # an ablation has about 10 KiB for each step
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +41,7 @@ def run(args: argparse.Namespace) -> Answer:
     from pipeline.submission.trust import trust_in
 
     trust = trust_in(submission, folder / _SUBMISSION)
-    ablation, notes = _ablation(folder / _ABLATION, submission)
+    ablation, note = stored_ablation(folder, submission)
     record = read_record(folder / _RECORD) if (folder / _RECORD).is_file() else None
     used = [_SUBMISSION, *([_EVIDENCE] if "evidence" in submission else []), *([_ABLATION] if ablation else [])]
     digests = {name: _digest(folder / name) for name in used if (folder / name).is_file()}
@@ -56,23 +54,7 @@ def run(args: argparse.Namespace) -> Answer:
         title = f"{submission['experiment']['name']}: technical report"
         files["pdf"] = _written(target.with_suffix(".pdf"), make_pdf(text, title, {}))
     lines = [f"{kind:<4} {safe(str(file))}" for kind, file in files.items()]
-    return Answer("\n".join(lines), {"files": files, "trust": trust, "notes": notes}, 0, "\n".join(notes))
-
-
-def _ablation(path: Path, submission: dict[str, Any]) -> tuple[dict[str, Any] | None, list[str]]:
-    """Return the valid ablation of this submission, if there is one, or say why it is left out."""
-    if not path.is_file():
-        return None, []
-    from pipeline.submission.read import read_submission
-    from pipeline.submission.validate import schema_problems
-
-    found = read_submission(path, _MOST_BYTES)
-    if problems := schema_problems("ablation.v1", found, str(path), "E502"):
-        first = problems[0]
-        raise SubmissionInvalid(f"{path}: {first.yaml_path}: {first.message}", code="E502", problems=problems)
-    if found["weights"] != submission["provenance"]["weights"]:
-        return None, [f"warning: {safe(str(path))} is of other models than the submission, and left out"]
-    return found, []
+    return Answer("\n".join(lines), {"files": files, "trust": trust, "notes": [note] if note else []}, 0, safe(note))
 
 
 def _digest(path: Path) -> str:

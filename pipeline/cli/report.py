@@ -14,7 +14,7 @@ from typing import Any
 
 from pipeline.cli.answer import Answer
 from pipeline.cli.console import columns, has_colour, safe
-from pipeline.cli.runs import find_submission
+from pipeline.cli.runs import find_submission, stored_ablation
 from pipeline.core.errors import EnvironmentProblem, UserError
 
 __all__ = ["configure", "run"]
@@ -77,11 +77,12 @@ def _check(args: argparse.Namespace) -> None:
         raise UserError(f"{args.format} is no text for stdout", hint="name a file with --out")
 
 
-def _text(kind: str, submission: Mapping[str, Any], path: Path) -> bytes:
-    from pipeline.report import WITH_SAMPLES, load_reporter
+def _text(kind: str, submission: dict[str, Any], path: Path) -> bytes:
+    from pipeline.report import WITH_ABLATION, WITH_SAMPLES, load_reporter
 
     given = _samples(submission, path) if kind in WITH_SAMPLES else ()
-    return load_reporter(kind)(submission, *given).encode()
+    more = {"ablation": stored_ablation(path.parent, submission)[0]} if kind in WITH_ABLATION else {}
+    return load_reporter(kind)(submission, *given, **more).encode()
 
 
 def _picture(args: argparse.Namespace, submission: Mapping[str, Any], path: Path) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.core.errors import SubmissionInvalid, UserError
 from pipeline.submission.measured import UNMEASURED, is_measured
 from pipeline.submission.read import read_submission
-from pipeline.submission.validate import check_submission
+from pipeline.submission.validate import check_submission, schema_problems
 
 __all__ = [
     "find_run",
@@ -19,12 +19,14 @@ __all__ = [
     "measured_submission",
     "read_record",
     "run_names",
+    "stored_ablation",
     "stored_submission",
     "trust_of",
 ]
 
 _MOST_BYTES = 64 * 2**20  # a record has about 1 KiB for each node
-_SUBMISSION = "submission.json"
+_SUBMISSION, _ABLATION = "submission.json", "ablation.json"
+_MOST_OF_AN_ABLATION = 16 * 2**20  # which has about 10 KiB for each step
 
 
 def is_run(name: str) -> bool:
@@ -107,6 +109,23 @@ def stored_submission(path: Path) -> dict[str, Any] | None:
     submission = read_submission(path)
     check_submission(submission, str(path))
     return submission
+
+
+def stored_ablation(folder: Path, submission: dict[str, Any]) -> tuple[dict[str, Any] | None, str]:
+    """Return the valid ablation of a submission in a folder, if there is one; else None, and why it is left out.
+
+    Raises SubmissionInvalid for a file that breaks its schema.
+    """
+    path = folder / _ABLATION
+    if not path.is_file() or not is_measured(submission):
+        return None, ""
+    found = read_submission(path, _MOST_OF_AN_ABLATION)
+    if problems := schema_problems("ablation.v1", found, str(path), "E502"):
+        first = problems[0]
+        raise SubmissionInvalid(f"{path}: {first.yaml_path}: {first.message}", code="E502", problems=problems)
+    if found["weights"] != submission["provenance"]["weights"]:
+        return None, f"warning: {path} is of other models than the submission, and left out"
+    return found, ""
 
 
 def _folders(name: str) -> tuple[Path, Path]:

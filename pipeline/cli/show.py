@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.cli.answer import Answer
 from pipeline.cli.console import columns, has_colour, safe
 from pipeline.cli.progress import node_line
-from pipeline.cli.runs import find_run, read_record, run_names, stored_submission
+from pipeline.cli.runs import find_run, read_record, run_names, stored_ablation, stored_submission
 from pipeline.core.event import Outcome
 from pipeline.report.terminal import render
 
@@ -42,7 +42,13 @@ def run(args: argparse.Namespace) -> Answer:
         lines += [node_line(node["seconds"], node["outcome"], node["label"], node["reason"]) for node in nodes]
     if submission is not None:
         lines += ["", render(submission, width=columns(), colour=has_colour())]
-    return Answer("\n".join(lines), {"run": record, "submission": submission})
+    ablation, note = stored_ablation(folder, submission) if submission is not None else (None, "")
+    if ablation is not None:
+        from pipeline.report.ablation import render as render_ablation
+
+        lines += ["", render_ablation(ablation, width=columns(), colour=has_colour())]
+    document = {"run": record, "submission": submission, "ablation": ablation}
+    return Answer("\n".join(lines), document, message=safe(note))
 
 
 def _part(record: Mapping[str, Any]) -> str:

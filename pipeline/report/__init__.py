@@ -1,7 +1,8 @@
 """The table of report formats; their modules are imported when a report is rendered, so that listing is cheap.
 
 Every module offers `render(submission) -> str`, a pure function of a valid submission of either version; those of
-WITH_SAMPLES take the raw samples of its evidence, too, or the reason why there are none. Pictures are `vega`'s.
+WITH_SAMPLES take the raw samples of its evidence, too, or the reason why there are none, and those of WITH_ABLATION
+what each step contributes, where that was measured. Pictures are `vega`'s.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 
-__all__ = ["REPORTERS", "WITH_SAMPLES", "load_reporter"]
+__all__ = ["REPORTERS", "WITH_ABLATION", "WITH_SAMPLES", "load_reporter"]
 
 REPORTERS: dict[str, str] = {
     "csv": "pipeline.report.sheet",
@@ -19,6 +20,7 @@ REPORTERS: dict[str, str] = {
     "text": "pipeline.report.terminal",
 }
 
+WITH_ABLATION = ("html", "md")
 WITH_SAMPLES = ("html", "json")
 
 

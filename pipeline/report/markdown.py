@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pipeline.report import loadgen
+from pipeline.report.ablation import HEADER as HEADER_OF_STEPS
 from pipeline.report.execution import EXECUTION_HEADER
 from pipeline.report.peers import HEADER
 from pipeline.report.text import printable
@@ -20,9 +21,9 @@ _START = re.compile(r"^\s*(?=[-+=:]|\d+[.)])(\d*)")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;"}  # @name would notify a person
 
 
-def render(submission: Mapping[str, Any]) -> str:
-    """Return the report of a valid submission, ending with a line break."""
-    view = make_view(submission)
+def render(submission: Mapping[str, Any], ablation: Mapping[str, Any] | None = None) -> str:
+    """Return the report of a valid submission, with its ablation if there is one, ending with a line break."""
+    view = make_view(submission, ablation)
     parts = (
         _head,
         _verdicts,
@@ -34,6 +35,7 @@ def render(submission: Mapping[str, Any]) -> str:
         _points,
         _failed,
         _steps,
+        _contributions,
         _execution,
         _layers,
         _warnings,
@@ -149,6 +151,17 @@ def _steps(view: View) -> Iterator[str]:
             for step in view.steps
         ]
         yield from _table(header, rows)
+
+
+def _contributions(view: View) -> Iterator[str]:
+    if view.contributions:
+        yield "## What each step contributes"
+        for aspect in view.contributions.aspects:
+            yield f"\n**{aspect.name}**: {aspect.meaning}\n"
+            rows = [(escape(row.step), *row.texts[1:]) for row in aspect.rows]
+            yield from _table(HEADER_OF_STEPS, rows)
+        yield ""
+        yield from (f"- {escape(text)}" for text in (*view.contributions.findings, *view.contributions.notes))
 
 
 def _execution(view: View) -> Iterator[str]:

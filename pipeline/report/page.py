@@ -242,19 +242,20 @@ _DETAILS = """
 {% endif %}
 {% if view.contributions %}
 <h2 id="contributions">What each step contributes</h2>
-{% for aspect in view.contributions.aspects %}
-<h3>{{ aspect.name }}</h3>
-<p class="soft">{{ aspect.meaning }}</p>
-{% call table(aspect.name) %}
+{% call table("Contributions") %}
 {{ head(["step", "size", "MACs", "accuracy (test)", "speed-up", "verdict"], right=["size", "MACs"]) }}
+{% for aspect in view.contributions.aspects %}
 <tbody>
+<tr><th scope="rowgroup" colspan="6"><strong>{{ aspect.name }}</strong>:
+<span class="soft">{{ aspect.meaning }}</span></th></tr>
 {% for row in aspect.rows %}
 <tr><th scope="row">{{ row.step }}</th><td class="number">{{ row.size }}</td><td class="number">{{ row.macs }}</td>
 <td class="figure{% if row.accuracy_tone %} {{ row.accuracy_tone }}-text{% endif %}">{{ row.accuracy }}</td>
 <td class="figure">{{ row.speedup }}</td><td>{% if row.verdict %}{{ tag(row.verdict, row.tone) }}{% endif %}</td></tr>
 {% endfor %}
-</tbody>{% endcall %}
+</tbody>
 {% endfor %}
+{% endcall %}
 {% for note in view.contributions.notes %}<p class="note">{{ note }}</p>{% endfor %}
 {% endif %}
 {% if view.layers or view.execution.layers %}

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pipeline.report.ablation import AblationView, ablation_view
 from pipeline.report.answers import Answer, answers
 from pipeline.report.execution import Execution, execution
 from pipeline.report.facts import machine_facts, noise_facts, provenance_facts
@@ -128,6 +129,7 @@ class View:
     reason: str = ""
     answers: tuple[Answer, ...] = ()
     steps: tuple[Step, ...] = ()
+    contributions: AblationView | None = None
     trainings: tuple[tuple[str, ...], ...] = ()
     execution: Execution = field(default_factory=Execution)
     layers: tuple[Layer, ...] = ()
@@ -141,9 +143,18 @@ class View:
     document: Mapping[str, Any] = field(default_factory=dict)
 
 
-def make_view(submission: Document) -> View:
-    """Return the view of a valid submission of version 1 or 2."""
-    return _view(submission) if is_measured(submission) else _course_view(submission)
+def make_view(submission: Document, ablation: Document | None = None) -> View:
+    """Return the view of a valid submission of version 1 or 2, with the ablation of its point where there is one."""
+    view = _view(submission) if is_measured(submission) else _course_view(submission)
+    if ablation is None:
+        return view
+    contributions = ablation_view(ablation)
+    said = tuple(f"{text[0].upper()}{text[1:]}." for text in contributions.findings)
+    answered = tuple(
+        replace(answer, sentences=(*answer.sentences, *said)) if "contribute" in answer.question else answer
+        for answer in view.answers
+    )
+    return replace(view, contributions=contributions, answers=answered)
 
 
 def _course_view(submission: Document) -> View:

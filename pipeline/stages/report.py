@@ -13,8 +13,10 @@ __all__ = ["execute"]
 
 # The renderers are imported here rather than looked up by name, so that their code is part of this stage's code.
 _RENDER: dict[str, Callable[[Inputs], str]] = {
-    "html": lambda inputs: html.render(inputs["submission"], samples_of(inputs["evidence"])),
-    "md": lambda inputs: markdown.render(inputs["submission"]),
+    "html": lambda inputs: html.render(
+        inputs["submission"], samples_of(inputs["evidence"]), ablation=inputs.get("ablation")
+    ),
+    "md": lambda inputs: markdown.render(inputs["submission"], inputs.get("ablation")),
 }
 
 

@@ -87,6 +87,14 @@ def test_plan_foresees_the_ablation_of_a_single_point(project: Project) -> None:
     assert "ablation" in text
 
 
+def test_the_reports_show_it(project: Project) -> None:
+    """That of the run, one that is made of it later, and the terminal."""
+    title = "## What each step contributes"
+    assert title in (project.folder / "runs/tiny/report.md").read_text()
+    assert title in project.run("report", "tiny", "--format", "md", "--out", "-").stdout
+    assert "left out: the whole recipe" in project.run("show", "tiny").stdout
+
+
 def test_a_step_that_needs_another_one_is_not_compared_without_it(project: Project) -> None:
     """It is no failure: the figures are null, and the reason is the step's own message."""
     found = project.json("ablate", "needed.yaml", expect=0)["ablation"]

@@ -79,3 +79,17 @@ def test_hostile_names_stay_text(ablation: dict[str, Any]) -> None:
     hostile["steps"][0]["id"] = HOSTILE
     hostile["point"]["label"] = HOSTILE
     assert "\x1b" not in render(hostile)
+
+
+def test_reports_have_a_section_of_it(submission: dict[str, Any], ablation: dict[str, Any]) -> None:
+    """Markdown and page lay out the same figures; without an ablation neither has the section."""
+    pytest.importorskip("jinja2")
+    pytest.importorskip("altair")
+    from pipeline.report import html, markdown
+
+    with_it = markdown.render(submission, ablation), html.render(submission, None, "", ablation)
+    for text in with_it:
+        assert "What each step contributes" in text
+        assert "each step on its own, against the baseline" in text
+    for text in (markdown.render(submission), html.render(submission)):
+        assert "What each step contributes" not in text
