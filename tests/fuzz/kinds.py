@@ -7,6 +7,7 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
+from tests.fuzz.comments import check_comment, make_comment
 from tests.fuzz.competing import check_embedded, check_leaderboard, make_embedded, make_leaderboard
 from tests.fuzz.datasets import check_cifar, check_idx, check_images, make_cifar, make_idx, make_images
 from tests.fuzz.evidence import check_evidence, make_evidence
@@ -28,6 +29,7 @@ class Kind(NamedTuple):
 
 KINDS: dict[str, Kind] = {
     "cifar": Kind(make_cifar, check_cifar),
+    "comment": Kind(make_comment, check_comment),
     "competition": Kind(make_competition, check_competition),
     "embedded": Kind(make_embedded, check_embedded),
     "evidence": Kind(make_evidence, check_evidence),
