@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 import numpy as np
 import numpy.typing as npt
@@ -27,14 +28,13 @@ class Sampling:
 
     def __post_init__(self) -> None:
         """Check every value."""
-        if not (math.isfinite(self.temperature) and self.temperature >= 0):
-            raise ValueError(f"temperature must be a number from 0 (greedy) on, but is {self.temperature}.")
-        if self.top_k is not None and (isinstance(self.top_k, bool) or self.top_k != int(self.top_k) or self.top_k < 1):
-            raise ValueError(
-                f"top_k must be a whole number of at least 1, or None for all tokens, but is {self.top_k}."
-            )
-        if self.top_p is not None and not 0 < self.top_p <= 1:
-            raise ValueError(f"top_p must be more than 0 and at most 1, or None for no limit, but is {self.top_p}.")
+        if not (isinstance(self.temperature, Real) and math.isfinite(self.temperature) and self.temperature >= 0):
+            raise ValueError(f"temperature must be a number from 0 (greedy) on, but is {self.temperature!r}.")
+        is_count = isinstance(self.top_k, Integral) and not isinstance(self.top_k, bool)
+        if self.top_k is not None and not (is_count and self.top_k >= 1):
+            raise ValueError(f"top_k must be a whole number from 1 on, or None for all tokens, but is {self.top_k!r}.")
+        if self.top_p is not None and not (isinstance(self.top_p, Real) and 0 < self.top_p <= 1):
+            raise ValueError(f"top_p must be more than 0 and at most 1, or None for no limit, but is {self.top_p!r}.")
 
     def choose(self, logits: Array, rng: np.random.Generator | None = None) -> npt.NDArray[np.intp]:
         """Return one token for each row of scores (B, V); `rng` None draws from NumPy's global state.

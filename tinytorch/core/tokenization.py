@@ -77,6 +77,7 @@ class CharTokenizer(Tokenizer):
 
     def encode(self, text: str) -> list[int]:
         """Return one id for each character; 0 for those that the vocabulary does not have."""
+        _check_text(text)
         known = self.char_to_id
         return [known.get(character, 0) for character in text]
 
@@ -133,6 +134,7 @@ class BPETokenizer(Tokenizer):
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text, joining pairs in the order in which they were learned."""
+        _check_text(text)
         tokens: list[int] = []
         known = self._known
         for piece in pieces(text):
@@ -288,6 +290,13 @@ def _texts(what: str, corpus: Any) -> list[str]:
         if not isinstance(text, str):
             raise TypeError(f"{what} needs a list of texts, but one of them is a {type(text).__name__}: {text!r:.80}.")
     return texts
+
+
+def _check_text(text: Any) -> None:
+    if not isinstance(text, str):
+        raise TypeError(
+            f"encode() takes a text, but got a {type(text).__name__}; tokenize_dataset takes a list of them."
+        )
 
 
 def _checked_size(vocab_size: int) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from numbers import Integral
 from typing import TypeAlias
 
 import numpy as np
@@ -195,6 +196,10 @@ class GPT(Layer):
         """
         ids = checked_ids("GPT.generate", _rectangle(prompt_tokens), self.vocab_size)
         sampling = Sampling(temperature, top_k, top_p)
+        if not isinstance(max_new_tokens, Integral) or not isinstance(threads, Integral) or threads < 1:
+            raise ValueError(
+                f"max_new_tokens and threads must be whole numbers, but are {max_new_tokens!r} and {threads!r}."
+            )
         if ids.ndim != 2 or not ids.size or max_new_tokens < 0:
             raise ValueError(
                 f"generate() needs prompts of shape (batch, T) with at least one token and max_new_tokens from 0 on, "

@@ -107,15 +107,16 @@ class Diagnosis:
         return plain
 
     def __str__(self) -> str:
-        lines = [f"loss {self.loss:.6g}", "", f"{'layer':<28}{'mean':>11}{'std':>11}{'zeros':>8}{'dead':>10}"]
+        names = ["parameter", *(a.layer for a in self.activations), *(g.parameter for g in self.gradients)]
+        wide = max(map(len, names)) + 1
+        lines = [f"loss {self.loss:.6g}", "", f"{'layer':<{wide}}{'mean':>11}{'std':>11}{'zeros':>7}{'dead':>9}"]
         for a in self.activations:
             dead = "" if a.dead_units is None else f"{a.dead_units}/{a.units}"
-            lines.append(f"{_cut(a.layer)}{a.mean:>11.4g}{a.std:>11.4g}{a.zeros:>8.0%}{dead:>10}")
-        lines += ["", f"{'parameter':<28}{'|gradient|':>11}{'|weight|':>11}"]
+            lines.append(f"{a.layer:<{wide}}{a.mean:>11.3g}{a.std:>11.3g}{a.zeros:>7.0%}{dead:>9}".rstrip())
+        lines += ["", f"{'parameter':<{wide}}{'|gradient|':>11}{'|weight|':>11}"]
         for g in self.gradients:
-            lines.append(
-                f"{_cut(g.parameter)}{'none' if g.norm is None else f'{g.norm:.4g}':>11}{g.weight_norm:>11.4g}"
-            )
+            norm = "none" if g.norm is None else f"{g.norm:.3g}"
+            lines.append(f"{g.parameter:<{wide}}{norm:>11}{g.weight_norm:>11.3g}")
         return "\n".join([*lines, "", *(map(str, self.findings) if self.findings else ["nothing found"])])
 
 
@@ -391,7 +392,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _cut(name: str) -> str:
-    return f"{name if len(name) <= 27 else '…' + name[-26:]:<28}"

@@ -59,7 +59,7 @@ def test_draws_follow_the_probabilities():
     ("name", "value"),
     [
         *[("temperature", value) for value in (-1.0, float("nan"), float("inf"))],
-        *[("top_k", value) for value in (0, 1.5, True)],
+        *[("top_k", value) for value in (0, 1.5, True, "3")],
         *[("top_p", value) for value in (0.0, 1.1, float("nan"))],
     ],
 )

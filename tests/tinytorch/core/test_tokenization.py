@@ -190,6 +190,9 @@ def test_datasets_of_texts():
         analyze_tokenization([], tokenizer)
     with pytest.raises(TypeError, match="list of texts"):
         tokenize_dataset([["a"]], tokenizer)
+    for each in (tokenizer, BPETokenizer()):
+        with pytest.raises(TypeError, match="takes a text, but got a list"):
+            each.encode(["a"])
 
 
 def test_the_base_names_what_is_missing():
