@@ -42,7 +42,7 @@ BADGES: dict[str, Badge] = {
         ),
         Badge(
             "recomputed",
-            "All its figures were computed again from the samples and answers beside it, and agree.",
+            "The submitted times, accuracies and verdicts were computed again from the evidence beside it, and agree.",
             "◑",
             ("#0b5cad", "#e2eefb"),
             ("#6cb0ff", "#12304f"),
