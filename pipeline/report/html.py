@@ -109,11 +109,7 @@ def _data(material: Material, specs: Mapping[str, Any]) -> str:
 def _table(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return rows as lists below their columns, which takes half the room; what a row has not is null."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    return {"columns": columns, "rows": [[_readable(row.get(key)) for key in columns] for row in rows]}
-
-
-def _readable(value: Any) -> Any:
-    return printable(value) if isinstance(value, str) else value
+    return {"columns": columns, "rows": [[row.get(key) for key in columns] for row in rows]}
 
 
 def _allowed(*scripts: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from pipeline.report.distribution import Samples, distribution
 from pipeline.report.front import on_front, stairs
+from pipeline.report.text import printable
 from pipeline.submission.quantities import quantity, with_interval
 
 __all__ = ["Material", "make_material"]
@@ -48,19 +49,25 @@ def make_material(submission: Document, samples: Samples | None, reason: str = "
     axes = _axes(submission, points)
     latencies = distribution(samples) if samples else []
     stages = _stages(submission["effects"])
+    tables = {
+        "points": points,
+        "axes": axes,
+        "latency": latencies,
+        "ratios": _ratios(submission),
+        "steps": _steps(submission),
+        "layers": _layers(submission),
+        "maps": stages,
+        "epochs": _epochs(submission.get("training", ())),
+    }
     return Material(
-        {
-            "points": points,
-            "axes": axes,
-            "latency": latencies,
-            "ratios": _ratios(submission),
-            "steps": _steps(submission),
-            "layers": _layers(submission),
-            "maps": stages,
-            "epochs": _epochs(submission.get("training", ())),
-        },
+        {name: [_readable(row) for row in rows] for name, rows in tables.items()},
         {} if latencies else {"latency": reason or "there are no raw samples beside the submission"},
     )
+
+
+def _readable(row: Row) -> Row:
+    """Replace in every text what must not reach a terminal, a page or a picture: the library that draws would end."""
+    return {key: printable(value) if isinstance(value, str) else value for key, value in row.items()}
 
 
 def _points(submission: Document) -> list[Row]:

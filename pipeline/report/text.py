@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 __all__ = ["Cell", "Table", "cells_of", "paint", "printable", "wrap"]
 
-# Control characters, and those that reorder or hide text: a hostile name must not drive the terminal.
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+# Control characters, those that reorder or hide text, and what XML cannot hold: a hostile name must not drive the
+# terminal, nor end what draws a picture.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff\ufffe\uffff]")
 _COLOURS = {"good": "32", "bad": "31", "warn": "33", "dim": "2", "strong": "1"}
 _GAP = 2
 

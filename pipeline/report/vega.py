@@ -14,12 +14,14 @@ from pipeline.core.errors import EnvironmentProblem
 from pipeline.report.charts import CHARTS, drawable
 from pipeline.report.material import Material
 from pipeline.report.palette import CONFIG, PALETTES, painted
+from pipeline.report.text import printable
 
 __all__ = ["PICTURES", "chart_specs", "picture", "script"]
 
 PICTURES = ("pdf", "png", "svg")
 _SCALE = 2.0  # pixels of a PNG for each unit
 _WIDTH, _GAP = 420, 40
+_OWN = {"scale": {"color": "independent", "shape": "independent", "strokeDash": "independent"}}
 
 
 def chart_specs(material: Material, width: int | str = "container") -> dict[str, dict[str, Any]]:
@@ -60,16 +62,21 @@ def picture(material: Material, kind: str, title: str, scheme: str = "light", on
         if "sweep" in specs:
             specs["sweep"]["width"] = 2 * _WIDTH + _GAP
         panels = {name: {**spec, "title": CHARTS[name].title} for name, spec in specs.items()}
-        whole = {"vconcat": _rows(panels), "spacing": _GAP, "title": {"text": title, "fontSize": 18, "offset": 24}}
-        whole["resolve"] = {"scale": {"color": "independent", "shape": "independent", "strokeDash": "independent"}}
+        whole = {
+            "vconcat": _rows(panels),
+            "spacing": _GAP,
+            "title": {"text": printable(title), "fontSize": 18, "offset": 24},
+        }
+        whole["resolve"] = _OWN
         whole["params"] = _hoisted(list(panels.values()))
     document = painted({**whole, "config": _config(CONFIG), "padding": 20}, PALETTES[scheme])
     document["datasets"] = dict(material.tables)
+    nowhere: dict[str, Any] = {"allowed_base_urls": []}
     if kind == "svg":
-        return str(vl_convert.vegalite_to_svg(document)).encode()
+        return str(vl_convert.vegalite_to_svg(document, **nowhere)).encode()
     if kind == "pdf":
-        return bytes(vl_convert.vegalite_to_pdf(document))
-    return bytes(vl_convert.vegalite_to_png(document, scale=_SCALE))
+        return bytes(vl_convert.vegalite_to_pdf(document, **nowhere))
+    return bytes(vl_convert.vegalite_to_png(document, scale=_SCALE, **nowhere))
 
 
 def check_installed() -> None:
@@ -86,7 +93,7 @@ def check_installed() -> None:
 def _rows(panels: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """Lay out panels in rows of two, the sweep in one of its own."""
     pairs = [panel for name, panel in panels.items() if name != "sweep"]
-    rows = [{"hconcat": pairs[i : i + 2], "spacing": _GAP} for i in range(0, len(pairs), 2)]
+    rows = [{"hconcat": pairs[i : i + 2], "spacing": _GAP, "resolve": _OWN} for i in range(0, len(pairs), 2)]
     return [*rows, panels["sweep"]] if "sweep" in panels else rows
 
 
