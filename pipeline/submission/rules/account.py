@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipeline.stats.accuracy import accuracy_record
-from pipeline.submission.rules.agree import disagreements
+from pipeline.submission.rules.agree import disagreements, shown
 
 __all__ = ["broken_account"]
 
@@ -29,6 +29,7 @@ def broken_account(document: Mapping[str, Any]) -> Iterator[Broken]:
         left = {name: effect[f"{name}_after"] for name in left}
         yield from _layers(effect, ("effects", i))
     yield from _accuracies(document)
+    yield from _ids(document)
     for name, value in left.items():
         if size["optimized"][_SIZES[name]] != value:
             place = ("size", "optimized", _SIZES[name])
@@ -70,3 +71,17 @@ def _accuracies(document: Mapping[str, Any]) -> Iterator[Broken]:
             if not low <= found["change"] <= high:
                 yield "R035", (*where, "change_interval"), f"found {[low, high]}, expected one that holds the change"
             before = record["accuracy"]
+
+
+def _ids(document: Mapping[str, Any]) -> Iterator[Broken]:
+    """Yield ids of steps that stand twice, and trainings of what is no step."""
+    steps = [effect["id"] for effect in document["effects"]]
+    trained = [record["id"] for record in document.get("training", ())]
+    for name, ids in (("effects", steps), ("training", trained)):
+        for i, found in enumerate(ids):
+            if found in ids[:i]:
+                yield "R036", (name, i, "id"), f"found {shown(found)} again, expected an id of its own"
+    for i, found in enumerate(trained):
+        if found not in ("train", *steps):
+            expected = shown(", ".join(["train", *steps]))
+            yield "R036", ("training", i, "id"), f"found {shown(found)}, expected one of {expected}"

@@ -78,6 +78,7 @@ RULES: dict[str, str] = {
         "The accuracy after each step is a number of right answers with Wilson's interval, the change leads from one "
         "step to the next, and the last step's is that of the optimized model."
     ),
+    "R036": "Each step has an id of its own, and what learned something is the baseline (`train`) or one of the steps.",
     "R040": (
         "`constraints` has every limit of the embedded experiment, decided on the test split at the bound of the "
         "figure's interval."

@@ -147,6 +147,8 @@ IN_THE_DOCUMENT: list[tuple[str, str, Any]] = [
     ("R055", "machine.numpy", "0.1"),
     ("R055", "tinytorch_version", "9.9.9"),
     ("R057", "warnings", []),
+    ("R036", "training[0].id", "nobody"),
+    ("R036", "training", lambda found: found * 2),
     ("R058", "provenance.competition", {"name": "tiny_digits", "rules": OTHER}),
     ("R035", "effects[0].accuracy.test.accuracy", scaled(0.99)),
     ("R035", "effects[0].accuracy.validation.interval", scaled(0.99)),
