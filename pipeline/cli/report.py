@@ -14,7 +14,7 @@ from typing import Any
 
 from pipeline.cli.answer import Answer
 from pipeline.cli.console import columns, has_colour, safe
-from pipeline.cli.runs import find_submission, stored_ablation
+from pipeline.cli.runs import find_submission, stored_ablation, stored_samples
 from pipeline.core.errors import EnvironmentProblem, UserError
 
 __all__ = ["configure", "run"]
@@ -80,7 +80,7 @@ def _check(args: argparse.Namespace) -> None:
 def _text(kind: str, submission: dict[str, Any], path: Path) -> bytes:
     from pipeline.report import WITH_ABLATION, WITH_SAMPLES, load_reporter
 
-    given = _samples(submission, path) if kind in WITH_SAMPLES else ()
+    given = stored_samples(submission, path) if kind in WITH_SAMPLES else ()
     more = {"ablation": stored_ablation(path.parent, submission)[0]} if kind in WITH_ABLATION else {}
     return load_reporter(kind)(submission, *given, **more).encode()
 
@@ -93,7 +93,7 @@ def _picture(args: argparse.Namespace, submission: Mapping[str, Any], path: Path
 
     if not is_measured(submission):
         raise UserError(f"{path}: is in the course's format, version 1, or migrated from it, and has nothing to draw")
-    material = make_material(submission, *_samples(submission, path))
+    material = make_material(submission, *stored_samples(submission, path))
     names = list(drawable(material))
     if args.chart and args.chart not in names:
         why = material.reasons.get(args.chart)
@@ -103,25 +103,6 @@ def _picture(args: argparse.Namespace, submission: Mapping[str, Any], path: Path
         )
     scheme = "dark" if args.dark else "light"
     return picture(material, args.format, submission["experiment"]["name"], scheme, args.chart or "")
-
-
-def _samples(submission: Mapping[str, Any], path: Path) -> tuple[Any, str]:
-    """Return the samples of the evidence that a submission names, or None and why they cannot be had."""
-    from pipeline.core.keys import digest_bytes
-    from pipeline.submission.evidence import read_evidence, unpacked
-
-    if "evidence" not in submission:
-        return None, "the submission names no evidence"
-    file = path.with_name(submission["evidence"]["file"])
-    data = read_evidence(file)
-    if data is None:
-        return None, f"{file.name} is not beside the submission"
-    if digest_bytes(data) != submission["evidence"]["digest"]:
-        return None, f"{file.name} is another file than the one that the submission names"
-    try:
-        return unpacked(data).samples, ""
-    except ValueError as error:
-        return None, f"{file.name} {error}"
 
 
 def _write(out: Path, content: bytes) -> None:

@@ -20,6 +20,7 @@ __all__ = [
     "read_record",
     "run_names",
     "stored_ablation",
+    "stored_samples",
     "stored_submission",
     "trust_of",
 ]
@@ -126,6 +127,25 @@ def stored_ablation(folder: Path, submission: dict[str, Any]) -> tuple[dict[str,
     if found["weights"] != submission["provenance"]["weights"]:
         return None, f"warning: {path} is of other models than the submission, and left out"
     return found, ""
+
+
+def stored_samples(submission: Mapping[str, Any], path: Path) -> tuple[Any, str]:
+    """Return the samples of the evidence that a submission names, or None and why they cannot be had."""
+    from pipeline.core.keys import digest_bytes
+    from pipeline.submission.evidence import read_evidence, unpacked
+
+    if "evidence" not in submission:
+        return None, "the submission names no evidence"
+    file = path.with_name(submission["evidence"]["file"])
+    data = read_evidence(file)
+    if data is None:
+        return None, f"{file.name} is not beside the submission"
+    if digest_bytes(data) != submission["evidence"]["digest"]:
+        return None, f"{file.name} is another file than the one that the submission names"
+    try:
+        return unpacked(data).samples, ""
+    except ValueError as error:
+        return None, f"{file.name} {error}"
 
 
 def _folders(name: str) -> tuple[Path, Path]:

@@ -5,8 +5,8 @@ Markdown, filled from the run alone; every number is a link to its source. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from pipeline.config.dump import dump
 from pipeline.report.markdown import escape
@@ -16,10 +16,27 @@ from pipeline.report.paper_results import journey, results, summary, trade_offs
 from pipeline.report.paper_sources import Sources, code, table
 from pipeline.submission.quantities import quantity
 
-__all__ = ["paper"]
+__all__ = ["PICTURES", "Picture", "paper"]
 
 Document = Mapping[str, Any]
 
+
+class Picture(NamedTuple):
+    """A picture of a report: the section that it ends, what it shows, and its file, seen from the report."""
+
+    section: str
+    title: str
+    file: str
+
+
+# the name of a chart -> the section that it belongs to
+PICTURES = {
+    "latency": "Results: baseline against optimized",
+    "step_size": "The journey, step by step",
+    "step_accuracy": "The journey, step by step",
+    "by_size": "Trade-offs",
+    "by_speed": "Trade-offs",
+}
 _WORDS = {  # limit kind -> how a goal says it
     "at_least": "{metric} is at least {limit}",
     "at_most": "{metric} is at most {limit}",
@@ -36,12 +53,12 @@ def paper(
     record: Document | None,
     digests: Mapping[str, str],
     trust: str,
-    pictures: Mapping[str, str],
+    pictures: Sequence[Picture],
 ) -> str:
     """Return the report of a valid submission of version 2, ending with a line break.
 
     `ablation` is a valid one of its run and `record` the content of run.json, or None; `digests` are those of the
-    files by their names, `trust` says how far the submission can be trusted, `pictures` maps titles to files.
+    files by their names, `trust` says how far the submission can be trusted.
     """
     documents = {SUBMISSION: submission, **({ABLATION: ablation} if ablation else {})}
     sources = Sources(documents, origins(documents, digests, record))
@@ -51,7 +68,7 @@ def paper(
         "Method": _method(sources, submission),
         "Results: baseline against optimized": results(sources, submission),
         "The journey, step by step": journey(sources, submission, ablation),
-        "Trade-offs": trade_offs(sources, submission, pictures),
+        "Trade-offs": trade_offs(sources, submission),
         "Limits of these results": limits(sources, submission, trust),
         "Machine": machine(sources, submission),
         "How to reproduce": _reproduce(sources, submission, digests),
@@ -59,7 +76,8 @@ def paper(
     }
     blocks = [f"# {escape(submission['experiment']['name'])}: technical report", *_about(submission, digests)]
     for title, lines in sections.items():
-        blocks += [f"## {title}", "\n".join(lines)]
+        shown = [f"![{escape(picture.title)}]({picture.file})" for picture in pictures if picture.section == title]
+        blocks += [f"## {title}", "\n".join(lines), *shown]
     return "\n\n".join(blocks) + "\n"
 
 

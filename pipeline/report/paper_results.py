@@ -33,7 +33,7 @@ _ROWS: tuple[tuple[str, str, tuple[str | int, ...], str, str], ...] = (
 _QUANTITIES = {
     "cycles": "cycles",
     "energy_j": "energy",
-    "frequency_hz": "the clock's rate",
+    "frequency_hz": "clock rate",
     "instructions": "instructions",
 }
 _WHY = {  # {upper} and {lower} are the ends of the zone in which a difference has no practical meaning
@@ -97,7 +97,7 @@ def results(sources: Sources, submission: Document) -> Iterator[str]:
     yield from table(("", "baseline", "optimized", "change"), rows)
     yield ""
     for name, reason, place in _missing(submission):
-        yield f"- {escape(name.capitalize())} is missing: {sources.text(reason, *place)}."
+        yield f"- No {escape(name)}: {sources.text(reason, *place)}."
     for side in _SIDES:
         arm = submission["benchmark"]["comparisons"][0]["arms"][side]
         session = arm.get("session")
@@ -272,7 +272,7 @@ def _contribution(sources: Sources, step: Document, i: int, aspect: str) -> Sequ
     )
 
 
-def trade_offs(sources: Sources, submission: Document, pictures: Mapping[str, str]) -> Iterator[str]:
+def trade_offs(sources: Sources, submission: Document) -> Iterator[str]:
     """Show the points that were tried, and which of them no other one beats."""
     selection = submission["selection"]
     points = selection["points"]
@@ -290,8 +290,6 @@ def trade_offs(sources: Sources, submission: Document, pictures: Mapping[str, st
     yield from table(("", "point", "validation", "test", "size", "speed-up", "verdict"), rows)
     if (more := len(points) - len(shown)) > 0:
         yield f"\n{sources.text(str(more), SUBMISSION, 'selection', 'points')} more points are in the submission."
-    for title, file in pictures.items():
-        yield f"\n![{escape(title)}]({file})"
 
 
 def _point(sources: Sources, point: Document, i: int, is_on_front: bool, chosen: int) -> Sequence[str]:

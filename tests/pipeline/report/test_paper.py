@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 
 from pipeline.core.errors import EnvironmentProblem
 from pipeline.report import paper_pdf
-from pipeline.report.paper import paper
+from pipeline.report.paper import PICTURES, Picture, paper
 from pipeline.report.paper_sources import pointer
 
 HERE = Path(__file__).parent
@@ -27,8 +27,8 @@ def ablation() -> dict[str, Any]:
     return document
 
 
-def written(submission: dict[str, Any], ablation: dict[str, Any] | None = None, record: Any = None) -> str:
-    return paper(submission, ablation, record, DIGESTS, "recomputed", {})
+def written(submission: dict[str, Any], ablation: Any = None, record: Any = None, pictures: Any = ()) -> str:
+    return paper(submission, ablation, record, DIGESTS, "recomputed", pictures)
 
 
 def body(text: str) -> str:
@@ -139,9 +139,23 @@ def test_the_same_run_gives_the_same_bytes(submission: dict[str, Any], ablation:
     assert written(submission, ablation) == written(submission, ablation)
 
 
+def test_pictures_belong_to_sections_that_there_are(submission: dict[str, Any]) -> None:
+    """None is lost because a section got another name."""
+    assert set(PICTURES.values()) <= set(re.findall(r"^## (.*)$", written(submission), re.MULTILINE))
+
+
 def test_a_pointer_escapes_what_has_a_meaning_in_it() -> None:
     """RFC 6901: ~ and / inside of a key."""
     assert pointer(("a/b", 0, "~")) == "/a~1b/0/~0"
+
+
+def test_pictures_end_their_sections_and_travel_inside_of_a_page(submission: dict[str, Any]) -> None:
+    """Markdown names the files; a page, which is printed, holds them."""
+    text = written(submission, pictures=[Picture("Trade-offs", "size & speed", "figures/by_size.svg")])
+    assert "![size &amp; speed](figures/by_size.svg)\n\n## Limits" in text
+    html = paper_pdf.page(text, "x", {"figures/by_size.svg": b"<svg/>"})
+    assert 'src="data:image/svg+xml;base64,PHN2Zy8+"' in html
+    assert "figures/" not in html
 
 
 def test_a_page_loads_nothing(submission: dict[str, Any]) -> None:
