@@ -70,7 +70,13 @@ def run(args: argparse.Namespace) -> Answer:
         _write_invalid(args.record, subject, error, started)
         raise
     competition = _competition(args.competition, path)
-    record, checks = _verified(args, subject, path, competition, started)
+    from pipeline.verify import time_limit
+
+    try:
+        with time_limit(args.timeout):
+            record, checks = _verified(args, subject, path, competition, started)
+    except KeyboardInterrupt:
+        raise Stopped("interrupted; what was built is removed, and there is no record") from None
     lines = [*_lines(path, record, checks)]
     if args.record:
         _write(Path(args.record), record)
@@ -143,7 +149,7 @@ def _rebuilt(args: argparse.Namespace, document: Mapping[str, Any], experiment: 
     from pipeline.execute.interrupt import Stop
     from pipeline.execute.limits import Limits
     from pipeline.submission.verify_judge import agrees
-    from pipeline.verify import Scope, rebuild, time_limit
+    from pipeline.verify import Scope, rebuild
 
     scope = Scope(
         document["selection"]["chosen"],
@@ -153,15 +159,11 @@ def _rebuilt(args: argparse.Namespace, document: Mapping[str, Any], experiment: 
         room_bytes=args.room,
     )
     limits = Limits("processes", args.workers, timeout_s=args.timeout, memory_limit_bytes=args.memory_limit)
-    try:
-        with (
-            tempfile.TemporaryDirectory(prefix="verify-") as folder,
-            Progress(sys.stderr, quiet=args.quiet) as progress,
-            time_limit(args.timeout),
-        ):
-            return rebuild(experiment, scope, Path(folder), limits, progress, Stop())
-    except KeyboardInterrupt:
-        raise Stopped("interrupted; what was built is removed, and there is no record") from None
+    with (
+        tempfile.TemporaryDirectory(prefix="verify-") as folder,
+        Progress(sys.stderr, quiet=args.quiet) as progress,
+    ):
+        return rebuild(experiment, scope, Path(folder), limits, progress, Stop())
 
 
 def _stated_answers(document: Mapping[str, Any], path: Path) -> Mapping[str, Any]:

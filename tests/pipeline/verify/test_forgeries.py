@@ -100,6 +100,14 @@ def leave_out_a_point(forger: Forger) -> None:
     forger.spec["runs"] = [run for run in forger.spec["runs"] if run["index"] == forger.chosen]
 
 
+def call_a_point_a_failure(forger: Forger) -> None:
+    """Say that another point had no result, so that it took no part in the choice."""
+    (other,) = (run for run in forger.spec["runs"] if run["index"] != forger.chosen)
+    kept = {key: other[key] for key in ("index", "label", "seed", "point")}
+    forger.spec["failed"] = [{**kept, "node": "train", "reason": "the machine had no memory left"}]
+    leave_out_a_point(forger)
+
+
 def slow_the_baseline_down(forger: Forger) -> None:
     """Multiply what the baseline took, and its control, by four."""
 
@@ -132,6 +140,7 @@ FORGERIES: list[tuple[Forgery, set[str], str]] = [
     (claim_a_smaller_file, {"V034", "V035"}, "stored_bytes"),
     (worsen_another_point, {"V021"}, "accuracy.validation"),
     (leave_out_a_point, {"V021"}, "no such point"),
+    (call_a_point_a_failure, {"V021"}, "but here the point has a result"),
 ]
 OF_SPEED: list[tuple[Forgery, set[str], str]] = [
     (slow_the_baseline_down, {"V050"}, "below the stated interval"),
@@ -186,6 +195,15 @@ def test_honest_times_agree(forger: Forger, verify: Verify, tmp_path: Path) -> N
     forger.measure_quietly()
     path = forger.write(tmp_path / "honest")
     checks = verify(path, forger.comparisons())
+    assert outcome_of(checks) == "reproduced"
+
+
+def test_only_the_submitted_point_may_be_asked_for(forger: Forger, verify: Verify, tmp_path: Path) -> None:
+    """Then the others are skipped, and what was forged of them stays in the dark."""
+    worsen_another_point(forger)
+    forger.measure_quietly()
+    checks = verify(forger.write(tmp_path / "forged"), forger.comparisons(), only_submitted=True)
+    assert {check.id for check in checks if check.outcome == "skipped"} == {"V021", "V040"}
     assert outcome_of(checks) == "reproduced"
 
 
