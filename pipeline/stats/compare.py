@@ -8,6 +8,7 @@ on identical arms with 32 copies: its spread between processes is 0.75 of that o
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -90,7 +91,7 @@ def ratio(
         raise ValueError(f"need the same two or more processes for both arms, not {len(baseline)} and {len(candidate)}")
     logs = [_log_ratios(a, b) for a, b in zip(baseline, candidate, strict=True)]
     labels = copies if copies is not None else [np.zeros(len(values), np.int64) for values in logs]
-    groups = [[values[label == copy] for copy in np.unique(label)] for values, label in zip(logs, labels, strict=True)]
+    groups = [_by_label(values, label) for values, label in zip(logs, labels, strict=True)]
     locations = np.array([location(group) for group in groups])
     estimate = float(np.median(locations))
     student = t_interval(locations, confidence)
@@ -146,6 +147,14 @@ def holm(p_values: Sequence[float]) -> list[float]:
         running = max(running, min(1.0, (len(p_values) - rank) * p_values[index]))
         adjusted[index] = running
     return adjusted
+
+
+def _by_label(values: Floats, labels: Labels) -> list[Floats]:
+    """Return the values of each label, in the order of the labels, and of the values within."""
+    order = np.argsort(labels, kind="stable")
+    values, labels = values[order], labels[order]
+    bounds = [0, *(np.flatnonzero(labels[1:] != labels[:-1]) + 1).tolist(), len(values)]
+    return [values[start:end] for start, end in itertools.pairwise(bounds)]
 
 
 def _log_ratios(baseline: Floats, candidate: Floats) -> Floats:

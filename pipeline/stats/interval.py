@@ -109,5 +109,7 @@ def hierarchical_interval(
     shape = (repetitions, len(processes))
     drawn = pool[rng.integers(0, len(processes), shape), rng.integers(0, inner, shape)]
     tail = (1.0 - confidence) / 2
-    low, high = np.quantile(np.median(drawn, axis=1), [tail, 1.0 - tail])
+    ordered, middle = np.sort(drawn, axis=1), len(processes) // 2
+    medians = (ordered[:, (len(processes) - 1) // 2] + ordered[:, middle]) / 2
+    low, high = np.quantile(medians, [tail, 1.0 - tail])
     return float(low), float(high)
