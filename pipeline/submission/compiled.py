@@ -59,6 +59,8 @@ class _Compiler:
         for keyword, value in schema.items():
             if keyword in _ANNOTATIONS or (keyword == "additionalProperties" and "properties" in schema):
                 continue  # `properties` checks both
+            if keyword in ("else", "then") and "if" in schema:
+                continue  # `if` checks all three
             if keyword not in _MAKERS:
                 raise _UnknownKeywordError(keyword)
             parts.append(_MAKERS[keyword](self, value, schema))
@@ -128,25 +130,22 @@ def _type(_: _Compiler, names: str | list[str], __: Mapping[str, Any]) -> Check:
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Compare scalars as JSON does: 1 is 1.0, but no boolean is a number."""
+    """Compare as JSON does: 1 is 1.0, but no boolean is a number."""
+    if type(one) is list and type(other) is list:
+        return len(one) == len(other) and all(map(_same, one, other))
+    if type(one) is dict and type(other) is dict:
+        return one.keys() == other.keys() and all(_same(item, other[key]) for key, item in one.items())
     return (type(one) is bool) == (type(other) is bool) and bool(one == other)
 
 
-def _scalars(values: Sequence[Any]) -> Sequence[Any]:
-    if any(isinstance(value, list | dict) for value in values):
-        raise _UnknownKeywordError("a list or an object as a constant")
-    return values
-
-
 def _enum(_: _Compiler, allowed: list[Any], __: Mapping[str, Any]) -> Check:
-    if all(isinstance(value, str) for value in _scalars(allowed)):
+    if all(isinstance(value, str) for value in allowed):
         texts = frozenset(allowed)
         return lambda value: type(value) is str and value in texts
     return lambda value: any(_same(value, one) for one in allowed)
 
 
 def _const(_: _Compiler, expected: Any, __: Mapping[str, Any]) -> Check:
-    _scalars([expected])
     return lambda value: _same(value, expected)
 
 
@@ -210,6 +209,26 @@ def _items(compiler: _Compiler, schema: Mapping[str, Any], beside: Mapping[str, 
     return lambda value: type(value) is not list or len(value) > most or all(map(check, value))
 
 
+def _unique(_: _Compiler, wanted: bool, beside: Mapping[str, Any]) -> Check:
+    """Check that no item stands twice; lists without a bound are left to jsonschema."""
+    if "maxItems" not in beside or not wanted:
+        raise _UnknownKeywordError("uniqueItems of any number of items")
+    most = beside["maxItems"]
+
+    def check(value: Any) -> bool:
+        if type(value) is not list or len(value) > most:
+            return True
+        return not any(_same(item, other) for i, item in enumerate(value) for other in value[:i])
+
+    return check
+
+
+def _conditional(compiler: _Compiler, condition: Mapping[str, Any], beside: Mapping[str, Any]) -> Check:
+    test = compiler.check(condition)
+    then, otherwise = (compiler.check(beside.get(keyword, {})) for keyword in ("then", "else"))
+    return lambda value: then(value) if test(value) else otherwise(value)
+
+
 def _one_of(compiler: _Compiler, schemas: list[Mapping[str, Any]], _: Mapping[str, Any]) -> Check:
     checks = [compiler.check(schema) for schema in schemas]
     return lambda value: sum(check(value) for check in checks) == 1
@@ -225,6 +244,7 @@ _MAKERS: dict[str, _Maker] = {
     "enum": _enum,
     "exclusiveMaximum": _bound(lambda value, limit: value < limit),
     "exclusiveMinimum": _bound(lambda value, limit: value > limit),
+    "if": _conditional,
     "items": _items,
     "maxItems": _size("array", lambda size, limit: size <= limit),
     "maxLength": _size("string", lambda size, limit: size <= limit),
@@ -240,4 +260,5 @@ _MAKERS: dict[str, _Maker] = {
     "propertyNames": _names,
     "required": _required,
     "type": _type,
+    "uniqueItems": _unique,
 }
