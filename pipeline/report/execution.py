@@ -23,7 +23,10 @@ EXECUTION_HEADER = ("model", "layer", "time", "with", "computed by", "weights", 
 
 @dataclass(frozen=True)
 class Executed:
-    """One layer of a model as it ran, with what is fused into it; `candidates` are kernels with their times."""
+    """One layer of a model as it ran, with what is fused into it; `candidates` are kernels with their times.
+
+    `share` is that of its model's time, None where it was not measured.
+    """
 
     side: str
     layer: str
@@ -32,6 +35,7 @@ class Executed:
     kernel: str
     size: str
     candidates: str
+    share: float | None = None
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -61,7 +65,9 @@ def execution(comparison: Document) -> Execution:
                 if _is_plain(layer)
             ),
         ),
-        layers=tuple(_executed(side, layer) for side, session in known.items() for layer in session["layers"]),
+        layers=tuple(
+            _executed(side, layer, _total_ns(session)) for side, session in known.items() for layer in session["layers"]
+        ),
     )
 
 
@@ -123,7 +129,11 @@ def _without_gain(side: str, layer: Document) -> str:
     return f"{side}: {layer['name']} gains no time from a smaller form and runs as {kernel}: {taken}, {times}"
 
 
-def _executed(side: str, layer: Document) -> Executed:
+def _total_ns(session: Document) -> float:
+    return float(sum(layer.get("time_ns", 0) for layer in session["layers"]))
+
+
+def _executed(side: str, layer: Document, total_ns: float) -> Executed:
     times = layer["candidates_ns"].items()
     return Executed(
         side=side,
@@ -133,4 +143,5 @@ def _executed(side: str, layer: Document) -> Executed:
         kernel=layer["computed_by"],
         size=quantity(layer["size_bytes"], "B"),
         candidates=", ".join(name if ns is None else f"{name} {quantity(ns, 'ns')}" for name, ns in times),
+        share=layer["time_ns"] / total_ns if total_ns and "time_ns" in layer else None,
     )

@@ -27,6 +27,7 @@ def render(submission: Mapping[str, Any], ablation: Mapping[str, Any] | None = N
     parts = (
         _head,
         _verdicts,
+        _answers,
         _figures,
         _limits,
         _conditions,
@@ -36,6 +37,7 @@ def render(submission: Mapping[str, Any], ablation: Mapping[str, Any] | None = N
         _failed,
         _steps,
         _contributions,
+        _trainings,
         _execution,
         _layers,
         _warnings,
@@ -57,6 +59,13 @@ def _verdicts(view: View) -> Iterator[str]:
     if rows:
         yield "## Verdicts\n"
         yield from _table(("", "verdict", "figure", "why"), rows)
+
+
+def _answers(view: View) -> Iterator[str]:
+    for answer in view.answers:
+        yield f"**{answer.question}** {escape(' '.join(answer.sentences))}\n"
+        if answer.command:
+            yield f"`{answer.command.replace('`', ' ')}`\n" if answer.command.isprintable() else ""
 
 
 def _figures(view: View) -> Iterator[str]:
@@ -137,7 +146,7 @@ def _failed(view: View) -> Iterator[str]:
 def _steps(view: View) -> Iterator[str]:
     if view.steps:
         yield "## Steps\n"
-        header = ("step", "technique", "settings", "stored size", "parameters", "MACs", "speed")
+        header = ("step", "technique", "settings", "stored size", "parameters", "MACs", "accuracy (test)", "speed")
         rows = [
             (
                 escape(step.name),
@@ -146,6 +155,7 @@ def _steps(view: View) -> Iterator[str]:
                 step.size,
                 step.parameters,
                 step.macs,
+                step.accuracy,
                 "simulated: no speed gained" if step.is_simulated else "executed",
             )
             for step in view.steps
@@ -162,6 +172,13 @@ def _contributions(view: View) -> Iterator[str]:
             yield from _table(HEADER_OF_STEPS, rows)
         yield ""
         yield from (f"- {escape(text)}" for text in (*view.contributions.findings, *view.contributions.notes))
+
+
+def _trainings(view: View) -> Iterator[str]:
+    if view.trainings:
+        yield "## Training\n"
+        rows = [(escape(name), *figures) for name, *figures in view.trainings]
+        yield from _table(("training", "epochs", "loss", "validation accuracy"), rows)
 
 
 def _execution(view: View) -> Iterator[str]:
@@ -213,7 +230,7 @@ def _warnings(view: View) -> Iterator[str]:
 
 
 def _facts(view: View) -> Iterator[str]:
-    for title, facts in (("Machine", view.machine), ("Provenance", view.provenance)):
+    for title, facts in (("Machine", view.machine), ("Noise", view.noise), ("Provenance", view.provenance)):
         if facts:
             yield f"{'' if title == 'Machine' else chr(10)}## {title}\n"
             yield from _table(("", ""), [(escape(name), escape(value)) for name, value in facts])

@@ -14,6 +14,7 @@ from pipeline.report.peers import HEADER
 from pipeline.report.row import Figure
 from pipeline.report.text import Cell, Table, cells_of, paint, printable, wrap
 from pipeline.report.view import Point, View, make_view
+from pipeline.submission.quantities import quantity
 
 __all__ = ["render"]
 
@@ -22,6 +23,7 @@ _WIDEST = 120  # longer lines are hard to read
 _MOST_POINTS = 40
 _MOST_LAYERS = 3
 _MOST_FAILED = 10
+_FRONT = "+ no other point is as good in size, speed-up and validation accuracy, and better in one"
 
 
 def render(submission: Mapping[str, Any], width: int = 100, colour: bool = False) -> str:
@@ -42,6 +44,7 @@ def render(submission: Mapping[str, Any], width: int = 100, colour: bool = False
         _points,
         _failed,
         _steps,
+        _training,
         _layers,
         _messages,
         _footer,
@@ -151,6 +154,8 @@ def _points(view: View, width: int, colour: bool) -> Iterator[str]:
     if len(rows) < len(view.points):
         yield f"  {len(view.points) - len(rows)} more are in the report"
     yield from _dim(wrap(f"* chosen {printable(view.rule)}", width, "  ", "    "), colour)
+    if any(point.is_front and not point.is_chosen for point in view.points):
+        yield from _dim(wrap(_FRONT, width, "  ", "    "), colour)
     if view.search:
         yield from _dim(wrap(printable(view.search), width, "  ", "    "), colour)
 
@@ -167,13 +172,18 @@ def _failed(view: View, width: int, colour: bool) -> Iterator[str]:
 
 
 def _some(points: tuple[Point, ...]) -> list[Point]:
-    """Return the first points, and the chosen one in any case."""
-    first = list(points[:_MOST_POINTS])
-    return first + [point for point in points[_MOST_POINTS:] if point.is_chosen]
+    """Return all points, or of many the first of those that are worth a look: the chosen one and the front."""
+    if len(points) <= _MOST_POINTS:
+        return list(points)
+    return sorted([point for point in points if point.is_chosen or point.is_front], key=_is_other)[:_MOST_POINTS]
+
+
+def _is_other(point: Point) -> bool:
+    return not point.is_chosen
 
 
 def _point(point: Point) -> list[Cell]:
-    name = f"{'*' if point.is_chosen else ' '} {printable(point.label)}"
+    name = f"{'*' if point.is_chosen else '+' if point.is_front else ' '} {printable(point.label)}"
     verdict = f"{point.verdict}{', simulated' if point.is_simulated else ''}"
     return [
         Cell(name, "strong" if point.is_chosen else ""),
@@ -194,17 +204,28 @@ def _steps(view: View, width: int, colour: bool) -> Iterator[str]:
             Cell(printable(step.technique)),
             Cell(step.size.replace("→", "to")),
             Cell(step.macs.replace("→", "to")),
+            Cell(step.accuracy),
             Cell("simulated: no speed gained" if step.is_simulated else "", "warn"),
         ]
         for step in view.steps
     ]
     if rows:
-        notes = [""] if any(row[-1].text for row in rows) else []
-        header = ["step", "technique", "stored size", "MACs", *notes]
-        yield from Table(header, [row[: len(header)] for row in rows], optional=(1,), flows=True).lines(width, colour)
+        header = ["step", "technique", "stored size", "MACs", "accuracy (test)", ""]
+        kept = [place for place in range(len(header)) if place < 4 or any(row[place].text for row in rows)]
+        cells = [[row[place] for place in kept] for row in rows]
+        yield from Table([header[place] for place in kept], cells, optional=(1,), flows=True).lines(width, colour)
     for step in view.steps:
         if step.given:
             yield from _dim(wrap(printable(f"{step.name} gave {step.given}"), width, "  ", "    "), colour)
+
+
+def _training(view: View, width: int, colour: bool) -> Iterator[str]:
+    told = [
+        f"{printable(name)} {epochs} epochs, loss {loss}, accuracy {accuracy}"
+        for name, epochs, loss, accuracy in view.trainings
+    ]
+    if told:
+        yield from wrap(f"training: {'; '.join(told)}".replace("→", "to"), width, "", "  ")
 
 
 def _layers(view: View, width: int, colour: bool) -> Iterator[str]:
@@ -212,6 +233,13 @@ def _layers(view: View, width: int, colour: bool) -> Iterator[str]:
     if slowest:
         shown = ", ".join(f"{printable(layer.name)} {layer.share_text} ({layer.bound})" for layer in slowest)
         yield from wrap(f"the baseline's time goes to {shown}", width, "", "  ")
+    timed = [layer for layer in view.execution.layers if layer.side == "optimized" and layer.share is not None]
+    after = sorted(timed, key=lambda layer: -(layer.share or 0))[:_MOST_LAYERS]
+    if after:
+        shown = ", ".join(
+            f"{printable(layer.layer)} {quantity(layer.share, 'share')} ({printable(layer.kernel)})" for layer in after
+        )
+        yield from wrap(f"the optimized model's time goes to {shown}", width, "", "  ")
 
 
 def _messages(view: View, width: int, colour: bool) -> Iterator[str]:

@@ -21,6 +21,7 @@ def test_every_part_is_there(submission: dict[str, Any]) -> None:
         "Where the time goes",
         "Warnings",
         "Machine",
+        "Noise",
         "Provenance",
     ]
 
@@ -39,7 +40,7 @@ def test_hostile_text_stays_text(hostile: dict[str, Any]) -> None:
     assert not re.search(r"(?<!\\)\]\(", text)
     assert "**bold**" not in text
     assert not re.search(r"^# h", text, re.MULTILINE)
-    assert len(re.findall(r"^#+ ", text, re.MULTILINE)) == 11
+    assert len(re.findall(r"^#+ ", text, re.MULTILINE)) == 12
     test_tables_are_regular(hostile)
 
 

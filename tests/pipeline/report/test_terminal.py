@@ -116,8 +116,49 @@ def test_a_long_sweep_is_cut_and_keeps_the_chosen_point(submission: dict[str, An
     submission["selection"] |= {"points": many, "chosen": 299}
     text = render(submission)
     assert "* point 299" in text
-    assert "259 more" in text
+    assert "260 more" in text
     assert len(text.splitlines()) < 120
+
+
+def test_of_many_points_those_worth_a_look_are_shown(submission: dict[str, Any]) -> None:
+    """The chosen one first, then the front; what another point beats is in the report."""
+    points = submission["selection"]["points"]
+    many = [
+        {**copy.deepcopy(points[0]), "index": i, "label": f"point {i}", "stored_bytes": 1000 + (i != 7)}
+        for i in range(300)
+    ]
+    submission["selection"] |= {"points": many, "chosen": 299}
+    text = render(submission)
+    assert "* point 299" in text
+    assert "+ point 7 " in text
+    assert "298 more" in text
+
+
+def test_what_steps_and_training_did_to_the_accuracy_is_told(submission: dict[str, Any]) -> None:
+    """Where it was kept."""
+    for effect in submission["effects"]:
+        record = {
+            "accuracy": 0.5,
+            "interval": [0.4, 0.6],
+            "change": -0.4,
+            "change_interval": [-0.5, -0.3],
+            "p_value": 0,
+        }
+        effect["accuracy"] = {"validation": record, "test": record}
+    epochs = [{"epoch": i, "train_loss": 2 / i, "validation_accuracy": 1 - 1 / (i + 1), "lr": 0.1} for i in (1, 2)]
+    submission["training"] = [{"id": "train", "epochs": epochs}]
+    text = render(submission)
+    assert "50.0 % (-40.00 points)" in text
+    assert "training: train 2 epochs, loss 2 to 1, accuracy 50.0 % to 66.7 %" in text
+
+
+def test_the_time_of_the_optimized_models_layers_is_told(submission: dict[str, Any]) -> None:
+    """Beside that of the baseline's."""
+    layers = submission["benchmark"]["comparisons"][0]["arms"]["optimized"]["session"]["layers"]
+    for i, layer in enumerate(layers):
+        layer["time_ns"] = 10.0 if i else 30.0
+    share = 30 / (30 + 10 * (len(layers) - 1))
+    assert f"the optimized model's time goes to {layers[0]['name']} {100 * share:.1f} %" in render(submission)
 
 
 def test_an_unprofiled_submission_without_steps_or_goals_is_shown(submission: dict[str, Any]) -> None:
