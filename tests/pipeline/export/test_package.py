@@ -18,6 +18,7 @@ from pipeline.export.model_card import card
 from pipeline.export.package_tree import Check, Packaged
 from tests.pipeline.export.export_sources import sample_source
 from tests.project import ROOT, Project
+from tests.tools.console import skeleton
 from tinytorch.serialization import load
 
 pytest.importorskip("onnx")
@@ -36,6 +37,15 @@ def run_python(folder: Path, *arguments: str) -> str:
     done = subprocess.run([sys.executable, *arguments], cwd=folder, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def test_the_page_shows_what_is_printed(finished: Project, tmp_path: Path) -> None:
+    """The page on exports has the command's output, but for the figures; its own commands are run where onnx is."""
+    page = (ROOT / "pipeline/docs/how-to/exports.md").read_text()
+    (shown,) = re.findall(r"```text\n\$ pipeline export package first --out deploy\n(.*?)```", page, re.DOTALL)
+    printed = finished.run("export", "package", "smoke", "--out", f"{tmp_path}/deploy").stdout
+    found = printed.replace(f"{tmp_path}/", "").splitlines()
+    assert [line.split() for line in skeleton(found)] == [line.split() for line in skeleton(shown.splitlines())]
 
 
 def test_the_manifest_names_every_file(package: Path) -> None:
