@@ -115,6 +115,19 @@ def drag(page: Any, name: str, start: tuple[float, float], end: tuple[float, flo
     page.mouse.up()
 
 
+def extents(page: Any, places: set[int]) -> tuple[float, float]:
+    """Return the width of the drawing, and how far apart the marks of these points are in it."""
+    found: list[float] = page.evaluate(
+        """places => {
+          const marks = Array.from(document.querySelectorAll("[data-chart=by_size] svg .mark-symbol path"));
+          const at = places.map(place => marks[place].getBoundingClientRect().x);
+          return [document.querySelector("[data-chart=by_size] svg").clientWidth, Math.max(...at) - Math.min(...at)];
+        }""",
+        sorted(places),
+    )
+    return found[0], found[1]
+
+
 def faded(page: Any) -> set[int]:
     return {int(row.get_attribute("data-point")) for row in page.locator("tr[data-point].out").all()}
 
@@ -133,7 +146,13 @@ def test_brushing_a_chart_picks_points_everywhere(chromium: Any, report: Path) -
         dim = page.locator("[data-chart=by_speed] svg .mark-symbol path[opacity='0.12']")
         dim.nth(4 - len(smallest)).wait_for()  # the baseline, too, which is no point to pick
         assert dim.count() == 5 - len(smallest)
+        drawing = page.locator("[data-chart=by_size] svg")
+        before = extents(page, smallest)
         page.get_by_role("button", name="zoom to picked").click()
+        drawing.locator(".role-axis-label text").first.wait_for()
+        after = extents(page, smallest)
+        assert after[0] == before[0]
+        assert after[1] > 1.5 * before[1]
         page.get_by_role("button", name="show all").click()
         page.wait_for_function("document.getElementById('picked').textContent === ''")
         assert faded(page) == set()

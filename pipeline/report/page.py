@@ -178,7 +178,7 @@ _TIMES = """
 <div class="charts">{{ chart("latency") }}{{ chart("processes") }}</div>
 {% if reasons.latency %}<p class="note">The times of single queries are not drawn: {{ reasons.latency }}.</p>{% endif %}
 <p class="note">The dashed curve is a second copy of the baseline, timed as the optimized model is: what lies between it
-and the baseline is noise. Median, p90 and p99 with their intervals are in the first table.</p>
+and the baseline is noise. Median, p90 and p99 with their intervals are in the table above.</p>
 {% endif %}
 {% if view.conditions|length > 1 %}
 <h3>Batch sizes and threads</h3>

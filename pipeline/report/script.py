@@ -131,9 +131,14 @@ SCRIPT = """
   // Zoom: the axes of both views end where the picked points do.
   function zoom(spec, domain) {
     const limit = (channel) => {
-      if (channel && domain[channel.field]) channel.scale = {...channel.scale, domain: domain[channel.field]};
+      if (channel && domain[channel.field])
+        channel.scale = {...channel.scale, domain: domain[channel.field], padding: 0};
     };
-    for (const layer of spec.layer) { limit(layer.encoding.x); limit(layer.encoding.y); }
+    for (const layer of spec.layer) {
+      limit(layer.encoding.x);
+      limit(layer.encoding.y);
+      layer.mark = {...layer.mark, clip: true};  // what lies outside would widen the drawing
+    }
   }
 
   function ends(points, low, high, isLog) {
