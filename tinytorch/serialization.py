@@ -3,7 +3,7 @@
 The arrays are named by layer ("block1.conv1.weight"); one metadata key, "tinytorch", holds the structure as canonical
 JSON: ``{"format": 1, "type": "Network", "input_shape": [...], "layers": [[name, {"type": "Linear", ...config}],
 ...]}``. Equal networks give equal bytes. What is read is not trusted: sizes, names and types are checked against the
-bytes that are there before any array is made, only the classes in `LAYERS` are built, and everything wrong is a
+bytes that are there before any array is made, only the classes of the tables below are built, and everything wrong is a
 `ModelFileError`.
 """
 
@@ -22,17 +22,21 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from tinytorch.core.activations import GELU, ReLU, Sigmoid, Softmax, Tanh
+from tinytorch.core.attention import AttentionProduct
+from tinytorch.core.embeddings import Embedding, PositionalEncoding
 from tinytorch.core.layer import Layer
+from tinytorch.core.layer_norm import LayerNorm
 from tinytorch.core.layers import Dropout, Flatten, Linear
 from tinytorch.core.normalization import BatchNorm2d
 from tinytorch.core.spatial import AvgPool2d, Conv2d, MaxPool2d
 from tinytorch.errors import ModelFileError
+from tinytorch.models.language_model import LanguageModel
 from tinytorch.models.network import Network, Residual
 from tinytorch.runtime.block_sparse import BlockSparseLinear
 from tinytorch.runtime.quantized import QuantizedConv2d, QuantizedLinear
 from tinytorch.runtime.sparse import SparseConv2d, SparseLinear
 
-__all__ = ["LAYERS", "clone", "dumps", "load", "loads", "save", "stored_bytes"]
+__all__ = ["LAYERS", "TEXT_LEAVES", "clone", "dumps", "load", "loads", "save", "stored_bytes"]
 
 Array: TypeAlias = NDArray[Any]
 Arrays: TypeAlias = dict[str, Array]
@@ -62,6 +66,19 @@ LEAVES: dict[str, type[Layer]] = {
 
 LAYERS: dict[str, type[Layer]] = {**CONTAINERS, **LEAVES}
 
+# What only language models are made of, beside the leaves.
+TEXT_LEAVES: dict[str, type[Layer]] = {
+    "AttentionProduct": AttentionProduct,
+    "Embedding": Embedding,
+    "LayerNorm": LayerNorm,
+    "PositionalEncoding": PositionalEncoding,
+}
+
+_ROOTS: dict[str, type[Network]] = {"LanguageModel": LanguageModel, "Network": Network}
+_CONTAINERS = {**CONTAINERS, "LanguageModel": LanguageModel}
+_LEAVES = {**LEAVES, **TEXT_LEAVES}
+_KINDS: dict[str, type[Layer]] = {**_CONTAINERS, **_LEAVES}
+
 _KEY = "tinytorch"
 _FORMAT = 1
 _TYPES = {"F32": 4, "I8": 1, "I16": 2, "I32": 4, "I64": 8, "U8": 1, "U16": 2, "U32": 4}  # safetensors' name -> bytes
@@ -75,7 +92,7 @@ _ALWAYS_FINE = 1 << 16  # an integer of a config up to this costs nothing; a lar
 
 
 def dumps(model: Network) -> bytes:
-    """Return the network as the bytes of a safetensors file; raises TypeError for a layer that is not in `LAYERS`."""
+    """Return the network as the bytes of a safetensors file; raises TypeError for a layer that is in no table."""
     arrays: Arrays = {}
     tree = {"format": _FORMAT, **_describe("", model, arrays)}
     text = json.dumps(tree, sort_keys=True, separators=(",", ":"), allow_nan=False)
@@ -85,8 +102,8 @@ def dumps(model: Network) -> bytes:
 def loads(data: bytes) -> Network:
     """Return the network that `dumps` wrote, in eval mode; raises ModelFileError for anything else."""
     tree = _parse(_checked_header(data), "structure")
-    if tree.pop("format", None) != _FORMAT or tree.get("type") != "Network":
-        raise ModelFileError(f"the structure is not a Network of format {_FORMAT}")
+    if tree.pop("format", None) != _FORMAT or tree.get("type") not in _ROOTS:
+        raise ModelFileError(f"the structure is not a {' or '.join(reversed(_ROOTS))} of format {_FORMAT}")
     try:
         arrays = safetensors.numpy.load(data)
     except safetensors.SafetensorError as error:
@@ -126,7 +143,7 @@ def stored_bytes(model: Network) -> int:
 def clone(layer: AnyLayer) -> AnyLayer:
     """Return an equal layer or network, in the same mode, that shares no array with this one."""
     if isinstance(layer, (Network, Residual)):
-        children = {name: clone(child) for name, child in layer.children().items()}
+        children = {name: clone(child) for name, child in _parts(layer).items()}
         copy: Any = type(layer).from_children(layer.config(), children)
     else:
         copy = type(layer).from_state(layer.config(), {name: array.copy() for name, array in layer.state().items()})
@@ -137,15 +154,19 @@ def clone(layer: AnyLayer) -> AnyLayer:
 def _describe(prefix: str, layer: Layer, arrays: Arrays) -> dict[str, Any]:
     """Return the structure below `layer` as JSON and put its arrays into `arrays`, their names under `prefix`."""
     kind = type(layer).__name__
-    if LAYERS.get(kind) is not type(layer):
-        raise TypeError(f"a {kind} cannot be saved: it is not in the table of layers ({', '.join(LAYERS)})")
+    if _KINDS.get(kind) is not type(layer):
+        raise TypeError(f"a {kind} cannot be saved: it is not in the table of layers ({', '.join(_KINDS)})")
     for name, array in layer.state().items():
         arrays[prefix + name] = np.ascontiguousarray(array)
     node: dict[str, Any] = {**layer.config(), "type": kind}
-    if kind in CONTAINERS:
-        children = layer.children().items()
+    if kind in _CONTAINERS:
+        children = _parts(layer).items()
         node["layers"] = [[name, _describe(_inner(prefix, kind, name), child, arrays)] for name, child in children]
     return node
+
+
+def _parts(layer: Layer) -> dict[str, Layer]:
+    return layer.parts() if isinstance(layer, Network) else layer.children()
 
 
 def _inner(prefix: str, kind: str, name: str) -> str:
@@ -242,20 +263,20 @@ class _Loader:
         self.layers += 1
         if depth > _MOST_DEPTH or self.layers > _MOST_LAYERS:
             raise ModelFileError(f"{name}: more than {_MOST_LAYERS} layers, or nested deeper than {_MOST_DEPTH}")
-        if not isinstance(node, dict) or not isinstance(node.get("type"), str) or node["type"] not in LAYERS:
-            raise ModelFileError(f"{name}: the type of a layer must be one of {', '.join(LAYERS)}")
+        if not isinstance(node, dict) or not isinstance(node.get("type"), str) or node["type"] not in _KINDS:
+            raise ModelFileError(f"{name}: the type of a layer must be one of {', '.join(_KINDS)}")
         kind = node["type"]
         config = {key: value for key, value in node.items() if key not in ("type", "layers")}
-        if (kind in CONTAINERS) != ("layers" in node):
-            raise ModelFileError(f"{name}: a {kind} {'needs' if kind in CONTAINERS else 'has no'} inner layers")
-        children = self._children(prefix, kind, node["layers"], depth) if kind in CONTAINERS else {}
-        state = self.states.pop(prefix[:-1], {}) if kind in LEAVES else {}
+        if (kind in _CONTAINERS) != ("layers" in node):
+            raise ModelFileError(f"{name}: a {kind} {'needs' if kind in _CONTAINERS else 'has no'} inner layers")
+        children = self._children(prefix, kind, node["layers"], depth) if kind in _CONTAINERS else {}
+        state = self.states.pop(prefix[:-1], {}) if kind in _LEAVES else {}
         _check_config(name, config, sum(array.size for array in state.values()))
         try:
-            if kind in CONTAINERS:
-                layer: Layer = CONTAINERS[kind].from_children(config, children)
+            if kind in _CONTAINERS:
+                layer: Layer = _CONTAINERS[kind].from_children(config, children)
             else:
-                layer = LEAVES[kind].from_state(config, state)
+                layer = _LEAVES[kind].from_state(config, state)
         except (KeyError, OverflowError, TypeError, ValueError) as error:  # what wrong values lead to
             raise ModelFileError(f"{name}: not a {kind}: {type(error).__name__}: {error}") from error
         _check_same(name, layer, config, state)

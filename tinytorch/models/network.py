@@ -56,6 +56,10 @@ class Network(Sequential):
         """Return the direct layers by name, in order of execution."""
         return dict(zip(self.names, self.layers, strict=True))
 
+    def parts(self) -> dict[str, Layer]:
+        """Return the layers that it is stored as, which `from_children` takes: the direct ones."""
+        return self.children()
+
     def config(self) -> dict[str, JSON]:
         """Return the input shape; the layers describe themselves."""
         return {"input_shape": list(self.input_shape)}
