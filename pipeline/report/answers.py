@@ -102,7 +102,7 @@ def _again(submission: Document) -> Iterator[str]:
     versions = ", ".join(f"{name} {version}" for name, version in sorted(provenance["versions"].items()))
     yield (
         "Save the experiment below as a file and run the command: equal weights have equal digests; times are those of "
-        "your machine."
+        "your machine. `python -m pipeline verify submission.json` does both, and compares weights, answers and times."
     )
     yield f"Made with {versions}."
 

@@ -221,7 +221,7 @@ def _steps(view: View, width: int, colour: bool) -> Iterator[str]:
 
 def _training(view: View, width: int, colour: bool) -> Iterator[str]:
     told = [
-        f"{printable(name)} {epochs} epochs, loss {loss}, accuracy {accuracy}"
+        f"{printable(name)} {epochs} epoch{'' if epochs == '1' else 's'}, loss {loss}, accuracy {accuracy}"
         for name, epochs, loss, accuracy in view.trainings
     ]
     if told:

@@ -352,7 +352,7 @@ def _training(record: Document) -> tuple[str, ...]:
     epochs = record["epochs"]
     texts = []
     for key, form in (("train_loss", ".4g"), ("validation_accuracy", ".1%")):
-        found = [epoch[key] for epoch in (epochs[0], epochs[-1]) if epoch.get(key) is not None] if epochs else []
+        found = [epoch[key] for epoch in (epochs[:1] + epochs[1:][-1:]) if epoch.get(key) is not None]
         texts.append(" → ".join(format(figure, form).replace("%", " %") for figure in found) or MISSING)
     return record["id"], f"{len(epochs):,}", *texts
 

@@ -20,7 +20,7 @@ DURATION = (
 )
 # An axis that leaves room beyond 0 or 100 % has no ticks there.
 PERCENT = "datum.value < 0 || datum.value > 1.000001 ? '' : format(datum.value * 100, '.4~g') + ' %'"
-RATIO = "format(datum.value, '.3~g') + 'x'"
+RATIO = "format(datum.value, ',.3~r') + 'x'"
 
 
 def round_values(low: float, high: float, most: int = 6) -> list[float]:

@@ -13,11 +13,13 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
+import yaml
 
 from pipeline.core.errors import EnvironmentProblem
 from pipeline.report.charts import CHARTS
 from pipeline.report.html import render
 from pipeline.report.palette import PALETTES
+from pipeline.submission.build import document_digest
 
 VOID = {"meta", "line", "rect", "circle", "img", "br"}
 
@@ -120,6 +122,15 @@ def test_what_the_text_reports_say_is_on_the_page(submission: dict[str, Any]) ->
         submission["provenance"]["weights"]["optimized"],
     ):
         assert part in text
+
+
+def test_the_experiment_on_the_page_is_the_one_that_was_run(submission: dict[str, Any]) -> None:
+    """What is copied and run again has the same digest."""
+    document = submission["experiment"]["document"]
+    document["description"] = 'hash # colon: "quoted" <b> & \\ 1e3 yes'
+    (shown,) = re.findall(r"<summary>the experiment.*?<pre>(.*?)</pre>", render(submission), re.DOTALL)
+    found = yaml.safe_load(html.unescape(shown))
+    assert document_digest(found) == document_digest(document)
 
 
 def test_light_and_dark_are_both_styled(submission: dict[str, Any]) -> None:

@@ -61,7 +61,7 @@ def test_extreme_but_valid_figures_are_rendered(submission: dict[str, Any]) -> N
     """Whatever number the schema allows, no report fails on it."""
     rng, rendered = random.Random(0), 0
     figures = list(numbers(submission))
-    for _ in range(60):
+    for _ in range(30):
         document = json.loads(json.dumps(submission))
         for *parents, last in rng.sample(figures, 3):
             node = document
@@ -71,7 +71,7 @@ def test_extreme_but_valid_figures_are_rendered(submission: dict[str, Any]) -> N
         if not find_problems(document):
             rendered += 1
             assert all(load_reporter(name)(document) for name in REPORTERS)
-    assert rendered > 10
+    assert rendered > 5
 
 
 def numbers(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
