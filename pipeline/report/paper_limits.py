@@ -8,18 +8,16 @@ from typing import Any
 from pipeline.report.markdown import escape
 from pipeline.report.paper_origin import SUBMISSION
 from pipeline.report.paper_sources import Sources, table
+from pipeline.submission.badge import BADGES
 from pipeline.submission.quantities import quantity
 
 __all__ = ["limits", "machine"]
 
 Document = Mapping[str, Any]
 
-_TRUST = {
-    "unverified": "There is nothing to check its figures against.",
-    "valid": "It keeps its schema and rules; its figures could not be computed again here, for want of the evidence.",
-    "recomputed": "All its figures were computed again from the evidence beside it; that shows that they follow from "
-    "the samples and answers there, not that these were measured.",
-    "reproduced": "It was run again, with the same outcome.",
+# level of trust -> what it does not show
+_CAVEATS = {
+    "recomputed": " That shows that they follow from the samples and answers there, not that these were measured."
 }
 _FACTS = {
     "processor": ("cpu",),
@@ -42,7 +40,7 @@ _FACTS = {
 
 def limits(sources: Sources, submission: Document, trust: str) -> Iterator[str]:
     """List what a reader has to know before relying on the figures."""
-    yield f"- **Trust: {trust}.** {_TRUST[trust]}"
+    yield f"- **Trust: {trust}.** {BADGES[trust].meaning}{_CAVEATS.get(trust, '')}"
     yield from _undecided(sources, submission)
     yield "- **One machine.** Times and their ratios hold for the processor below; elsewhere they have to be measured."
     items = sources.figure("count", SUBMISSION, "comparisons", "accuracy", "evaluated")
