@@ -11,8 +11,11 @@ import contextlib
 import functools
 import os
 import platform
+import shutil
 import signal
+import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,10 +53,11 @@ from pipeline.submission.verify_compare import UNASKED, Rebuilt
 from pipeline.submission.verify_environment import Here
 from tinytorch import __version__
 
-__all__ = ["Scope", "rebuild", "time_limit"]
+__all__ = ["Scope", "rebuild", "scratch_folder", "time_limit"]
 
 # Failures that say something about this machine or the limits, and nothing about the submission.
 _OF_HERE = (EnvironmentProblem, OverMemory, TimedOut, UserError, WorkerLost)
+_MOST_REMOVALS = 50  # of a folder that somebody writes to
 _MOST_MEASURED = 2  # times: what does not agree at once is measured again before anybody is accused
 Comparisons = Sequence[Mapping[str, Any]]
 
@@ -289,6 +293,31 @@ def _room(folder: Path) -> int:
                 else:
                     total += entry.stat(follow_symlinks=False).st_size
     return total
+
+
+@contextlib.contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """Give a folder in which everything takes place, temporary files of other processes too, and remove it afterwards.
+
+    A process that was killed a moment ago may still write: what is left then is removed again.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="verify-"))
+    temporary, former = folder / "tmp", os.environ.get("TMPDIR")
+    temporary.mkdir()
+    os.environ["TMPDIR"] = str(temporary)
+    try:
+        yield folder
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)  # the time limit must not end this
+        if former is None:
+            del os.environ["TMPDIR"]
+        else:
+            os.environ["TMPDIR"] = former
+        for _ in range(_MOST_REMOVALS):
+            shutil.rmtree(folder, ignore_errors=True)
+            if not folder.exists():
+                break
+            time.sleep(0.02)
 
 
 @contextlib.contextmanager

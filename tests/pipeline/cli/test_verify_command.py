@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -99,11 +98,3 @@ def test_an_interruption_removes_what_was_built(project: Project, scratch: Path,
     assert process.returncode == 130
     assert "interrupted" in said
     assert list(scratch.iterdir()) == []
-
-
-def test_the_record_of_a_submission_is_about_its_bytes(project: Project) -> None:
-    """A space more is another file."""
-    path: Path = project.folder / RUN / "submission.json"
-    first = project.json("verify", RUN, "--no-measure", "--quiet", expect=4)["submission"]["digest"]
-    path.write_text(json.dumps(json.loads(path.read_text())))
-    assert project.json("verify", RUN, "--no-measure", "--quiet", expect=4)["submission"]["digest"] != first

@@ -11,6 +11,7 @@ import pytest
 
 from pipeline.core.errors import ConfigError, UserError
 from pipeline.submission.verification import Check, outcome_of, read_verification, read_verifications
+from pipeline.submission.verify_record import Subject
 
 CHECK = {
     "id": "V030",
@@ -86,6 +87,15 @@ def test_the_other_points_may_be_skipped() -> None:
     """The submitted point is reproduced without the choice among the others, never without its speed."""
     assert outcome_of([check("same"), check("skipped", "V040")]) == "reproduced"
     assert outcome_of([check("same"), check("skipped", "V050")]) == "inconclusive"
+
+
+def test_a_record_is_about_the_bytes_of_a_file() -> None:
+    """The same document in another layout is another file; what is not valid has no name."""
+    document = {"experiment": {"name": "smoke"}, "evidence": {"digest": "1" * 64}}
+    one, other = (Subject(json.dumps(document, indent=indent).encode(), document, "valid") for indent in (None, 2))
+    assert one.to_json()["digest"] != other.to_json()["digest"]
+    assert (one.to_json()["name"], one.to_json()["evidence"]) == ("smoke", "1" * 64)
+    assert Subject(one.data, document, None).to_json()["name"] == ""
 
 
 def test_a_record_is_read(tmp_path: Path) -> None:
