@@ -41,6 +41,7 @@ _PACKAGES = {
     "threadpoolctl": "",
     "altair": "report",
     "jinja2": "report",
+    "vl-convert-python": "report",
     "pillow": "images",
     "mlcommons-loadgen": "mlperf",
     "onnx": "peers",
