@@ -83,6 +83,7 @@ def ablation_view(ablation: Document) -> AblationView:
     aspects = tuple(
         Aspect(key, name, meaning, tuple(_contribution(step, key) for step in steps))
         for key, (name, meaning) in ASPECTS.items()
+        if len(steps) > 1 or key == "alone"  # which is all there is to a single step
     )
     return AblationView(
         aspects,
@@ -164,9 +165,11 @@ def _factor(ratio: float | None) -> str:
 def _notes(ablation: Document) -> Iterator[str]:
     point, compared = ablation["point"], ablation["compared"]
     label = f" {point['label']}" if point["label"] else ""
+    seed = "" if "seed=" in label else f", seed {point['seed']}"
+    corrected = f"claims on speed are corrected for {compared} comparisons (Holm)"
     yield (
-        f"the submitted point{label}, seed {point['seed']}; accuracy on the same test items (paired); sizes and MACs "
-        f"are exact; claims on speed are corrected for {compared} comparisons (Holm)"
+        f"the submitted point{label}{seed}; accuracy on the same test items (paired); sizes and MACs are exact"
+        f"{'; ' + corrected if compared > 1 else ''}"
     )
     reasons = {(step["id"], text) for step in ablation["steps"] for text in step["reasons"].values()}
     yield from (f"{MISSING} {name}: not every comparison can be made: {text}" for name, text in sorted(reasons))

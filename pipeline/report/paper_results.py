@@ -235,8 +235,8 @@ def _trainings(sources: Sources, submission: Document) -> Iterator[str]:
 
 def _contributions(sources: Sources, ablation: Document) -> Iterator[str]:
     for aspect, (name, meaning) in ASPECTS.items():
-        if aspect == "in_order":
-            continue  # the table above says it
+        if aspect == "in_order" or (len(ablation["steps"]) == 1 and aspect != "alone"):
+            continue  # the table above says it, and a single step is all there is
         yield f"\n**{name.capitalize()}**: {meaning}.\n"
         rows = [_contribution(sources, step, i, aspect) for i, step in enumerate(ablation["steps"])]
         yield from table(("step", "size", "accuracy (test)", "speed-up", "verdict"), rows)
@@ -244,8 +244,9 @@ def _contributions(sources: Sources, ablation: Document) -> Iterator[str]:
     for finding in findings(ablation):
         said = finding.said(partial(_cited, sources))
         yield f"- {said[0].upper()}{said[1:]}."
-    count = sources.figure("count", ABLATION, "compared")
-    yield f"- Claims on speed are corrected for {count} comparisons (Holm's method); one seed was looked at."
+    if ablation["compared"] > 1:
+        count = sources.figure("count", ABLATION, "compared")
+        yield f"- Claims on speed are corrected for {count} comparisons (Holm's method)."
 
 
 def _cited(sources: Sources, figure: str | Quoted) -> str:

@@ -73,6 +73,15 @@ def test_tables_fit_the_width(ablation: dict[str, Any], width: int) -> None:
     assert max(map(len, render(ablation, width=width).splitlines())) <= width
 
 
+def test_a_single_step_is_shown_once(ablation: dict[str, Any]) -> None:
+    """Alone, in order and left out are the same comparison then."""
+    ablation |= {"steps": ablation["steps"][:1], "compared": 1}
+    view = ablation_view(ablation)
+    assert [aspect.key for aspect in view.aspects] == ["alone"]
+    assert view.findings == ()
+    assert "corrected" not in view.notes[0]
+
+
 def test_hostile_names_stay_text(ablation: dict[str, Any]) -> None:
     """A step's name drives no terminal."""
     hostile = copy.deepcopy(ablation)
