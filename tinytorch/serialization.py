@@ -102,14 +102,14 @@ def dumps(model: Network) -> bytes:
 def loads(data: bytes) -> Network:
     """Return the network that `dumps` wrote, in eval mode; raises ModelFileError for anything else."""
     tree = _parse(_checked_header(data), "structure")
-    if tree.pop("format", None) != _FORMAT or tree.get("type") not in _ROOTS:
+    if tree.pop("format", None) != _FORMAT or str(tree.get("type")) not in _ROOTS:
         raise ModelFileError(f"the structure is not a {' or '.join(reversed(_ROOTS))} of format {_FORMAT}")
     try:
         arrays = safetensors.numpy.load(data)
     except safetensors.SafetensorError as error:
         raise ModelFileError(f"not a safetensors file: {error}") from error
     loader = _Loader(arrays)
-    model = loader.build("", tree, depth=1)
+    model = loader.build("", tree, "", depth=1)
     if loader.states:
         raise ModelFileError(f"there are arrays for {min(loader.states)!r}, which is no layer that has any")
     assert isinstance(model, Network)
@@ -257,8 +257,8 @@ class _Loader:
             layer, _, short = name.rpartition(".")
             self.states.setdefault(layer, {})[short] = array
 
-    def build(self, prefix: str, node: Any, depth: int) -> Layer:
-        """Return the layer that `node` describes; its arrays are named under `prefix`."""
+    def build(self, prefix: str, node: Any, parent: str, depth: int) -> Layer:
+        """Return the layer that `node` describes, inside one of kind `parent`; its arrays are named under `prefix`."""
         name = prefix[:-1] or "the network"
         self.layers += 1
         if depth > _MOST_DEPTH or self.layers > _MOST_LAYERS:
@@ -266,12 +266,16 @@ class _Loader:
         if not isinstance(node, dict) or not isinstance(node.get("type"), str) or node["type"] not in _KINDS:
             raise ModelFileError(f"{name}: the type of a layer must be one of {', '.join(_KINDS)}")
         kind = node["type"]
+        if (kind in TEXT_LEAVES and parent != "LanguageModel") or (kind == "LanguageModel" and parent):
+            raise ModelFileError(f"{name}: a {kind} has no place in a {parent}")
         config = {key: value for key, value in node.items() if key not in ("type", "layers")}
         if (kind in _CONTAINERS) != ("layers" in node):
             raise ModelFileError(f"{name}: a {kind} {'needs' if kind in _CONTAINERS else 'has no'} inner layers")
         children = self._children(prefix, kind, node["layers"], depth) if kind in _CONTAINERS else {}
         state = self.states.pop(prefix[:-1], {}) if kind in _LEAVES else {}
-        _check_config(name, config, sum(array.size for array in state.values()))
+        # Of a language model's own numbers nothing is allocated but what its class bounds.
+        values = _MOST_VALUES if kind == "LanguageModel" else sum(array.size for array in state.values())
+        _check_config(name, config, values)
         try:
             if kind in _CONTAINERS:
                 layer: Layer = _CONTAINERS[kind].from_children(config, children)
@@ -289,7 +293,7 @@ class _Loader:
         for pair in pairs:
             if not isinstance(pair, list) or len(pair) != 2 or not isinstance(pair[0], str) or pair[0] in children:
                 raise ModelFileError(f"{prefix[:-1] or 'the network'}: not every layer has a name of its own")
-            children[pair[0]] = self.build(_inner(prefix, kind, pair[0]), pair[1], depth + 1)
+            children[pair[0]] = self.build(_inner(prefix, kind, pair[0]), pair[1], kind, depth + 1)
         return children
 
 

@@ -17,7 +17,9 @@ from tests.conformance.layer_examples import EXAMPLES
 from tests.fuzz.changes import SIZES, change_bytes, change_tree
 from tests.fuzz.failure import Failure
 from tests.fuzz.files import Files
+from tinytorch.core.transformers import GPT
 from tinytorch.errors import TinyTorchError
+from tinytorch.models.language_model import LanguageModel
 from tinytorch.runtime.session import InferenceSession
 from tinytorch.serialization import LAYERS, dumps, load, loads
 
@@ -50,6 +52,8 @@ def check_model(folder: Path) -> bool:
     kernels = max((math.prod(layer.config().get("kernel_size", [1])) for _, layer, _, _ in shapes), default=1)
     if values <= _MOST_VALUES and len(data) <= _MOST_VALUES and values * kernels * 64 <= _MOST_WORK:
         sample = np.random.default_rng(0).standard_normal((2, *model.input_shape)).astype(np.float32)
+        if isinstance(model, LanguageModel):
+            sample = np.arange(sample.size, dtype=np.float32).reshape(sample.shape) % model.gpt.vocab_size
         with np.errstate(all="ignore"):
             expected, found = model.predict(sample), InferenceSession(model, batch=2).run(sample)
         if expected.shape != found.shape:
@@ -115,5 +119,7 @@ def change_array(array: np.ndarray, rng: Random) -> np.ndarray:
 
 @cache
 def _seeds() -> tuple[bytes, ...]:
-    """Return one file for every kind of layer there is."""
-    return tuple(dumps(make()) for name in sorted(EXAMPLES) for make in EXAMPLES[name])
+    """Return one file for every kind of layer there is, and two language models."""
+    draw = np.random.default_rng(5)
+    texts = [LanguageModel(GPT(5, 4, 1, 2, 6, pos_encoding=kind, rng=draw), 4) for kind in ("learned", "sinusoidal")]
+    return tuple(dumps(make()) for name in sorted(EXAMPLES) for make in EXAMPLES[name]) + tuple(map(dumps, texts)) * 4

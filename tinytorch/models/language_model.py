@@ -91,6 +91,7 @@ class LanguageModel(Network):
             wanted = _TYPES.get(place, Layer)
             if not isinstance(children[name], wanted):
                 raise ValueError(f"{name} must be a {wanted.__name__}, not a {type(children[name]).__name__}")
+            _check_size(name, children[name], gpt)
             setattr(owner, place, children[name])
         (context,) = config["input_shape"]
         return cls(gpt, context)
@@ -137,6 +138,19 @@ class LanguageModel(Network):
                 replacement = layer.replaced(inside) if inside and isinstance(layer, Network) else layer
             children[name] = replacement
         return self.from_children(self.config(), children)
+
+
+def _check_size(name: str, layer: Layer, gpt: GPT) -> None:
+    """Raise ValueError for a layer that would fit this context but not every text."""
+    wanted: dict[type[Layer], JSON] = {
+        Embedding: {"vocab_size": gpt.vocab_size, "embed_dim": gpt.embed_dim},
+        PositionalEncoding: {"max_seq_len": gpt.max_seq_len, "embed_dim": gpt.embed_dim},
+    }
+    sizes = wanted.get(type(layer))
+    if sizes is not None and layer.config() != sizes:
+        raise ValueError(f"{name} is a {layer}, but {sizes} is needed")
+    if isinstance(layer, LayerNorm) and layer.gamma.shape != (gpt.embed_dim,):
+        raise ValueError(f"{name} normalizes over {layer.gamma.shape}, but ({gpt.embed_dim},) is needed")
 
 
 def _inside(name: str, layer: Layer, shape: Shape) -> list[tuple[str, Layer, Shape, Shape]]:

@@ -86,6 +86,12 @@ def test_files_and_clones_are_equal(texts, pos_encoding):
     np.testing.assert_array_equal(again.gpt.generate(texts[:, :2], 4, temperature=0).data, expected)
 
 
+def test_a_large_vocabulary_is_stored():
+    """More entries than any other number of a file may be."""
+    network = LanguageModel(GPT(70_000, 2, 1, 1, max_seq_len=4))
+    assert dumps(loads(dumps(network))) == dumps(network)
+
+
 def test_layers_are_replaced_by_name(texts):
     """The rest is shared; the original stays; a network may stand in the place of a layer."""
     network, rng = model(), np.random.default_rng(2)
@@ -162,7 +168,7 @@ def test_a_session_runs_it_as_one_layer(texts):
         (lambda tree: tree.update(num_layers=60000), "too large"),
         (lambda tree: tree.update(pos_encoding="rotary"), "pos_encoding must be"),
         (lambda tree: tree.update(max_seq_len=5), "do not fit|1 to 5 tokens|pos_encoding"),
-        (lambda tree: tree.update(vocab_size=8), "lm_head gives"),
+        (lambda tree: tree.update(vocab_size=8), "vocab_size"),
         (lambda tree: tree["layers"].pop(), "has the layers"),
         (lambda tree: tree["layers"][2][1].update(type="GELU"), "arrays|has no"),
         (lambda tree: tree.update(input_shape=[6, 2]), "values to unpack|not a LanguageModel"),
