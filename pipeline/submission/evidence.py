@@ -23,11 +23,22 @@ from pipeline.core.errors import SubmissionInvalid, UserError
 from pipeline.core.keys import digest_bytes
 from pipeline.store.codecs import arrays as codec
 
-__all__ = ["Evidence", "FILE", "MAX_BYTES", "SIDES", "packed", "read_evidence", "reference_to", "unpacked"]
+__all__ = [
+    "Evidence",
+    "FILE",
+    "MAX_BYTES",
+    "SIDES",
+    "packed",
+    "predictions_in",
+    "read_evidence",
+    "reference_to",
+    "unpacked",
+]
 
 FILE = "evidence.safetensors"
 MAX_BYTES = 128 * 2**20  # six processes of a comparison have about 1 MiB; read, samples take some times the room
 SIDES = ("baseline", "optimized")
+_DTYPES = {f"{kind.upper()}{8 * size}": f"<{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8)}  # whole numbers
 _SAMPLES, _PREDICTIONS, _CONDITIONS = "samples.", "predictions.", "conditions"
 
 Arrays = dict[str, NDArray[Any]]
@@ -79,6 +90,20 @@ def read_evidence(path: Path) -> bytes | None:
     if len(data) > MAX_BYTES:
         raise SubmissionInvalid(f"{path}: is larger than {MAX_BYTES // 2**20} MiB", code="E501")
     return data
+
+
+def predictions_in(data: bytes) -> dict[str, Arrays]:
+    """Return what a file holds that `unpacked` accepts, the predictions only: without a copy of all samples."""
+    start = 8 + int.from_bytes(data[:8], "little")
+    predictions: dict[str, Arrays] = {side: {} for side in SIDES}
+    for name, about in json.loads(data[8:start]).items():
+        kind, _, rest = name.partition(".")
+        side, _, what = rest.partition(".")
+        if f"{kind}." == _PREDICTIONS and side in predictions:
+            first, end = about["data_offsets"]
+            array = np.frombuffer(data[start + first : start + end], _DTYPES[about["dtype"]])
+            predictions[side][what] = array.reshape(about["shape"])
+    return predictions
 
 
 def unpacked(data: bytes) -> Evidence:

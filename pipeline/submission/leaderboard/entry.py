@@ -24,7 +24,7 @@ from pipeline.submission.competition.ranking import Score
 from pipeline.submission.competition.ranking_figures import columns_of, score_of
 from pipeline.submission.competition.standing import found_and_expected
 from pipeline.submission.competition.terms import Competition
-from pipeline.submission.evidence import SIDES, unpacked
+from pipeline.submission.evidence import SIDES, predictions_in
 from pipeline.submission.measured import is_measured, is_migrated
 from pipeline.submission.read import parse_submission
 from pipeline.submission.trust import broken
@@ -167,7 +167,7 @@ def _valid(
         max(len(reasons) - _MOST_REASONS, 0),
         moment=document["timestamp"],
         name=_short(document["experiment"]["name"], 80),
-        techniques=tuple(_short(one, 40) for one in document["optimized"]["techniques_applied"][:8]),
+        techniques=tuple(_short(one, 40) for one in _techniques(document)),
         machine=_short(document["machine"]["cpu"] or document["machine"]["architecture"], 80),
         scores=tuple(scores),
         weights=provenance["weights"]["optimized"],
@@ -181,9 +181,15 @@ def _valid(
     )
 
 
+def _techniques(document: Mapping[str, Any]) -> list[str]:
+    """Return what was applied, and which code besides that of this installation had a part in it."""
+    own = document["provenance"].get("custom_code", ())
+    return [*(f"custom code: {one['name']}" for one in own[:2]), *document["optimized"]["techniques_applied"][:8]]
+
+
 def _changes(evidence: bytes, classes: int) -> tuple[int, tuple[int, ...] | None]:
     """Return how many items were answered, and the answers that are not the baseline's; None for too many."""
-    predictions = unpacked(evidence).predictions
+    predictions = predictions_in(evidence)
     before, after = (predictions[side] for side in SIDES)
     first, second = (np.concatenate([side[split] for split in _SPLITS]).astype(np.int64) for side in (before, after))
     other = np.flatnonzero(first != second)

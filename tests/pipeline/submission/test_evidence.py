@@ -10,7 +10,7 @@ import pytest
 from pipeline.core.errors import SubmissionInvalid, UserError
 from pipeline.store.codecs import arrays as codec
 from pipeline.submission import evidence
-from pipeline.submission.evidence import Evidence, packed, read_evidence, unpacked
+from pipeline.submission.evidence import SIDES, Evidence, packed, predictions_in, read_evidence, unpacked
 
 LABELS = np.arange(3, dtype=np.int64)
 EVIDENCE = Evidence(
@@ -56,3 +56,17 @@ def test_only_a_bounded_regular_file_is_read(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(evidence, "MAX_BYTES", 4)
     with pytest.raises(SubmissionInvalid, match="is larger than"):
         read_evidence(path)
+
+
+def test_predictions_can_be_read_alone() -> None:
+    """They are those that `unpacked` finds, of every type of whole numbers."""
+    found: dict[str, dict[str, np.ndarray]] = {side: {} for side in SIDES}
+    for i, dtype in enumerate(("i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8")):
+        found[SIDES[i % 2]][f"split{i}"] = np.arange(5 + i, dtype=dtype)
+    data = codec.encode(packed(Evidence({"0.baseline.0.wall_ns": np.arange(3)}, found, [{}])))
+    alone, whole = predictions_in(data), unpacked(data).predictions
+    for side in SIDES:
+        assert alone[side].keys() == whole[side].keys()
+        for name, array in whole[side].items():
+            assert alone[side][name].dtype == array.dtype
+            assert np.array_equal(alone[side][name], array)
