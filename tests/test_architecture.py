@@ -20,6 +20,7 @@ RANKS = {
     "tinytorch": 0,
     "tinytorch.errors": 0,
     "tinytorch.arguments": 0,
+    "tinytorch.own": 0,
     "tinytorch.kernels": 0,
     "tinytorch.core": 1,
     "tinytorch.core.transformers": 2,  # generates by the runtime's kernels
@@ -39,6 +40,7 @@ RANKS = {
     "pipeline.stats": 10,
     "pipeline.measure": 10,
     "pipeline.config": 11,
+    "pipeline.own": 11,
     "pipeline.store": 11,
     "pipeline.submission": 12,
     "pipeline.stages": 13,

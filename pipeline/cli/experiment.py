@@ -11,9 +11,18 @@ from pipeline.cli.console import safe
 from pipeline.config.identity import checked_digest
 from pipeline.config.read import read_text
 from pipeline.core.experiment import Experiment, as_json, experiment_from_json
+from pipeline.own.source import sources
 from pipeline.store.local import LocalStore
 
-__all__ = ["add_experiment_arguments", "add_store_argument", "is_url", "open_experiment", "open_store", "store_folder"]
+__all__ = [
+    "add_experiment_arguments",
+    "add_store_argument",
+    "add_use_argument",
+    "is_url",
+    "open_experiment",
+    "open_store",
+    "store_folder",
+]
 
 _FOLDER = ".pipeline"
 
@@ -33,7 +42,19 @@ def add_experiment_arguments(
     parser.add_argument(
         "--sweep", metavar="KEY=A,B,…", action="append", default=[], help="sweep a variable or a value, e.g. bits=8,4"
     )
+    add_use_argument(parser)
     add_store_argument(parser)
+
+
+def add_use_argument(parser: argparse.ArgumentParser) -> None:
+    """Add --use; the command line takes in what it names before the command begins (`pipeline.own.use`)."""
+    parser.add_argument(
+        "--use",
+        metavar="FILE.py|PACKAGE",
+        action="append",
+        default=[],
+        help="code of your own that is run: models, data, passes and metrics that the file then can name",
+    )
 
 
 def add_store_argument(parser: argparse.ArgumentParser) -> None:
@@ -91,6 +112,8 @@ def open_experiment(args: argparse.Namespace, store: LocalStore) -> Experiment:
     from pipeline.config.build import build
     from pipeline.config.load import loads
 
+    used = sources()
     experiment = build(loads(text, args.file), args.set, args.sweep)
-    store.remember("experiment", {digest: as_json(experiment)})
+    if sources() == used:  # else an installed package was found by a name, and the digest does not know it
+        store.remember("experiment", {digest: as_json(experiment)})
     return experiment

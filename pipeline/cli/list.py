@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from pipeline.cli.answer import Answer
+from pipeline.cli.experiment import add_use_argument
 from pipeline.cli.tables import table
 from pipeline.stages import STAGES
 from tinytorch.data import DATASETS, load_dataset_module
@@ -20,6 +21,7 @@ __all__ = ["configure", "run"]
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("kind", choices=sorted(_KINDS), help="what to list")
+    add_use_argument(parser)
 
 
 def run(args: argparse.Namespace) -> Answer:

@@ -98,6 +98,8 @@ def _dispatch(arguments: list[str]) -> Answer:
         args = parser.parse_args(arguments[1:])
     except _Help as shown:
         return _help(str(shown))
+    if told := getattr(args, "use", None):
+        importlib.import_module("pipeline.own.use").use(told)
     answer: Answer = module.run(args)
     return answer
 

@@ -143,9 +143,8 @@ def _without(experiment: Experiment, formats: list[str]) -> Experiment:
 def _command(args: argparse.Namespace) -> str:
     """Return the command that repeats this run, without the paths of this machine."""
     file = args.file if not os.path.isabs(args.file) else os.path.basename(args.file)
-    overrides = [
-        word for flag, values in (("--set", args.set), ("--sweep", args.sweep)) for v in values for word in (flag, v)
-    ]
+    given = ("--set", args.set), ("--sweep", args.sweep), ("--use", [os.path.basename(one) for one in args.use])
+    overrides = [word for flag, values in given for value in values for word in (flag, value)]
     return shlex.join(["python", "-m", "pipeline", "run", file, *overrides])
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.cli.answer import Answer
 from pipeline.cli.console import columns, safe
+from pipeline.cli.experiment import add_use_argument
 from pipeline.core.errors import ConfigError, PipelineError, Problem, UserError, render_problems
 from pipeline.submission.badge import BADGES
 
@@ -29,6 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="NAME|FILE",
         help="hold submissions against the limits of this competition (default: the one they are made for)",
     )
+    add_use_argument(parser)
 
 
 def run(args: argparse.Namespace) -> Answer:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.cli.answer import Answer
 from pipeline.cli.console import columns, safe
+from pipeline.cli.experiment import add_use_argument
 from pipeline.cli.limits import duration, size
 from pipeline.cli.runs import find_submission
 from pipeline.core.errors import EnvironmentProblem, PipelineError, Stopped, SubmissionInvalid, TooNoisy, UserError
@@ -48,6 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--point-only", action="store_true", help="build only the submitted point, not all of the sweep"
     )
     parser.add_argument("--no-measure", action="store_true", help="build the models, and do not time them")
+    add_use_argument(parser)
     limits = parser.add_argument_group("limits", "a stranger's experiment may take no more")
     limits.add_argument("--timeout", metavar="TIME", type=duration, default=3600.0, help="all of it (default: 1h)")
     limits.add_argument("--memory-limit", metavar="SIZE", type=size, default=4 * 2**30, help="a process (default: 4G)")
@@ -127,6 +129,8 @@ def _verified(
     args: argparse.Namespace, subject: Subject, path: Path, competition: Competition | None, started: float
 ) -> tuple[dict[str, Any], Sequence[Check]]:
     """Run it again, and return the record with the checks that it holds."""
+    from pipeline.own.record import check_same_code
+    from pipeline.own.use import installed_only_if_told
     from pipeline.submission.verify_compare import Case
     from pipeline.submission.verify_environment import other_environment
     from pipeline.submission.verify_experiment import embedded_experiment
@@ -134,6 +138,8 @@ def _verified(
     from pipeline.submission.verify_judge import all_checks, is_exact
 
     document = subject.document
+    check_same_code(document["provenance"].get("custom_code", ()))
+    installed_only_if_told()
     experiment = embedded_experiment(document, _roots(args.root))
     beside = files_beside(path.parent)
     rebuilt, here = _rebuilt(args, document, experiment)
@@ -211,12 +217,15 @@ def _roots(given: Sequence[str]) -> dict[str, Path]:
 
 def _lines(path: Path, record: Mapping[str, Any], checks: Sequence[Check]) -> Iterator[str]:
     """Yield the text of the answer: what was run, each check, what is another here, the outcome."""
+    from pipeline.own.source import sources
     from pipeline.report.text import wrap
 
     scope = record["scope"]
     built = f"{scope['rebuilt']} of {scope['listed']} points built again"
     timed = "the submitted one timed" if scope["measured"] else "nothing timed"
     yield f"{path}: {built}, {timed}, {record['seconds']:.1f} s"
+    if own := [source.told for source in sources()]:
+        yield f"with code that is no part of this installation: {', '.join(own)}"
     yield ""
     rows = _rows(checks)
     width = max(len(name) for _, _, name, _ in rows)

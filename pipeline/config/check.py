@@ -248,7 +248,7 @@ def _samples(data: Mapping[str, JSON]) -> tuple[Sequence[Samples], list[Finding]
     """Return what a model's samples may look like, and what is wrong with the dataset: it must not hide the model."""
     findings = list(data_findings(data))
     is_known = not any(finding.path[1:2] in (("name",), ("args",)) for finding in findings)
-    return [data_samples(data)] if is_known else STAND_INS, findings
+    return data_samples(data) if is_known else STAND_INS, findings
 
 
 def _steps(template: Template) -> list[JSON]:
@@ -260,7 +260,7 @@ def _has_clean_globs(template: Template, index: int, report: _Report) -> bool:
     """Return whether a step is whole enough to ask which layers it means."""
     step = _steps(template)[index]
     use = next((name for name in step_names() if isinstance(step, dict) and name in step), None)
-    keys = ("activations", "bits", "except", "method", "per_layer", "targets")
+    keys = ("activations", "args", "bits", "except", "method", "name", "per_layer", "targets")
     is_clean = all(report.is_clean("optimize", index, use or "", key) for key in keys)
     return use is not None and is_clean and report.is_clean("optimize", index, "when")
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+from pipeline.own.source import own_digest, sources
 from pipeline.schemas import schema_path
 
 __all__ = ["SCHEMA_NAME", "checked_digest"]
@@ -38,9 +39,10 @@ def checked_digest(text: str, set_: Sequence[str] = (), sweep: Sequence[str] = (
     """Return the SHA-256 under which to remember an experiment file's text with these overrides.
 
     It changes with the text, the overrides, the schema, the code that reads and checks, and the names it checks
-    against; not with the file's name.
+    against, those of the user's own included; not with the file's name.
     """
-    return _digest(json.dumps([text, list(set_), list(sweep), _readers_digest()]))
+    own = [own_digest(source) for source in sources()]
+    return _digest(json.dumps([text, list(set_), list(sweep), _readers_digest(), *own]))
 
 
 @cache

@@ -17,9 +17,10 @@ import numpy as np
 from pipeline.config.finding import Finding, clipped, nearest
 from pipeline.config.paths import Path
 from pipeline.core.experiment import JSON
+from pipeline.own.use import find_installed
 from tinytorch.data import DATASETS, load_dataset_module
 from tinytorch.models import MODELS, load_model_module
-from tinytorch.passes import KINDS, kinds, needs, resolve
+from tinytorch.passes import KINDS, STEPS, kinds, load_pass, needs, resolve
 from tinytorch.passes.targets import covers, match
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "step_findings",
 ]
 
+_OWN = "; --use FILE.py adds your own"
 _CLASSES = 10  # for datasets whose classes only their files tell; layer names do not depend on it
 
 
@@ -60,9 +62,9 @@ class Layers(NamedTuple):
 def data_findings(data: Mapping[str, JSON]) -> Iterator[Finding]:
     """Yield what is wrong with the dataset's name, arguments and root; `data` has its defaults filled."""
     name, args = data["name"], data["args"]
-    if name not in DATASETS:
+    if name not in DATASETS and not find_installed("data", name):
         message = f'there is no dataset "{clipped(name)}"{nearest(name, DATASETS)}'
-        yield Finding("E131", ("data", "name"), message, f"datasets: {', '.join(sorted(DATASETS))}")
+        yield Finding("E131", ("data", "name"), message, f"datasets: {', '.join(sorted(DATASETS))}{_OWN}")
         return
     module = load_dataset_module(name)
     yield from _unknown_args(f"dataset {name}", module, args, ("data", "args"))
@@ -74,10 +76,11 @@ def data_findings(data: Mapping[str, JSON]) -> Iterator[Finding]:
         yield Finding("E131", ("data", "root"), f"{name} reads no files, so a root means nothing to it")
 
 
-def data_samples(data: Mapping[str, JSON]) -> Samples:
-    """Return what the samples of a (valid) dataset look like."""
+def data_samples(data: Mapping[str, JSON]) -> Sequence[Samples]:
+    """Return what the samples of a (valid) dataset look like, or may where only its files tell."""
     module = load_dataset_module(data["name"])
-    return Samples(module.shape(**data["args"]), module.classes_count(**data["args"]) or _CLASSES)
+    shape = module.shape(**data["args"])
+    return STAND_INS if shape is None else [Samples(shape, module.classes_count(**data["args"]) or _CLASSES)]
 
 
 def model_layers(samples: Sequence[Samples], model: Mapping[str, JSON]) -> tuple[Layers | None, list[Finding]]:
@@ -86,9 +89,9 @@ def model_layers(samples: Sequence[Samples], model: Mapping[str, JSON]) -> tuple
     Of several kinds of samples that it may get, it has to fit one, and only what all of them show is wrong with it.
     """
     arch, args = model["arch"], model["args"]
-    if arch not in MODELS:
+    if arch not in MODELS and not find_installed("models", arch):
         message = f'there is no architecture "{clipped(arch)}"{nearest(arch, MODELS)}'
-        return None, [Finding("E132", ("model", "arch"), message, f"architectures: {', '.join(sorted(MODELS))}")]
+        return None, [Finding("E132", ("model", "arch"), message, f"architectures: {', '.join(sorted(MODELS))}{_OWN}")]
     module, path = load_model_module(arch), ("model", "args")
     unknown = list(_unknown_args(f"architecture {arch}", module, args, path))
     known = _known_args(module, args)
@@ -115,6 +118,9 @@ def step_findings(index: int, step: Mapping[str, JSON], layers: Layers, done: di
     use = next(name for name in step if name not in ("id", "when"))
     params: Mapping[str, JSON] = step[use]
     path: Path = ("optimize", index, use)
+    if use == "custom":
+        yield from _custom_findings(params, path)
+        return
     technique = resolve(use, params)[0]
     if "integers" in done.values() and needs(technique) >= {"train", "validation"}:
         message = f"{technique} comes after quantize, and integer weights cannot be trained"
@@ -138,6 +144,17 @@ def step_findings(index: int, step: Mapping[str, JSON], layers: Layers, done: di
     for name, own in chosen.items():
         if made := _made_into(use, {**params, **own}):
             done[name] = made
+
+
+def _custom_findings(params: Mapping[str, JSON], path: Path) -> Iterator[Finding]:
+    """Yield what is wrong with the name and the arguments of a pass of the user's own."""
+    name, valid = params["name"], STEPS["custom"][2]
+    if name not in valid and not find_installed("passes", name):
+        message = f'there is no pass "{clipped(name)}" of your own{nearest(name, valid)}'
+        hint = f"passes: {', '.join(sorted(valid)) or 'none'}{_OWN}"
+        yield Finding("E136", (*path, "name"), message, hint)
+        return
+    yield from _unknown_args(f"pass {name}", load_pass(name), params["args"], (*path, "args"))
 
 
 # What a layer was made -> the step that did it, and the passes that can work on it no more; None: none can.

@@ -112,6 +112,10 @@ EXPLANATIONS: dict[str, str] = {
         "A search (`sweep.search`) contradicts itself or the rest of the sweep. It chooses all points itself, so that "
         "grid, zip, random, include and exclude cannot stand beside it; halving needs a resource with min below max."
     ),
+    "E136": (
+        "The step `custom` names a pass that nobody brought. Passes of your own come from a file's table PASSES, told "
+        "of by `--use FILE.py`, or from an installed package's entry points."
+    ),
     "E200": "An argument or another input is wrong. The message says which, and the hint what to do.",
     "E201": "The command line is wrong. `pipeline --help` lists the commands, `pipeline COMMAND --help` its options.",
     "E300": "A stage could not do its work. The message names the stage; the run's record has the whole traceback.",

@@ -7,7 +7,7 @@ sweep points that share a prefix share its nodes. Whether a node has to run is d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -116,6 +116,7 @@ class Catalog(NamedTuple):
     `codec_modules` names what writes and reads a codec, the codec itself first: a stage that is given a model runs
     whatever layers it has.
     `package_version` finds the version of an optional module, which an extra of ours brings; raises EnvironmentProblem.
+    `custom_code` says whose the modules are that are not ours, with their digests.
     """
 
     stages: Mapping[str, StageInfo]
@@ -127,6 +128,7 @@ class Catalog(NamedTuple):
     data_files: Callable[[DataSpec], Mapping[str, str]]
     codec_modules: Callable[[str], tuple[str, ...]]
     package_version: Callable[[str, str], str]
+    custom_code: Callable[[Collection[str]], Sequence[Mapping[str, Any]]] = lambda modules: ()
 
 
 def make_plan(experiment: Experiment, catalog: Catalog, account: Mapping[str, Any] | None = None) -> Plan:
@@ -299,7 +301,9 @@ def _plan_submit(draft: Draft, experiment: Experiment, runs: Sequence[RunNodes],
     for nodes in runs:
         i = nodes.run.index
         inputs |= _results(nodes, i) | _measurements(nodes, i) | _journey(nodes, i)
-    return draft.add("submit", "", {**_submit_spec(experiment), **account}, inputs)
+    own = draft.catalog.custom_code({root for node in draft.nodes.values() for root in node.code_roots})
+    marked = {"custom_code": list(own)} if own else {}
+    return draft.add("submit", "", {**_submit_spec(experiment), **marked, **account}, inputs)
 
 
 # The metrics of goals that are read from a benchmark.

@@ -11,6 +11,7 @@ __all__ = ["step_title"]
 
 _TELLING = {
     "budget": ("use", "target"),
+    "custom": ("name",),
     "prune": ("method", "sparsity", "ramp"),
     "finetune": ("epochs",),
     "low_rank": ("keep",),

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from pipeline.core.errors import EnvironmentProblem
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.core.errors import EnvironmentProblem, UserError
 from pipeline.core.plan import Catalog
 from pipeline.execute.environment import Environment, library_version
+from pipeline.own.record import custom_code
+from pipeline.own.use import find_installed
 from pipeline.stages import STAGES
 from pipeline.store.codecs import CODECS
 from tinytorch.data import DATASETS
@@ -18,15 +24,32 @@ def make_catalog(environment: Environment) -> Catalog:
     """Return what the planner asks of the world; datasets' files are digested when it asks."""
     return Catalog(
         stages=STAGES,
-        model_module=MODELS.__getitem__,
-        dataset_module=DATASETS.__getitem__,
-        resolve_step=resolve,
+        model_module=functools.partial(_module, "models", MODELS),
+        dataset_module=functools.partial(_module, "data", DATASETS),
+        resolve_step=_resolved,
         pass_module=PASSES.__getitem__,
         pass_needs=needs,
         data_files=environment.data.digests,
         codec_modules=codec_modules,
         package_version=package_version,
+        custom_code=custom_code,
     )
+
+
+def _module(kind: str, table: Mapping[str, str], name: str) -> str:
+    """Return the module of an entry, that of an installed package if there is none of ours; raises UserError."""
+    if name not in table and not find_installed(kind, name):
+        raise UserError(
+            f"there is no entry {name} of {kind} here any more",
+            hint="name the file or package that has it: --use FILE.py",
+        )
+    return table[name]
+
+
+def _resolved(step: str, params: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    if step == "custom":
+        _module("passes", PASSES, params["name"])
+    return resolve(step, params)
 
 
 def codec_modules(codec: str) -> tuple[str, ...]:

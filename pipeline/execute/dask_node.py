@@ -22,6 +22,7 @@ from pipeline.execute.messages import Failed, Finished, Setup
 from pipeline.execute.task import Task
 from pipeline.execute.worker_process import WorkerProcess
 from pipeline.measure import machine
+from pipeline.own.source import OwnSource, sources
 from pipeline.store.local import LocalStore
 from pipeline.store.remote import Remote
 from pipeline.store.shared import SharedStore, cache_folder
@@ -43,6 +44,7 @@ class Site:
     stages: Mapping[str, StageInfo]
     memory_limit_bytes: int | None
     timeout_s: float | None
+    own: tuple[OwnSource, ...] = ()
 
 
 def site_of(
@@ -54,7 +56,7 @@ def site_of(
 ) -> Site:
     """Return what workers need to know of a run."""
     root, url = store.root.absolute(), store.remote.url if isinstance(store, SharedStore) else None
-    return Site(run, root, _mark(root), url, dict(stages), memory_limit_bytes, timeout_s)
+    return Site(run, root, _mark(root), url, dict(stages), memory_limit_bytes, timeout_s, sources())
 
 
 def compute(site: bytes, task: bytes) -> bytes:
@@ -92,7 +94,7 @@ class _Run:
     def __init__(self, site: Site) -> None:
         self.site = site
         with contextlib.closing(_store(site)) as store:
-            self._setup = pickle.dumps(Setup(store, site.stages, site.memory_limit_bytes))
+            self._setup = pickle.dumps(Setup(store, site.stages, site.memory_limit_bytes, site.own))
         self._lock = threading.Lock()
         self._idle: list[WorkerProcess] = []
         self._busy: set[WorkerProcess] = set()

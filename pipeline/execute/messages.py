@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pipeline.core.event import Outcome
 from pipeline.core.stage import StageInfo
+from pipeline.own.source import OwnSource
 from pipeline.store.local import LocalStore
 from pipeline.store.record import Record
 
@@ -15,11 +16,15 @@ __all__ = ["Began", "Failed", "Finished", "Ready", "Said", "Setup"]
 
 @dataclass(frozen=True)
 class Setup:
-    """What a worker is told first: the store (it is opened again), the table of stages, and what it may allocate."""
+    """What a worker is told first: the store (it is opened again), the table of stages, and what it may allocate.
+
+    `own` is the code of the user's own that the command was told of: the worker takes it in by the same names.
+    """
 
     store: LocalStore
     stages: Mapping[str, StageInfo]
     memory_limit_bytes: int | None = None
+    own: tuple[OwnSource, ...] = ()
 
 
 @dataclass(frozen=True)

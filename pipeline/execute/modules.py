@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pipeline.core.keys import digest_value
 from pipeline.core.plan import Node
 from pipeline.execute.stamps import Stamp, Stamps, stamp_of
+from pipeline.own.source import OwnSource, home_of, own_digest, sources
 from pipeline.store.local import LocalStore
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class CodeDigests:
     @functools.cached_property
     def _source_code(self) -> SourceCode:
         made: SourceCode = importlib.import_module(_SOURCE_CODE).SourceCode(
-            self._store, self._seen, PROJECT, FIRST_PARTY, self._reader
+            self._store, self._seen, _home_of, self._reader
         )
         return made
 
@@ -126,7 +127,8 @@ class CodeDigests:
 
     def _closure(self, roots: Roots) -> _Closure:
         if roots not in self._closures:
-            name = digest_value([self._reader, str(PROJECT), FIRST_PARTY, roots])
+            own = [source.folder for source in sources()]
+            name = digest_value([self._reader, str(PROJECT), FIRST_PARTY, roots, *own])
             self._closures[roots] = self._remembered(name) or self._computed(name, roots)
         return self._closures[roots]
 
@@ -156,7 +158,7 @@ class CodeDigests:
         found = self._modules[roots] = self._found(roots)
         facts = {module: each for module in found if (each := code.facts(module))}
         names = {name.partition(".")[0] for each in facts.values() for name in each.imports}
-        libraries = frozenset(names - sys.stdlib_module_names - {"", *FIRST_PARTY})
+        libraries = frozenset(name for name in names - sys.stdlib_module_names - {""} if _home_of(name) is None)
         closure = _Closure(digest_value(found), libraries, _KERNELS in found)
         self._note_files({module: (code.paths[module], each.digest) for module, each in facts.items()})
         modules = {module: self._files[module] for module in facts}
@@ -172,6 +174,7 @@ class CodeDigests:
     def _found(self, roots: Roots) -> dict[str, str]:
         deep, alone, outputs = roots
         found = self._source_code.closure(deep, alone)
+        found |= {f"{one.name} (all files)": own_digest(one) for one in sources() if _is_package_of(one, found)}
         return found | {_STAGES: digest_value(outputs)} if _STAGES in found else found
 
     def _is_as_read(self, module: str) -> bool:
@@ -185,6 +188,16 @@ class CodeDigests:
             return False
         is_same: bool = importlib.import_module(_SOURCE_CODE).digest_now(module, path) == digest
         return is_same
+
+
+def _home_of(top: str) -> str | Path | None:
+    """Return the folder of a module that is ours or the user's own, by the first part of its name."""
+    return PROJECT if top in FIRST_PARTY else home_of(top)
+
+
+def _is_package_of(source: OwnSource, found: Mapping[str, str]) -> bool:
+    """Tell whether code is led to that belongs to an installed package: it may have files that are no Python."""
+    return source.kind == "package" and source.module in found
 
 
 def _roots(node: Node) -> Roots:

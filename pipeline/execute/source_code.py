@@ -6,7 +6,7 @@ Imported only when something has changed, or was never looked at: it needs the p
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from pipeline.core.code import ImportGraph, ModuleFacts, Source, module_facts
@@ -23,17 +23,18 @@ _SCHEMAS = {"pipeline.submission.validate": ("submission.v1", "submission.v2", "
 
 
 class SourceCode:
-    """The modules of some packages in a folder; `reader` names the program that finds out what is remembered.
+    """The modules whose top-level name `home_of` has a folder for; `reader` names the program that finds them out.
 
     Every file that is read and every folder that is searched gets its stamp before.
     """
 
-    def __init__(self, store: LocalStore, stamps: Stamps, folder: Path, packages: tuple[str, ...], reader: str) -> None:
+    def __init__(
+        self, store: LocalStore, stamps: Stamps, home_of: Callable[[str], str | Path | None], reader: str
+    ) -> None:
         self.paths: dict[str, str] = {}
         self._store = store
         self._stamps = stamps
-        self._folder = folder
-        self._packages = packages
+        self._home_of = home_of
         self._reader = reader
         self._graph = ImportGraph(self.facts)
         self._facts_of: dict[str, ModuleFacts | None] = {}
@@ -76,9 +77,10 @@ class SourceCode:
 
     def _read(self, module: str) -> Source | None:
         *above, name = module.split(".")
-        if (above or [name])[0] not in self._packages:
+        home = self._home_of((above or [name])[0])
+        if home is None:
             return None
-        folder = os.path.join(self._folder, *above)
+        folder = os.path.join(home, *above)
         names = self._names(folder)
         files = [(os.path.join(folder, name, "__init__.py"), True)] if name in names else []
         files += [(os.path.join(folder, f"{name}.py"), False)] if f"{name}.py" in names else []

@@ -8,7 +8,6 @@ the same way, so a file that was added to one is seen. All that is remembered ca
 from __future__ import annotations
 
 import hashlib
-import importlib
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -17,7 +16,7 @@ from pathlib import Path
 from pipeline.core.experiment import DataSpec, as_json
 from pipeline.core.keys import digest_value
 from pipeline.store.local import LocalStore
-from tinytorch.data import DATASETS
+from tinytorch.data import DATASETS, load_dataset_module
 from tinytorch.errors import DataFileError
 
 __all__ = ["DataFiles"]
@@ -44,7 +43,7 @@ class DataFiles:
         known = self._store.recall("data", name)
         if known and all(_stamp(path) == stamp for path, stamp in known["stamps"].items()):
             return dict(known["digests"])
-        module = importlib.import_module(DATASETS[data.name])
+        module = load_dataset_module(data.name)
         base = Path(root) if root else None
         files = [Path(path) for path in module.files(base, **data.args)]
         return self._read(name, base, files)

@@ -21,6 +21,7 @@ from pipeline.execute.decide import Oracle
 from pipeline.execute.messages import Began, Failed, Finished, Ready, Said, Setup
 from pipeline.execute.perform import perform
 from pipeline.execute.task import Task
+from pipeline.own.use import use_again
 
 if sys.platform != "win32":
     import resource
@@ -36,6 +37,7 @@ def main() -> None:
     try:
         setup: Setup = pickle.loads(inbox.get())
         _limit_memory(setup.memory_limit_bytes)
+        use_again(setup.own)
         oracle = Oracle(setup.store, setup.stages)
     except Exception as error:  # the parent reports it
         send(replies, _failed(error))

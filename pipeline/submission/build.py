@@ -17,7 +17,7 @@ from pipeline.submission.goals import decide, limits_of
 from pipeline.submission.metrics import METRICS
 from pipeline.submission.select import SPLIT, Choice, choose
 
-__all__ = ["VERSION", "build", "document_digest", "figures", "point_record", "speed_record"]
+__all__ = ["VERSION", "build", "custom_warning", "document_digest", "figures", "point_record", "speed_record"]
 
 VERSION = 2
 _MIB = 1024 * 1024  # v1's megabyte
@@ -51,7 +51,8 @@ def build(spec: Mapping[str, Any], candidates: Sequence[Candidate], versions: Ma
     """Choose a candidate and return its submission, with what the choice was made from.
 
     `spec` holds the resolved experiment document (`experiment`), its `name` and `goals`; `versions` names python,
-    numpy, package and kernels. Points that `failed` and how points were found (`search`) are told as they are.
+    numpy, package and kernels. Code that is not ours (`custom_code`) is named, and warned of. Points that
+    `failed` and how points were found (`search`) are told as they are.
     Raises ValueError if there is no candidate.
     """
     goals = list(spec["goals"])
@@ -77,7 +78,7 @@ def build(spec: Mapping[str, Any], candidates: Sequence[Candidate], versions: Ma
         "profile": chosen.profile,
         "machine": chosen.benchmark["machine"],
         "provenance": _provenance(spec, chosen, candidates, versions),
-        "warnings": [*_luck(candidates, goals), *found["warnings"]],
+        "warnings": [*map(custom_warning, spec.get("custom_code", ())), *_luck(candidates, goals), *found["warnings"]],
     }
 
 
@@ -234,6 +235,7 @@ def _provenance(
         "command": f"python -m pipeline run {spec['name']}.yaml",
         "experiment": document_digest(spec["experiment"]),
         "code": None,  # as the command, the run's own business: see `stamp`
+        **({"custom_code": list(spec["custom_code"])} if "custom_code" in spec else {}),
         "data": {
             "name": chosen.info["name"],
             "digest": chosen.info["digest"],
@@ -248,6 +250,14 @@ def _provenance(
         "seeds": {"submitted": chosen.seed, "tried": sorted({candidate.seed for candidate in candidates})},
         "versions": dict(versions),
     }
+
+
+def custom_warning(code: Mapping[str, Any]) -> str:
+    """Return the warning that says of a file or package in `provenance.custom_code` what it brought."""
+    return (
+        f"custom code: {', '.join(code['brings'])} of {code['name']} (digest {code['digest'][:12]}) is no part of "
+        "tinytorch-pipeline; whoever runs it again has to have it, and to trust it"
+    )
 
 
 def _tensors(chosen: Candidate) -> dict[str, Any]:

@@ -11,6 +11,8 @@ import difflib
 import importlib
 from types import ModuleType
 
+from tinytorch.own import own_module
+
 __all__ = ["DATASETS", "load_dataset_module"]
 
 DATASETS: dict[str, str] = {
@@ -25,7 +27,7 @@ DATASETS: dict[str, str] = {
 def load_dataset_module(name: str) -> ModuleType:
     """Return the module of the data set `name`; raises ValueError with the valid names and the nearest one."""
     if name in DATASETS:
-        return importlib.import_module(DATASETS[name])
+        return own_module("data", name) or importlib.import_module(DATASETS[name])
     near = difflib.get_close_matches(name, DATASETS, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise ValueError(f"no data set is named {name!r}{hint} (valid: {', '.join(sorted(DATASETS))})")

@@ -11,6 +11,8 @@ import difflib
 import importlib
 from types import ModuleType
 
+from tinytorch.own import own_module
+
 __all__ = ["MODELS", "load_model_module"]
 
 MODELS: dict[str, str] = {
@@ -23,7 +25,7 @@ MODELS: dict[str, str] = {
 def load_model_module(name: str) -> ModuleType:
     """Return the module of the model `name`; raises ValueError with the valid names and the nearest one."""
     if name in MODELS:
-        return importlib.import_module(MODELS[name])
+        return own_module("models", name) or importlib.import_module(MODELS[name])
     near = difflib.get_close_matches(name, MODELS, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise ValueError(f"no model is named {name!r}{hint} (valid: {', '.join(sorted(MODELS))})")

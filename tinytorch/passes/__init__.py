@@ -15,8 +15,21 @@ from types import ModuleType
 from typing import Any
 
 from tinytorch.errors import TinyTorchError
+from tinytorch.own import own_module
 
-__all__ = ["KINDS", "PASSES", "PROFILE", "RAMPED", "STEPS", "TEACHER", "kinds", "load_pass", "needs", "resolve"]
+__all__ = [
+    "KINDS",
+    "PASSES",
+    "PROFILE",
+    "RAMPED",
+    "STEPS",
+    "TEACHER",
+    "add_pass",
+    "kinds",
+    "load_pass",
+    "needs",
+    "resolve",
+]
 
 PASSES: dict[str, str] = {
     "block_prune": "tinytorch.passes.block_prune",
@@ -72,6 +85,7 @@ _OF_TRAINING = frozenset({"epochs", "lr", "batch_size", "schedule"})
 # step -> (the parameter that chooses the pass, its default, choice -> (pass, parameters that mean nothing to it))
 STEPS: dict[str, tuple[str | None, str, dict[str, tuple[str, frozenset[str]]]]] = {
     "budget": (None, "", {"": ("budget", frozenset())}),
+    "custom": ("name", "", {}),  # a pass of the user's own, see `add_pass`
     "distill": (None, "", {"": ("distill", frozenset())}),
     "finetune": (None, "", {"": ("finetune", frozenset())}),
     "fuse": (None, "", {"": ("fuse", frozenset())}),
@@ -103,9 +117,16 @@ RAMPED: dict[str, tuple[str, str, str, frozenset[str]]] = {
 }
 
 
+def add_pass(name: str, module: str, reads: frozenset[str]) -> None:
+    """Let the step `custom` name a pass of the user's own, whose code is `module` and which reads these splits."""
+    PASSES[name], _NEEDS[name] = module, reads
+    STEPS["custom"][2][name] = name, frozenset()
+
+
 def load_pass(name: str) -> ModuleType:
     """Return the module of the pass `name`; raises TinyTorchError with the valid names and the nearest."""
-    return importlib.import_module(PASSES[_known("pass", name, PASSES)])
+    module = PASSES[_known("pass", name, PASSES)]
+    return own_module("passes", name) or importlib.import_module(module)
 
 
 def needs(name: str, params: Mapping[str, Any] | None = None) -> frozenset[str]:

@@ -6,9 +6,13 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from pipeline.submission.build import document_digest
+from pipeline.core.keys import digest_value
+from pipeline.submission.build import custom_warning, document_digest
 from pipeline.submission.evidence import SIDES
 from pipeline.submission.rules.agree import shown
+from tinytorch.data import DATASETS
+from tinytorch.models import MODELS
+from tinytorch.own import own_module
 
 __all__ = ["broken_origin"]
 
@@ -26,6 +30,7 @@ def broken_origin(document: Mapping[str, Any], now: datetime) -> Iterator[Broken
     yield from _seeds(document)
     yield from _versions(document)
     yield from _competition(document)
+    yield from _custom_code(document)
 
 
 def _experiment(document: Mapping[str, Any]) -> Iterator[Broken]:
@@ -130,3 +135,36 @@ def _competition(document: Mapping[str, Any]) -> Iterator[Broken]:
     if stated is not None and stated["name"] != named:
         where = ("provenance", "competition", "name")
         yield "R058", where, f"found {stated['name']!r}, expected {shown(named)}, which the experiment names"
+
+
+def _custom_code(document: Mapping[str, Any]) -> Iterator[Broken]:
+    """Yield what is named that this installation does not have, unless the code that brought it is stated."""
+    where: tuple[str | int, ...] = ("provenance", "custom_code")
+    stated = document["provenance"].get("custom_code", ())
+    brought = {name for one in stated for name in one["brings"]}
+    for name in sorted(_foreign(document["experiment"]["document"]) - brought):
+        yield "R059", where, f"found no code that brings the {name[:200]}, expected some: it is none of ours"
+    for i, one in enumerate(stated):
+        if custom_warning(one) not in document["warnings"]:
+            yield "R059", ("warnings",), f"found no warning of the code of {one['name']!r}, expected it"
+        if digest_value(dict(one["files"])) != one["digest"]:
+            yield "R059", (*where, i, "digest"), f"found {one['digest']}, expected that of its files"
+
+
+def _foreign(experiment: Mapping[str, Any]) -> set[str]:
+    """Return kind and name of all that an experiment names by a plain name and this installation does not have."""
+    data, model, steps = (experiment.get(key) for key in ("data", "model", "optimize"))
+    named = [("data", "data", _text(data, "name"), DATASETS), ("models", "model", _text(model, "arch"), MODELS)]
+    if isinstance(steps, list):
+        own = [_text(step.get("custom"), "name") for step in steps if isinstance(step, Mapping)]
+        named += [("passes", "pass", name, {}) for name in own]
+    return {
+        f"{title} {name}"
+        for kind, title, name, table in named
+        if name and "$" not in name and (name not in table or own_module(kind, name) is not None)
+    }
+
+
+def _text(value: Any, key: str) -> str:
+    found = value.get(key) if isinstance(value, Mapping) else None
+    return found if isinstance(found, str) else ""

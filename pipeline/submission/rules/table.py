@@ -109,4 +109,8 @@ RULES: dict[str, str] = {
         "The competition whose rules `provenance` names is the one that the embedded experiment is made for. That its "
         "rules have changed since is said by `validate --competition`, and breaks nothing."
     ),
+    "R059": (
+        "Models, data sets and passes that are no part of this installation are somebody's own: "
+        "`provenance.custom_code` names the code that brought them, with its files' digests, and a warning says so."
+    ),
 }

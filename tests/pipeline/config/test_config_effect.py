@@ -304,10 +304,12 @@ SEARCH = (
 )
 DISTRIBUTIONS = ("uniform", "log_uniform", "integers", "choice")
 # key -> where its effect is tested, or why it has none yet
+CUSTOM = "it needs code that is told of: tests/pipeline/own/test_use_in_runs.py"
 ELSEWHERE = {
     **{f"sweep.search.{key}": "the points that it asks for: tests/pipeline/search" for key in SEARCH},
     **{f"sweep.search.axes.{key}": "the points that it asks for: tests/pipeline/search" for key in DISTRIBUTIONS},
     "version": "it has one value so far",
+    **{f"optimize.custom.{key}": CUSTOM for key in ("allow_no_effect", "args", "name")},
     "data.root": "it changes the files that are read: tests/pipeline/execute/test_sources.py",
     "sweep.max_points": "it stops what has more points: below",
     "benchmark.peers": "it adds a stage, of an extra: tests/pipeline/stages/test_peers_stage.py",

@@ -88,7 +88,7 @@ def test_specs_have_the_schemas_keys_and_defaults(path: tuple[str | int, ...], s
     assert spec()._asdict() == expected
 
 
-@pytest.mark.parametrize("step", sorted(STEPS))
+@pytest.mark.parametrize("step", sorted(STEPS.keys() - {"custom"}))  # its passes are not ours
 def test_steps_have_the_passes_keys_and_defaults(step: str) -> None:
     """What a step may say is what its passes understand, with the same defaults; one choice chooses the pass."""
     params = fill({step: {}}, ("optimize", 0))[step]
