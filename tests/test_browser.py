@@ -20,6 +20,7 @@ from pipeline.report.html import render
 from pipeline.report.palette import PALETTES
 
 SAMPLE = Path(__file__).parent / "pipeline/report/submission.json"
+ABLATION = SAMPLE.with_name("ablation.json")
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,7 @@ def whole() -> dict[str, Any]:
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of the sample."""
     path = tmp_path_factory.mktemp("browser") / "report.html"
-    path.write_text(render(whole(), samples()), encoding="utf-8")
+    path.write_text(render(whole(), samples(), ablation=json.loads(ABLATION.read_text())), encoding="utf-8")
     return path
 
 
@@ -77,7 +78,7 @@ def test_all_charts_are_drawn_without_a_word_or_a_request(chromium: Any, report:
         assert found.messages == []
         assert found.requests == []
         boxes = page.locator("[data-chart]")
-        assert boxes.count() == 13
+        assert boxes.count() == 16
         for box in boxes.all():
             assert box.locator("svg .mark-symbol path, svg .mark-rect path, svg .mark-line path").count() > 0
         assert page.evaluate("document.documentElement.scrollWidth") == SCHEMES[screen][0]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import difflib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +84,7 @@ def _text(kind: str, submission: dict[str, Any], path: Path) -> bytes:
     return load_reporter(kind)(submission, *given, **more).encode()
 
 
-def _picture(args: argparse.Namespace, submission: Mapping[str, Any], path: Path) -> bytes:
+def _picture(args: argparse.Namespace, submission: dict[str, Any], path: Path) -> bytes:
     from pipeline.report.charts import drawable
     from pipeline.report.material import make_material
     from pipeline.report.vega import picture
@@ -93,7 +92,8 @@ def _picture(args: argparse.Namespace, submission: Mapping[str, Any], path: Path
 
     if not is_measured(submission):
         raise UserError(f"{path}: is in the course's format, version 1, or migrated from it, and has nothing to draw")
-    material = make_material(submission, *stored_samples(submission, path))
+    ablation, _ = stored_ablation(path.parent, submission)
+    material = make_material(submission, *stored_samples(submission, path), ablation=ablation)
     names = list(drawable(material))
     if args.chart and args.chart not in names:
         why = material.reasons.get(args.chart)

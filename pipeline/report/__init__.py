@@ -20,7 +20,7 @@ REPORTERS: dict[str, str] = {
     "text": "pipeline.report.terminal",
 }
 
-WITH_ABLATION = ("html", "md")
+WITH_ABLATION = ("html", "json", "md")
 WITH_SAMPLES = ("html", "json")
 
 

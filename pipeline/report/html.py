@@ -59,7 +59,7 @@ def render(
         "allowed": "",
     }
     if is_measured(submission):
-        material = make_material(submission, samples, reason)
+        material = make_material(submission, samples, reason, ablation)
         specs, library = chart_specs(material), script()
         values |= {
             "charts": {name: CHARTS[name] for name in specs},

@@ -13,6 +13,7 @@ from typing import Any
 
 from pipeline.report.distribution import Samples, distribution
 from pipeline.report.front import on_front, stairs
+from pipeline.report.gains import gains
 from pipeline.report.text import printable
 from pipeline.submission.quantities import quantity, with_interval
 
@@ -40,10 +41,13 @@ class Material:
         return self.tables[name]
 
 
-def make_material(submission: Document, samples: Samples | None, reason: str = "") -> Material:
+def make_material(
+    submission: Document, samples: Samples | None, reason: str = "", ablation: Document | None = None
+) -> Material:
     """Return what the charts of a valid submission of version 2 draw.
 
-    `samples` are the raw ones of the evidence; where there are none, `reason` says why.
+    `samples` are the raw ones of the evidence; where there are none, `reason` says why. `ablation`
+    is that of its point, if there is one.
     """
     points = _points(submission)
     axes = _axes(submission, points)
@@ -58,6 +62,7 @@ def make_material(submission: Document, samples: Samples | None, reason: str = "
         "layers": _layers(submission),
         "maps": stages,
         "epochs": _epochs(submission.get("training", ())),
+        "gains": gains(ablation),
     }
     return Material(
         {name: [_readable(row) for row in rows] for name, rows in tables.items()},

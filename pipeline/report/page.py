@@ -242,7 +242,8 @@ _DETAILS = """
 {% endif %}
 {% if view.contributions %}
 <h2 id="contributions">What each step contributes</h2>
-{% call table("Contributions") %}
+<div class="charts three">{{ chart("gain_size") }}{{ chart("gain_accuracy") }}{{ chart("gain_speed") }}</div>
+{% call table("Contributions", true) %}
 {{ head(["step", "size", "MACs", "accuracy (test)", "speed-up", "verdict"], right=["size", "MACs"]) }}
 {% for aspect in view.contributions.aspects %}
 <tbody>

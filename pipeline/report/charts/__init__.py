@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from pipeline.report.charts.contributions import gains_in_accuracy, gains_in_size, gains_in_speed
 from pipeline.report.charts.model import layers, map_of_bits, map_of_sparsity, training
 from pipeline.report.charts.points import by_size, by_speed, sweep
 from pipeline.report.charts.steps import accuracy_steps, size_steps, work_steps
@@ -93,6 +94,30 @@ CHARTS: dict[str, Chart] = {
         accuracy_steps,
         "accuracy (test)",
         2,
+    ),
+    "gain_size": Chart(
+        "contributions",
+        "What each step saves",
+        "How many times smaller each step makes the file: alone, after the steps before it, and left out of all.",
+        "gains",
+        gains_in_size,
+        "stored size",
+    ),
+    "gain_accuracy": Chart(
+        "contributions",
+        "What each step does to the accuracy",
+        "By how many points each step changes the accuracy on the test split, with intervals.",
+        "gains",
+        gains_in_accuracy,
+        "accuracy (test)",
+    ),
+    "gain_speed": Chart(
+        "contributions",
+        "What each step gains in speed",
+        "How many times as fast each step makes the model, with intervals.",
+        "gains",
+        gains_in_speed,
+        "speed-up",
     ),
     "layers": Chart(
         "layers",

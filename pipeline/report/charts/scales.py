@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-__all__ = ["BYTES", "COUNT", "DURATION", "PERCENT", "RATIO", "finished", "powers_of_two", "round_values"]
+__all__ = ["BYTES", "COUNT", "DURATION", "PERCENT", "RATIO", "finished", "line_at", "powers_of_two", "round_values"]
 
 # Vega expressions that write an axis's value; they hold no text of a submission.
 BYTES = (
@@ -41,6 +41,15 @@ def powers_of_two(low: float, high: float, most: int = 4) -> list[float]:
     """Return at most `most` powers of two between `low` and `high`, evenly spaced on a logarithmic axis."""
     powers = list(range(math.ceil(math.log2(low)), math.floor(math.log2(high)) + 1))
     return [2.0**power for power in powers[:: max(1, math.ceil(len(powers) / most))]]
+
+
+def line_at(value: float, scale: Any, table: str) -> Any:
+    """Return a dashed line at a value of the horizontal axis, over rows of a table of which it takes none."""
+    import altair as alt
+
+    one_row = alt.Chart(alt.NamedData(table)).transform_aggregate(rows="count()")
+    line = one_row.mark_rule(strokeDash=[4, 4], color="@ink", opacity=0.7, aria=False)
+    return line.encode(x=alt.datum(value, type="quantitative", scale=scale))
 
 
 def finished(chart: Any, width: Any, height: int) -> dict[str, Any]:

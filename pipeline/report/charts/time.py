@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.report.charts.scales import DURATION, RATIO, finished, round_values
+from pipeline.report.charts.scales import DURATION, RATIO, finished, line_at, round_values
 
 __all__ = ["latency", "processes"]
 
@@ -81,9 +81,5 @@ def processes(rows: Rows, width: Any) -> dict[str, Any]:
         .mark_point(filled=True, size=42, opacity=0.9, aria=False)
         .encode(x=alt.X("ratio:Q", scale=scale), color=colour, tooltip=tip)
     )
-    one = (
-        alt.Chart(alt.InlineData(values=[{}]))
-        .mark_rule(strokeDash=[4, 4], color="@ink", aria=False)
-        .encode(x=alt.datum(1, type="quantitative", scale=scale))
-    )
+    one = line_at(1.0, scale, "ratios")
     return finished(alt.layer(one, bars, dots, middle, texts), width, 2 * _ROW)

@@ -6,12 +6,15 @@ import copy
 import itertools
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pipeline.report.distribution import distribution
 from pipeline.report.material import make_material
+
+ABLATION = json.loads((Path(__file__).parent / "ablation.json").read_text(encoding="utf-8"))
 
 
 def test_the_baseline_and_every_point_are_rows_with_heights_on_all_axes(submission: dict[str, Any]) -> None:
@@ -65,6 +68,18 @@ def test_epochs_are_counted_through_all_trainings(submission: dict[str, Any]) ->
     assert max(row["epoch"] for row in rows) == 1002
     assert len(rows) < 500
     assert {row["training"] for row in rows} == {"1 train", "2 finetune"}
+
+
+def test_what_each_step_contributes_is_drawn_where_it_was_measured(submission: dict[str, Any]) -> None:
+    """A row for each figure that is known, and none without an ablation."""
+    assert make_material(submission, None)["gains"] == []
+    rows = make_material(submission, None, ablation=ABLATION)["gains"]
+    assert {row["aspect"] for row in rows} == {"alone", "in order", "left out"}
+    sizes = {(row["step"], row["aspect"]): row["value"] for row in rows if row["what"] == "stored size"}
+    first = ABLATION["steps"][0]
+    assert sizes[first["id"], "alone"] == first["alone"]["size"]["ratio"]
+    for row in rows:
+        assert row["what"] == "stored size" or row["low"] <= row["value"] <= row["high"]
 
 
 def test_the_reason_for_missing_curves_is_kept(submission: dict[str, Any]) -> None:

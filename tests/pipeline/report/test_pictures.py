@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -20,13 +21,19 @@ alt = pytest.importorskip("altair")
 pytest.importorskip("vl_convert")
 
 
+ABLATION = json.loads((Path(__file__).parent / "ablation.json").read_text(encoding="utf-8"))
+
+
 def test_every_specification_is_valid_by_vega_lites_schema(submission: dict[str, Any]) -> None:
     """A run does not validate them, this test does."""
-    for name, spec in chart_specs(make_material(submission, None)).items():
-        data = {key: [] for key in ("points", "axes", "latency", "ratios", "steps", "layers", "maps", "epochs")}
+    for name, spec in chart_specs(make_material(submission, None, ablation=ABLATION)).items():
+        data = {
+            key: [] for key in ("points", "axes", "latency", "ratios", "steps", "layers", "maps", "epochs", "gains")
+        }
         made = alt.LayerChart if "layer" in spec else alt.Chart
         made.from_dict({**painted(spec, PALETTES["light"]), "datasets": data}, validate=True)
         assert spec["width"] == "container", name
+        assert "datasets" not in spec, name  # a chart with data of its own would lose it to the page's tables
 
 
 def test_a_chart_is_there_for_what_there_is_to_draw(submission: dict[str, Any]) -> None:
