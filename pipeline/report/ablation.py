@@ -117,7 +117,7 @@ def _cells(row: Contribution) -> list[Cell]:
 def _contribution(step: Document, aspect: str) -> Contribution:
     found = step[aspect]
     if found is None:
-        return Contribution(step["id"], reason=step["reasons"][aspect])
+        return Contribution(step["id"], reason=step["reasons"].get(aspect, ""))
     speed = found["speed"]
     speedup = speed["speedup"] if speed else None
     simulated = ", simulated" if found["simulated"] else ""

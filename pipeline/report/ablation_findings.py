@@ -60,7 +60,7 @@ def findings(ablation: Document) -> Iterator[Finding]:
         most = max(smaller, key=lambda i: left_out[i]["size"]["ratio"])
         ratio = _quoted(ablation, "ratio", ("steps", most, "left_out", "size", "ratio"))
         yield Finding((f"most of the size: {steps[most]['id']}; without it the model is ", ratio, " as large"))
-    if faster := [i for i, found in left_out.items() if found["speed"]["verdict"] == "faster"]:
+    if faster := [i for i, found in left_out.items() if found["speed"] and found["speed"]["verdict"] == "faster"]:
         most = max(faster, key=lambda i: left_out[i]["speed"]["speedup"]["estimate"])
         place = ("steps", most, "left_out", "speed", "speedup")
         factor = _quoted(ablation, "ratio", (*place, "estimate"), (*place, "interval"))
@@ -91,6 +91,8 @@ def _at(document: Any, place: Place) -> Any:
 
 
 def _does_nothing(found: Document) -> bool:
+    if found["speed"] is None:
+        return False
     low, high = found["speed"]["speedup"]["interval"]
     is_as_fast = found["speed"]["verdict"] in ("equivalent", "inconclusive") and low <= 1 <= high
     is_as_right = found["accuracy"]["test"]["verdict"] == "no significant change"

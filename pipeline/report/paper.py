@@ -69,7 +69,7 @@ def paper(
         "Results: baseline against optimized": results(sources, submission),
         "The journey, step by step": journey(sources, submission, ablation),
         "Trade-offs": trade_offs(sources, submission),
-        "Limits of these results": limits(sources, submission, trust),
+        "Limits of these results": limits(sources, submission, ablation, trust),
         "Machine": machine(sources, submission),
         "How to reproduce": _reproduce(sources, submission, digests),
         "Where every number comes from": _sources(sources),

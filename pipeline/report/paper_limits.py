@@ -38,9 +38,11 @@ _FACTS = {
 }
 
 
-def limits(sources: Sources, submission: Document, trust: str) -> Iterator[str]:
+def limits(sources: Sources, submission: Document, ablation: Document | None, trust: str) -> Iterator[str]:
     """List what a reader has to know before relying on the figures."""
     yield f"- **Trust: {trust}.** {BADGES[trust].meaning}{_CAVEATS.get(trust, '')}"
+    if ablation is not None:
+        yield "- **Contributions of single steps** stand in a file of their own, which the evidence does not cover."
     yield from _undecided(sources, submission)
     yield "- **One machine.** Times and their ratios hold for the processor below; elsewhere they have to be measured."
     items = sources.figure("count", SUBMISSION, "comparisons", "accuracy", "evaluated")

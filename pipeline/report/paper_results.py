@@ -260,16 +260,21 @@ def _cited(sources: Sources, figure: str | Quoted) -> str:
 def _contribution(sources: Sources, step: Document, i: int, aspect: str) -> Sequence[str]:
     found, place = step[aspect], ("steps", i, aspect)
     if found is None:
-        reason = sources.text(step["reasons"][aspect], ABLATION, "steps", i, "reasons", aspect)
+        known = aspect in step["reasons"]
+        reason = sources.words(ABLATION, "steps", i, "reasons", aspect) if known else ""
         return escape(step["id"]), MISSING, MISSING, MISSING, reason
     delta: Place = (*place, "accuracy", "test")
     speedup: Place = (*place, "speed", "speedup")
+    speed, verdict = MISSING, ""
+    if found["speed"]:
+        speed = sources.figure("ratio", ABLATION, *speedup, "estimate", interval=(*speedup, "interval"))
+        verdict = found["speed"]["verdict"] + (", simulated" if found["simulated"] else "")
     return (
         escape(step["id"]),
         sources.figure("ratio", ABLATION, *place, "size", "ratio"),
         sources.figure("points", ABLATION, *delta, "delta", interval=(*delta, "interval")),
-        sources.figure("ratio", ABLATION, *speedup, "estimate", interval=(*speedup, "interval")),
-        found["speed"]["verdict"] + (", simulated" if found["simulated"] else ""),
+        speed,
+        verdict,
     )
 
 

@@ -12,8 +12,10 @@ from markdown_it import MarkdownIt
 
 from pipeline.core.errors import EnvironmentProblem
 from pipeline.report import paper_pdf
+from pipeline.report.ablation import render
 from pipeline.report.paper import PICTURES, Picture, paper
 from pipeline.report.paper_sources import pointer
+from pipeline.submission.validate import schema_problems
 
 HERE = Path(__file__).parent
 DIGESTS = {"submission.json": "a" * 64, "ablation.json": "b" * 64}
@@ -108,6 +110,16 @@ def test_contributions_are_told_where_they_were_measured(submission: dict[str, A
     text = written(submission, ablation)
     assert "Accuracy needs finetune: [" in text
     assert "`pipeline ablate FILE`" not in text
+
+
+def test_what_the_schema_allows_is_written(submission: dict[str, Any], ablation: dict[str, Any]) -> None:
+    """A file that somebody changed may lack any figure, and reasons."""
+    ablation["steps"][0] |= {"alone": None, "left_out": None, "reasons": {}}
+    for aspect in ("alone", "in_order", "left_out"):
+        ablation["steps"][1][aspect] |= {"speed": None, "speed_reason": None}
+    assert schema_problems("ablation.v1", ablation, "x", "E502") == []
+    assert "| finetune | [1.000x](#" in written(submission, ablation)
+    assert "finetune" in render(ablation)
 
 
 def test_nothing_is_claimed_of_a_noisy_comparison(submission: dict[str, Any]) -> None:
