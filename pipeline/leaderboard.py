@@ -11,12 +11,14 @@ import os
 import platform
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
+from multiprocessing import connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -172,10 +174,19 @@ _at_work: _Work | None = None
 
 
 def _begin(work: _Work) -> None:
-    """Take over what there is to do, in a new process; an interrupt is the first process's business."""
+    """Take over what there is to do, in a new process; an interrupt is the first process's business, its end ours."""
     global _at_work
     _at_work = work
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Wait until the process that started this one is gone, however it ended: nobody wants an answer any more."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
 
 
 def _check_in_process(found: Iterable[Found]) -> list[_Answer]:

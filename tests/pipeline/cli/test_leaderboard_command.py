@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ import pytest
 
 from pipeline import leaderboard
 from pipeline.cli.main import main
+from tests.project import ROOT
 from tests.submission_variants import Variant, cup, made_up_template, vary, write
 
 FILES = ("LEADERBOARD.md", "leaderboard.csv", "leaderboard.html", "leaderboard.json")
@@ -179,3 +183,26 @@ def _killed_by_mallory(found: Any) -> Any:
         os._exit(9)
     assert leaderboard._at_work is not None
     return [leaderboard._check(leaderboard._at_work, one) for one in found]
+
+
+def test_processes_end_with_the_one_that_started_them() -> None:
+    """However that ended: nobody wants their answer any more."""
+    code = "import os, time; from pipeline import leaderboard; pool = leaderboard._pool(None, 1)\n"
+    code += "print(pool.submit(os.getpid).result(), flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=ROOT) as first:
+        assert first.stdout is not None
+        worker = int(first.stdout.readline())
+        first.kill()
+    for _ in range(100):
+        if not _is_alive(worker):
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"process {worker} is still there")
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return "Z" not in Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
