@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +12,11 @@ from pipeline.store.codecs import codec_named
 from pipeline.store.objects import CorruptObject
 from pipeline.store.record import Record
 
-__all__ = ["Curve", "Curves"]
+__all__ = ["Curve", "Curves", "numbered"]
 
 _MOST_STEPS = 64  # of one network's making
 _MOST_EPOCHS = 10_000
+_LARGEST = 1e300
 _KEY = re.compile("[0-9a-f]{64}")
 
 
@@ -59,8 +60,15 @@ class Curves:
         return tuple(_numbers(history)) if isinstance(history, list) else ()
 
 
+def numbered(curves: Iterable[Curve]) -> Iterator[tuple[int, str, Mapping[str, float]]]:
+    """Yield every epoch with its label and its number, from 1, through all trainings."""
+    epochs = ((curve.label, epoch) for curve in curves for epoch in curve.epochs)
+    return ((number, label, epoch) for number, (label, epoch) in enumerate(epochs, start=1))
+
+
 def _numbers(history: Sequence[Any]) -> Iterator[Mapping[str, float]]:
-    for number, epoch in enumerate(history[:_MOST_EPOCHS], start=1):
+    """Yield what is a number of each epoch; its own number is its place."""
+    for epoch in history[:_MOST_EPOCHS]:
         if isinstance(epoch, Mapping):
-            found = {name: value for name, value in epoch.items() if type(value) in (int, float)}
-            yield {"epoch": number, **found}
+            known = {name: value for name, value in epoch.items() if type(value) in (int, float) and name != "epoch"}
+            yield {name: float(value) for name, value in known.items() if -_LARGEST < value < _LARGEST}  # and no NaN

@@ -106,11 +106,10 @@ def _points(submission: Mapping[str, Any]) -> Iterator[Sequence[Any]]:
 
 def _training(curves: Any, weights: str) -> Iterator[Sequence[Any]]:
     """Yield a row for each epoch behind the submitted network, numbered through all of its steps."""
-    number = 0
-    for curve in curves.behind(weights):
-        for epoch in curve.epochs:
-            number += 1
-            yield (number, curve.label, *(epoch.get(name, "") for name in _TRAINING_COLUMNS))
+    from pipeline.export.curves import numbered
+
+    for number, label, epoch in numbered(curves.behind(weights)):
+        yield (number, label, *(epoch.get(name, "") for name in _TRAINING_COLUMNS))
 
 
 def _plot(name: str, file: str, x: str, y: str, x_label: str, y_label: str, template: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pipeline.export.curves import Curve, Curves
+from pipeline.export.curves import Curve, Curves, numbered
 from pipeline.export.figures import facts, figures, point_figures, settings
 from pipeline.export.target import Source
 
@@ -44,19 +44,21 @@ def planned_runs(source: Source) -> tuple[PlannedRun, ...]:
     common = {"pipeline.submission": identity, "mlflow.source.type": "LOCAL"}
     command = submission["provenance"]["command"]
     found = figures(submission)
+    trainings = curves.behind(submission["provenance"]["weights"]["optimized"])
     parent = PlannedRun(
         identity,
         "",
         submission["experiment"]["name"],
         time_ms,
         _named(settings(submission), _LONGEST_VALUE),
-        (*_now(found.values), *_trainings(curves.behind(submission["provenance"]["weights"]["optimized"]))),
+        (*_now(found.values), *_trainings(trainings)),
         _named(
             {
                 **common,
                 **{f"pipeline.{name}": value for name, value in facts(submission).items()},
                 "pipeline.point": "",
                 "pipeline.not_measured": "; ".join(f"{name}: {reason}" for name, reason in found.missing.items()),
+                "pipeline.training": _trained(trainings) or curves.reason,
                 "mlflow.source.name": command,
                 "mlflow.note.content": _note(submission),
             },
@@ -87,6 +89,7 @@ def _child(parent: PlannedRun, point: Mapping[str, Any], submission: Mapping[str
                 "pipeline.verdict.speed": point["verdict"],
                 "pipeline.verdict.accuracy": point["accuracy"]["test"]["verdict"],
                 "pipeline.weights": point["weights"],
+                "pipeline.training": _trained(trainings),
             },
             _LONGEST_TAG,
         ),
@@ -102,10 +105,18 @@ def _now(values: Mapping[str, float]) -> Iterable[Metric]:
 
 
 def _trainings(curves: Iterable[Curve]) -> Iterable[Metric]:
+    for step, _, epoch in numbered(curves):
+        yield from ((_key(f"training/{name}"), value, step) for name, value in epoch.items())
+
+
+def _trained(curves: Iterable[Curve]) -> str:
+    """Return which epochs are of which step: "1-20 train mlp seed=0; 21-25 optimize finetune"."""
+    parts, first = [], 1
     for curve in curves:
-        for epoch in curve.epochs:
-            rest = ((name, value) for name, value in epoch.items() if name != "epoch")
-            yield from ((_key(f"{curve.label}/{name}"), float(value), int(epoch["epoch"])) for name, value in rest)
+        last = first + len(curve.epochs) - 1
+        parts.append(f"{first}-{last} {curve.label}")
+        first = last + 1
+    return "; ".join(parts)
 
 
 def _named(texts: Mapping[str, str], longest: int) -> dict[str, str]:

@@ -30,10 +30,10 @@ def _head(submission: Document, packaged: Packaged) -> Iterator[str]:
     yield f"# {escaped(experiment['name'])}"
     if experiment.get("description"):
         yield f"\n{escaped(experiment['description'])}"
-    made = f", by {', '.join(code(step) for step in steps)}" if steps else ""
+    made = f"made smaller by {', '.join(code(step) for step in steps)}" if steps else "not compressed"
     yield (
         f"\nA network ({escaped(submission['baseline']['model_name'])}) that tells the {data['classes']} classes of "
-        f"{escaped(data['name'])} apart, made smaller{made}."
+        f"{escaped(data['name'])} apart, {made}."
     )
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,7 @@ Array: TypeAlias = NDArray[Any]
 EXACT, FAST, STORED = "model.onnx", "model_fast.onnx", "model.safetensors"
 MANIFEST = "package.json"
 _SHOWN = 16  # images in the package: enough to see that it works
-_MOST_CHECKED = 10_000  # images that are compared; a data set may have millions
+_MOST_CHECKED, _MOST_VALUES = 10_000, 2**26  # images that are compared, and their values: a data set may have millions
 # The largest difference of outputs, as a share of the largest: the median, and any. Integers are the same, so what is
 # left is the order of float32 sums (measured on the digits: 0 to 9e-8), and where such a sum lies between two integers,
 # once in a while the other one (measured: up to 0.011, at 4 or 8 bits, for a resnet; no answer was another).
@@ -115,7 +116,7 @@ def write_networks(source: Source, out: Path) -> Packaged:
     if is_quantized(model) and _rounds_inputs(model):
         write_onnx(model, out / FAST, calibration(source))
         files[FAST] = "the same with calibrated scales: faster, other roundings"
-    images = test.images(slice(0, _MOST_CHECKED))
+    images = test.images(slice(0, min(_MOST_CHECKED, max(1, _MOST_VALUES // math.prod(test.shape)))))
     outputs = InferenceSession(model, batch=min(len(images), 64) or 1).run(images)
     checks = tuple(_check(out / name, images, outputs, test.labels, name == EXACT) for name in files)
     np.save(out / "images.npy", images[:_SHOWN], allow_pickle=False)

@@ -21,7 +21,7 @@ from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 from tensorboard.plugins.text.summary_v2 import text_pb
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from pipeline.export.curves import Curve, Curves
+from pipeline.export.curves import Curve, Curves, numbered
 from pipeline.export.figures import facts, figures, point_figures
 from pipeline.export.markdown_text import code, escaped, table
 from pipeline.export.target import Source
@@ -101,11 +101,8 @@ def _point(point: Mapping[str, Any]) -> Iterator[Scalar]:
 
 def _training(curves: Iterable[Curve]) -> Iterator[Scalar]:
     """Yield every epoch, numbered through all trainings."""
-    step = 0
-    for curve in curves:
-        for epoch in curve.epochs:
-            step += 1
-            yield from ((f"training/{name}", value, step) for name, value in epoch.items() if name != "epoch")
+    for step, _, epoch in numbered(curves):
+        yield from ((f"training/{name}", value, step) for name, value in epoch.items())
 
 
 def _summaries(scalars: Iterable[Scalar]) -> Iterator[tuple[Any, int]]:

@@ -113,11 +113,8 @@ def planned(source: Source) -> Iterator[Planned]:
 
 
 def _epochs(curves: Any, weights: str) -> Epochs:
-    return tuple(
-        {f"training/{name}": value for name, value in epoch.items() if name != "epoch"}
-        for curve in curves.behind(weights)
-        for epoch in curve.epochs
-    )
+    epochs = (epoch for curve in curves.behind(weights) for epoch in curve.epochs)
+    return tuple({f"training/{name}": value for name, value in epoch.items()} for epoch in epochs)
 
 
 def _write(wandb: Any, settings: Any, run: Planned, project: str, group: str) -> None:

@@ -135,8 +135,9 @@ def test_curves_and_files_of_a_run_arrive(finished: Project, server: str, client
     run = client.get_run(answer["run_id"])
     assert answer["page"].endswith(answer["run_id"])
     assert (answer["experiment"]["name"], answer["children"], answer["files_reason"]) == ("smoke", {}, None)
-    history = client.get_metric_history(run.info.run_id, "train mlp seed_0/train_loss")
+    history = client.get_metric_history(run.info.run_id, "training/train_loss")
     assert [value.step for value in history] == [1, 2]
+    assert run.data.tags["pipeline.training"] == "1-2 train mlp seed=0"
     for name in ("submission.json", "evidence.safetensors", "report.html"):
         fetched = Path(client.download_artifacts(run.info.run_id, name, str(tmp_path)))
         assert fetched.read_bytes() == (finished.folder / "runs/smoke" / name).read_bytes()

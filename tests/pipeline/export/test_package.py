@@ -120,6 +120,14 @@ def test_only_an_unchanged_earlier_export_is_replaced(finished: Project, tmp_pat
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+def test_what_was_not_checked_is_said() -> None:
+    """Without onnxruntime there is a reason in place of figures, and no problem."""
+    check = Check("model.onnx", True, 10, None, None, None, None, "onnxruntime is not installed")
+    exported = Packaged({"model.onnx": "x"}, (check,), {}).exported(Path("out"))
+    assert "model.onnx: not checked: onnxruntime is not installed" in exported.text
+    assert exported.problem == ""
+
+
 def test_outputs_that_differ_are_a_problem() -> None:
     """The answer names the file; the command then ends with 3."""
     check = Check("model.onnx", True, 10, 3.0, 0.1, 1, False)
