@@ -266,8 +266,8 @@ def _meaning(record: Mapping[str, Any]) -> str:
         return f": its models and answers came out again {exact}, and its speed-up agrees"
     wrong = [check for check in record["checks"] if check["outcome"] == record["outcome"]]
     if record["outcome"] == "differs":
-        names = ", ".join(dict.fromkeys(f"{check['id']} {check['what']}" for check in wrong))
-        return f": {names}"
+        kinds = dict.fromkeys((check["id"], check["what"].partition(", ")[0]) for check in wrong)
+        return f": {', '.join(f'{what} ({identifier})' for identifier, what in kinds)}"
     return ": nothing differs, and not all could be decided"
 
 

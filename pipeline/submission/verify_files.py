@@ -103,7 +103,7 @@ def _unlike(name: str, found: NDArray[Any], expected: NDArray[Any]) -> str:
     first = np.unravel_index(int(others[0]), expected.shape)
     place = ", ".join(map(str, map(int, first)))
     count = f", and {len(others) - 1:,} more of {found.size:,} values" if len(others) > 1 else ""
-    return f"{name}[{place}] is {found[first]}, expected {expected[first]}{count}"
+    return f"{name}[{place}] is {found[first]!s}, expected {expected[first]!s}{count}"
 
 
 def _bits(array: NDArray[Any]) -> NDArray[Any]:

@@ -73,6 +73,8 @@ def _other_points(case: Case, goals: Goals) -> list[Check]:
         if wrong := list(disagreements(stated, expected)):
             path, message = wrong[0]
             where = ".".join(map(str, path))
+            if where == "weights":
+                message = f"found {stated['weights'][:16]}…, expected {expected['weights'][:16]}…"
             text = f"{place}.{where}: {message}"
             found.append(Check("V021", "points", "differs", f"{place}.{where}", message, "", text))
     for i, entry in enumerate(case.document["selection"].get("failed", ())):
