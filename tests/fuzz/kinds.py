@@ -15,6 +15,7 @@ from tests.fuzz.experiments import check_experiment, make_experiment
 from tests.fuzz.files import Files
 from tests.fuzz.models import check_model, make_model
 from tests.fuzz.records import check_migration, check_records, make_migration, make_records
+from tests.fuzz.reports import check_ablation, make_ablation
 from tests.fuzz.submissions import check_competition, check_submission, make_competition, make_submission
 
 __all__ = ["KINDS", "Kind", "make"]
@@ -28,6 +29,7 @@ class Kind(NamedTuple):
 
 
 KINDS: dict[str, Kind] = {
+    "ablation": Kind(make_ablation, check_ablation),
     "cifar": Kind(make_cifar, check_cifar),
     "comment": Kind(make_comment, check_comment),
     "competition": Kind(make_competition, check_competition),
