@@ -32,12 +32,16 @@ Map: TypeAlias = Callable[[Array], Array]
 class Decoder:
     """Compute the scores of the next token (B, V) for one token of each text (B,), and append it to the cache.
 
-    The weights are read when it is made: make a new one after a change to the model.
+    The weights are read when it is made: make a new one after a change to the model. Raises ValueError for a model with
+    parts of one's own but linear layers (`GPT.is_plain`).
     """
 
     def __init__(self, model: GPT, cache: KVCache) -> None:
+        if not model.is_plain():
+            raise ValueError(
+                "A Decoder knows the usual parts of a GPT only: run the model itself with a cache enabled."
+            )
         self._cache = cache
-        self._vocab_size = model.vocab_size
         embedding = model.embedding_layer
         scale = np.float32(math.sqrt(embedding.embed_dim) if embedding.scale_embeddings else 1)
         self._tokens, self._positions = embedding.token_embedding.weight.data * scale, embedding.position_vectors()

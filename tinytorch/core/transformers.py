@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tinytorch.core.activations import GELU
-from tinytorch.core.attention import Mask, MultiHeadAttention, Past, causal
+from tinytorch.core.attention import AttentionProduct, Mask, MultiHeadAttention, Past, causal
 from tinytorch.core.decoding import Decoder
-from tinytorch.core.embeddings import EmbeddingLayer, Ids, checked_ids
+from tinytorch.core.embeddings import Embedding, EmbeddingLayer, Ids, checked_ids
 from tinytorch.core.function import Array, no_grad
 from tinytorch.core.kv_cache import KVCache
 from tinytorch.core.layer import JSON, Layer, walk
@@ -95,8 +95,11 @@ class TransformerBlock(Layer):
         return x + self.mlp.forward(self.ln2.forward(x))
 
     def is_plain(self) -> bool:
-        """Say whether attention and MLP are those this block was made with, and no layers of one's own."""
-        return type(self.attention) is MultiHeadAttention and type(self.mlp) is MLP
+        """Say whether the parts are those that a decoder computes by itself; linear layers it takes of any kind."""
+        if type(self.attention) is not MultiHeadAttention or type(self.mlp) is not MLP:
+            return False
+        is_usual = type(self.attention.product) is AttentionProduct and type(self.mlp.gelu) is GELU
+        return is_usual and type(self.ln1) is type(self.ln2) is LayerNorm
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the same shape."""
@@ -190,9 +193,10 @@ class GPT(Layer):
 
         `temperature` 0 always takes the best token, the same bits each time; otherwise a token is drawn (`Sampling`)
         from `rng` or, if that is None, from NumPy's global state. `cache` says how keys and values of earlier positions
-        are kept: "float32", "int8", or None to compute them again for every token. Native kernels decode where they
-        can (`why_not_native`), on `threads` threads, which change nothing but the time. Dropout is off. Raises
-        ValueError for a setting out of range and if the text would be longer than max_seq_len.
+        are kept: "float32", "int8", or None to compute them again for every token; a cache that is enabled for as many
+        texts is used as it is. Native kernels decode where they can (`why_not_native`), on `threads` threads, which
+        change nothing but the time. Dropout is off. Raises ValueError for a setting out of range and if the text would
+        be longer than max_seq_len.
         """
         ids = checked_ids("GPT.generate", _rectangle(prompt_tokens), self.vocab_size)
         sampling = Sampling(temperature, top_k, top_p)
@@ -223,8 +227,11 @@ class GPT(Layer):
         return lambda position: self._scores(self._hidden(text[:, :position], 0, None))
 
     def is_plain(self) -> bool:
-        """Say whether all parts are those of this file, so that a decoder knows how they fit together."""
-        return all(type(block) is TransformerBlock and block.is_plain() for block in self.blocks)
+        """Say whether all parts are those that a decoder computes by itself."""
+        embedding = self.embedding_layer
+        is_usual = type(embedding) is EmbeddingLayer and type(embedding.token_embedding) is Embedding
+        are_plain = all(type(block) is TransformerBlock and block.is_plain() for block in self.blocks)
+        return is_usual and are_plain and type(self.ln_f) is LayerNorm
 
     def _decoder(self, cache: KVCache, threads: int) -> Decoder | NativeDecoder:
         return Decoder(self, cache) if why_not_native(self, cache) else NativeDecoder(self, cache, threads)

@@ -38,6 +38,8 @@ def why_not_native(model: GPT, cache: KVCache) -> str:
     """Say why this model cannot be decoded natively with this cache; empty where it can."""
     if native.isa() is None:
         return native.why_not()
+    if not model.is_plain():
+        return "it has parts that are not the usual ones"
     if cache.dtype != "float32":
         return f"the kernels read a cache of float32, not {cache.dtype}"
     for name, layer in _linear_layers(model):

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from tinytorch.core.attention import CachedAttention
+from tinytorch.core.activations import ReLU
+from tinytorch.core.attention import AttentionProduct, CachedAttention
 from tinytorch.core.decoding import Decoder
+from tinytorch.core.embeddings import Embedding
 from tinytorch.core.function import no_grad
 from tinytorch.core.losses import CrossEntropyLoss
 from tinytorch.core.optimizers import AdamW
@@ -14,6 +16,7 @@ from tinytorch.core.transformers import GPT, MLP, LayerNorm, TinyGPT, Transforme
 from tinytorch.perf.memoization import disable_kv_cache, enable_kv_cache
 from tinytorch.perf.quantization import quantize_model
 from tinytorch.perf.structure import held_bytes, slots
+from tinytorch.runtime.decoding import why_not_native
 
 VOCAB = 11
 
@@ -240,6 +243,38 @@ def test_own_attention_layers_generate_too(model, ids):
     expected = model.generate(ids[:, :3], 6, temperature=0).data
     model.blocks[0].attention = CachedAttention(model.blocks[0].attention, model.new_cache(2), 0)
     np.testing.assert_array_equal(model.generate(ids[:, :3], 6, temperature=0).data, expected)
+
+
+@pytest.mark.parametrize("place", ["gelu", "product", "norm", "embedding"])
+def test_what_a_decoder_does_not_know_runs_itself(model, ids, place):
+    """Another activation, attention, normalization or embedding in its place: the text is the one without a cache."""
+
+    class Doubled(LayerNorm):
+        def forward(self, x):
+            return super().forward(x) * 2
+
+    class Sharp(AttentionProduct):
+        def forward(self, x, keys=None, values=None, mask=None):
+            return super().forward(x * 3, keys, values, mask)
+
+    class Negative(Embedding):
+        def forward(self, x):
+            return super().forward(x) * -1
+
+    if place == "gelu":
+        model.blocks[1].mlp.gelu = ReLU()
+    elif place == "product":
+        model.blocks[0].attention.product = Sharp()
+    elif place == "norm":
+        model.ln_f = Doubled(12)
+    else:
+        model.embedding_layer.token_embedding = Negative(VOCAB, 12)
+    expected = model.generate(ids[:, :3], 8, temperature=0, cache=None).data
+    np.testing.assert_array_equal(model.generate(ids[:, :3], 8, temperature=0).data, expected)
+    assert not model.is_plain()
+    with pytest.raises(ValueError, match="usual parts of a GPT only"):
+        Decoder(model, model.new_cache())
+    assert why_not_native(model, model.new_cache())
 
 
 @pytest.mark.parametrize("bits", [8, 4])
