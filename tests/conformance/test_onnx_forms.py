@@ -35,3 +35,17 @@ def test_a_form_computes_what_the_layer_does(kind: str, number: int) -> None:
                      for _, layer in model.named_layers())  # fmt: skip
         tolerance = 0.05 if rounds else 1e-4
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=tolerance * max(1.0, np.abs(expected).max()))
+
+
+@pytest.mark.parametrize(
+    ("kind", "number"), [(kind, number) for kind, made in EXAMPLES.items() for number in range(len(made))]
+)
+def test_an_exact_form_rounds_as_the_layer_does(kind: str, number: int) -> None:
+    """Up to float32, whatever the layer's integers and scales, in onnx's own evaluator; nothing is calibrated."""
+    model = EXAMPLES[kind][number]().eval()
+    images = rng().normal(size=(9, *SHAPE)).astype(np.float32)
+    session = reference.ReferenceEvaluator(to_onnx(model, is_exact=True))
+    for batch in (images, images[:1], 100 * images):
+        expected = model.predict(batch)
+        (found,) = session.run(None, {"input": batch})
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * max(1.0, np.abs(expected).max()))

@@ -28,14 +28,13 @@ def test_both_networks_are_written(finished: Project, tmp_path: Path) -> None:
 
 
 def test_the_answers_are_those_of_the_run(finished: Project, tmp_path: Path) -> None:
-    """Another runtime answers random images as the network in the store does."""
+    """Another runtime answers random images as the networks in the store do, the quantized one too with --exact."""
     runtime = pytest.importorskip("onnxruntime")
-    finished.run("export", "onnx", "smoke", "--out", f"{tmp_path}/models")
-    session = runtime.InferenceSession(f"{tmp_path}/models/baseline.onnx", providers=["CPUExecutionProvider"])
-    digest = json.loads((finished.folder / "runs/smoke/submission.json").read_text())["provenance"]["weights"][
-        "baseline"
-    ]
-    (stored,) = (path for path in finished.folder.rglob("*") if digest.endswith(path.name) and len(path.name) > 40)
-    model = loads(stored.read_bytes())
-    images = np.random.default_rng(0).random((4, *model.input_shape), dtype=np.float32)
-    np.testing.assert_allclose(session.run(None, {"input": images})[0], model.predict(images), rtol=1e-4, atol=1e-4)
+    finished.run("export", "onnx", "smoke", "--out", f"{tmp_path}/models", "--exact")
+    submission = json.loads((finished.folder / "runs/smoke/submission.json").read_text())
+    for side, digest in submission["provenance"]["weights"].items():
+        session = runtime.InferenceSession(f"{tmp_path}/models/{side}.onnx", providers=["CPUExecutionProvider"])
+        (stored,) = (path for path in finished.folder.rglob("*") if digest.endswith(path.name) and len(path.name) > 40)
+        model = loads(stored.read_bytes())
+        images = np.random.default_rng(0).random((4, *model.input_shape), dtype=np.float32)
+        np.testing.assert_allclose(session.run(None, {"input": images})[0], model.predict(images), rtol=1e-4, atol=1e-4)
