@@ -17,7 +17,7 @@ import numpy.typing as npt
 from tinytorch.core.activations import GELU
 from tinytorch.core.attention import AttentionProduct, Mask, MultiHeadAttention, Past, causal
 from tinytorch.core.decoding import Decoder
-from tinytorch.core.embeddings import Embedding, EmbeddingLayer, Ids, checked_ids
+from tinytorch.core.embeddings import Embedding, EmbeddingLayer, Ids, PositionalEncoding, checked_ids
 from tinytorch.core.function import Array, no_grad
 from tinytorch.core.kv_cache import KVCache
 from tinytorch.core.layer import JSON, Layer, walk
@@ -230,6 +230,7 @@ class GPT(Layer):
         """Say whether all parts are those that a decoder computes by itself."""
         embedding = self.embedding_layer
         is_usual = type(embedding) is EmbeddingLayer and type(embedding.token_embedding) is Embedding
+        is_usual = is_usual and type(embedding.pos_encoding) in (PositionalEncoding, Tensor, type(None))
         are_plain = all(type(block) is TransformerBlock and block.is_plain() for block in self.blocks)
         return is_usual and are_plain and type(self.ln_f) is LayerNorm
 
