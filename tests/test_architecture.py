@@ -267,6 +267,7 @@ def test_every_command_is_in_its_table() -> None:
         "subset",
         "space",
         "tables",
+        "use_argument",
     }
     assert {f"pipeline.cli.{name.replace('-', '_')}" for name in COMMANDS} == _folder_modules("pipeline.cli", shared)
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from pipeline.cli.console import safe
+from pipeline.cli.use_argument import add_use_argument
 from pipeline.config.identity import checked_digest
 from pipeline.config.read import read_text
 from pipeline.core.experiment import Experiment, as_json, experiment_from_json
@@ -17,7 +18,6 @@ from pipeline.store.local import LocalStore
 __all__ = [
     "add_experiment_arguments",
     "add_store_argument",
-    "add_use_argument",
     "is_url",
     "open_experiment",
     "open_store",
@@ -44,17 +44,6 @@ def add_experiment_arguments(
     )
     add_use_argument(parser)
     add_store_argument(parser)
-
-
-def add_use_argument(parser: argparse.ArgumentParser) -> None:
-    """Add --use; the command line takes in what it names before the command begins (`pipeline.own.use`)."""
-    parser.add_argument(
-        "--use",
-        metavar="FILE.py|PACKAGE",
-        action="append",
-        default=[],
-        help="code of your own that is run: models, data, passes and metrics that the file then can name",
-    )
 
 
 def add_store_argument(parser: argparse.ArgumentParser) -> None:

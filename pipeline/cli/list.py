@@ -8,8 +8,8 @@ from types import ModuleType
 from typing import Any
 
 from pipeline.cli.answer import Answer
-from pipeline.cli.experiment import add_use_argument
 from pipeline.cli.tables import table
+from pipeline.cli.use_argument import add_use_argument
 from pipeline.stages import STAGES
 from tinytorch.data import DATASETS, load_dataset_module
 from tinytorch.models import MODELS, load_model_module

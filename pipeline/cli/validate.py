@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.cli.answer import Answer
 from pipeline.cli.console import columns, safe
-from pipeline.cli.experiment import add_use_argument
+from pipeline.cli.use_argument import add_use_argument
 from pipeline.core.errors import ConfigError, PipelineError, Problem, UserError, render_problems
 from pipeline.submission.badge import BADGES
 

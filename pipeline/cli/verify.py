@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.cli.answer import Answer
 from pipeline.cli.console import columns, safe
-from pipeline.cli.experiment import add_use_argument
 from pipeline.cli.limits import duration, size
 from pipeline.cli.runs import find_submission
+from pipeline.cli.use_argument import add_use_argument
 from pipeline.core.errors import EnvironmentProblem, PipelineError, Stopped, SubmissionInvalid, TooNoisy, UserError
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def _rebuilt(args: argparse.Namespace, document: Mapping[str, Any], experiment: 
     from pipeline.execute.interrupt import Stop
     from pipeline.execute.limits import Limits
     from pipeline.submission.verify_judge import agrees
-    from pipeline.verify import Scope, rebuild, scratch_folder
+    from pipeline.verify import Scope, rebuild, scratch_folder, stated_variables
 
     scope = Scope(
         document["selection"]["chosen"],
@@ -164,7 +164,12 @@ def _rebuilt(args: argparse.Namespace, document: Mapping[str, Any], experiment: 
         room_bytes=args.room,
     )
     limits = Limits("processes", args.workers, timeout_s=args.timeout, memory_limit_bytes=args.memory_limit)
-    with scratch_folder() as folder, Progress(sys.stderr, quiet=args.quiet) as progress:
+    stated = document["provenance"].get("environment", {})
+    with (
+        stated_variables(stated),
+        scratch_folder() as folder,
+        Progress(sys.stderr, quiet=args.quiet) as progress,
+    ):
         return rebuild(experiment, scope, folder / "store", limits, progress, Stop())
 
 

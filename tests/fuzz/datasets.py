@@ -145,6 +145,8 @@ def _without_clashes(files: Files) -> Files:
 
 def _header_changed(data: bytes, rng: Random) -> bytes:
     """Return an IDX file with another magic number, count or size; bytes are added where it now claims more."""
+    if len(data) < 8:  # cut by a change before
+        return change_bytes(data, rng)
     fields = list(struct.unpack(">2I", data[:8]))
     fields[rng.randrange(2)] = rng.choice((fields[1] + rng.choice((-1, 1)), rng.choice(SIZES), 0x0801, 0x0803)) % 2**32
     body = data[8:]
