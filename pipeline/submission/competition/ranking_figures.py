@@ -41,7 +41,7 @@ class Column(NamedTuple):
 def columns_of(ranking: Mapping[str, Any]) -> tuple[Column, ...]:
     """Return the figures of a competition's `ranking`, the one that decides first."""
     listed = (ranking["primary"], *ranking["then"])
-    return tuple(Column(one["path"], *_NAMES.get(one["path"], (one["path"], "")), one["best"]) for one in listed)
+    return tuple(Column(one["path"], _name(one["path"]), _unit(one["path"]), one["best"]) for one in listed)
 
 
 def score_of(document: Mapping[str, Any], path: str) -> Score | str:
@@ -73,4 +73,8 @@ def score_text(score: Score | None, unit: str) -> str:
 
 
 def _name(path: str) -> str:
-    return _NAMES.get(path, (path, ""))[0]
+    return _NAMES[path][0] if path in _NAMES else path
+
+
+def _unit(path: str) -> str:
+    return _NAMES[path][1] if path in _NAMES else ""
