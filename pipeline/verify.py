@@ -11,6 +11,7 @@ import contextlib
 import functools
 import os
 import platform
+import re
 import shutil
 import signal
 import tempfile
@@ -34,6 +35,7 @@ from pipeline.core.stage import InputArtifact, Inputs
 from pipeline.core.subset import ancestors, nodes_of
 from pipeline.execute.catalog import make_catalog
 from pipeline.execute.decide import Oracle
+from pipeline.execute.environment import VARIABLES, numeric_environment
 from pipeline.execute.estimate import Estimator
 from pipeline.execute.failures import in_words
 from pipeline.execute.interrupt import Stop
@@ -53,10 +55,11 @@ from pipeline.submission.verify_compare import UNASKED, Rebuilt
 from pipeline.submission.verify_environment import Here
 from tinytorch import __version__
 
-__all__ = ["Scope", "rebuild", "scratch_folder", "time_limit"]
+__all__ = ["Scope", "rebuild", "scratch_folder", "stated_variables", "time_limit"]
 
 # Failures that say something about this machine or the limits, and nothing about the submission.
 _OF_HERE = (EnvironmentProblem, OverMemory, TimedOut, UserError, WorkerLost)
+_PLAIN = re.compile(r"[A-Za-z0-9_,]{1,64}")  # a kernel's name or a number
 _MOST_REMOVALS = 50  # of a folder that somebody writes to
 _MOST_MEASURED = 2  # times: what does not agree at once is measured again before anybody is accused
 Comparisons = Sequence[Mapping[str, Any]]
@@ -293,6 +296,28 @@ def _room(folder: Path) -> int:
                 else:
                     total += entry.stat(follow_symlinks=False).st_size
     return total
+
+
+@contextlib.contextmanager
+def stated_variables(stated: Mapping[str, str]) -> Iterator[None]:
+    """Set the variables that choose numeric kernels as a submission's environment has them, for processes to come.
+
+    Only on the instruction sets that it states, since others may lack what they choose; else they are left as they are.
+    """
+    simd = ",".join(machine.flags() or ["unknown"])
+    if stated.get("simd") != simd:
+        yield
+        return
+    former = {name: os.environ.pop(name) for name in VARIABLES if name in os.environ}
+    os.environ |= {name: stated[name] for name in VARIABLES if _PLAIN.fullmatch(stated.get(name, ""))}
+    numeric_environment.cache_clear()
+    try:
+        yield
+    finally:
+        for name in VARIABLES:
+            os.environ.pop(name, None)
+        os.environ |= former
+        numeric_environment.cache_clear()
 
 
 @contextlib.contextmanager

@@ -24,13 +24,13 @@ from pipeline.store.local import LocalStore
 from tinytorch.errors import KernelsError
 from tinytorch.kernels import native
 
-__all__ = ["CodeDigests", "Environment", "library_version", "numeric_environment"]
+__all__ = ["CodeDigests", "Environment", "VARIABLES", "library_version", "numeric_environment"]
 
 # The distribution that brings a module, where the two are not called the same.
 _DISTRIBUTIONS = {"PIL": "pillow", "mlperf_loadgen": "mlcommons_loadgen", "yaml": "pyyaml"}
 
 # Variables by which OpenBLAS, BLIS, MKL, NVPL and NumPy choose other kernels or block sizes, whose rounding differs.
-_VARIABLES = (
+VARIABLES = (
     "BLIS_ARCH_TYPE",
     "BLIS_MODEL_TYPE",
     "MKL_CBWR",
@@ -93,7 +93,7 @@ def numeric_environment() -> dict[str, str]:
         "arch": machine.architecture(),
         # Instruction sets by which OpenBLAS and NumPy choose other kernels, whose rounding can differ.
         "simd": ",".join(machine.flags() or ["unknown"]),
-        **{name: os.environ[name] for name in _VARIABLES if os.environ.get(name)},
+        **{name: os.environ[name] for name in VARIABLES if os.environ.get(name)},
     }
 
 

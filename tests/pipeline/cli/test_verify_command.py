@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -36,6 +37,18 @@ def test_a_run_is_verified_and_recorded(project: Project) -> None:
     assert record["scope"] == {"points": "all", "rebuilt": 1, "listed": 1, "measured": True}
     assert record["environment"] == []
     assert "records/smoke.json" in done.stdout
+
+
+def test_variables_that_choose_kernels_are_those_of_the_submission(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shell that asks BLAS for other kernels trains no other model than the one that is stated."""
+    submission = json.loads((project.folder / RUN / "submission.json").read_text())
+    stated = submission["provenance"]["environment"].get("OPENBLAS_CORETYPE")
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Prescott" if stated != "Prescott" else "Haswell")
+    document = project.json("verify", RUN, "--no-measure", "--quiet", expect=4)
+    assert document["environment"] == []
+    assert {check["outcome"] for check in document["checks"] if check["id"] == "V030"} == {"same"}
 
 
 def test_what_is_not_measured_is_not_reproduced(project: Project) -> None:
