@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> Answer:
         from pipeline.report.paper_pdf import make_pdf
 
         title = f"{submission['experiment']['name']}: technical report"
-        files["pdf"] = _written(target.with_suffix(".pdf"), make_pdf(text, title, contents))
+        files["pdf"] = _written(target.with_suffix(".pdf"), make_pdf(text, title, contents, submission["timestamp"]))
     lines = [f"{kind:<14} {safe(str(file))}" for kind, file in files.items()]
     return Answer("\n".join(lines), {"files": files, "trust": trust, "notes": notes}, 0, "\n".join(map(safe, notes)))
 

@@ -24,6 +24,7 @@ __all__ = ["CONVERTERS", "Converter", "find_converter", "make_pdf", "page"]
 
 _TIMEOUT_S = 120
 _ANCHOR = re.compile(r"&lt;a id=&quot;([as]\d{1,6})&quot;&gt;&lt;/a&gt;")  # the only markup that a report writes itself
+_DATE = re.compile(rb"(/(?:Creation|Mod)Date \(D:)\d{14}")
 _IMAGE = re.compile(r'<img src="([A-Za-z0-9_./-]+\.svg)"')
 _STYLE = """
 @page { size: A4; margin: 18mm 16mm; }
@@ -50,7 +51,8 @@ class Converter(NamedTuple):
 def _browser(source: Path, target: Path) -> Sequence[str]:
     own = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []  # it refuses to run as root with one
     flags = ["--headless", "--disable-gpu", "--no-pdf-header-footer", f"--user-data-dir={target.parent / 'profile'}"]
-    return [*own, *flags, f"--print-to-pdf={target}", source.as_uri()]
+    alone = ["--disable-background-networking", "--host-resolver-rules=MAP * ~NOTFOUND"]  # it asks nobody anything
+    return [*own, *flags, *alone, f"--print-to-pdf={target}", source.as_uri()]
 
 
 CONVERTERS = (
@@ -65,10 +67,11 @@ def find_converter() -> tuple[str, Converter] | None:
     return next(((path, converter) for path, converter in found if path), None)
 
 
-def make_pdf(markdown: str, title: str, pictures: Mapping[str, bytes]) -> bytes:
+def make_pdf(markdown: str, title: str, pictures: Mapping[str, bytes], when: str) -> bytes:
     """Return the report as PDF; `pictures` are SVG documents by the names that the report has for them.
 
-    Raises EnvironmentProblem if no converter is installed, or it fails.
+    The file is dated `when`, as 2026-01-31T12:00:00Z, so that the same report gives the same bytes. Raises
+    EnvironmentProblem if no converter is installed, or it fails.
     """
     known = find_converter()
     if known is None:
@@ -89,7 +92,8 @@ def make_pdf(markdown: str, title: str, pictures: Mapping[str, bytes]) -> bytes:
         if done.returncode or not target.is_file():
             told = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
             raise EnvironmentProblem(f"{program} made no PDF (exit code {done.returncode}): {told[0]}")
-        return target.read_bytes()
+        date = "".join(filter(str.isdecimal, when))[:14].encode()
+        return _DATE.sub(rb"\g<1>" + date, target.read_bytes()) if len(date) == 14 else target.read_bytes()
 
 
 def page(markdown: str, title: str, pictures: Mapping[str, bytes]) -> str:

@@ -180,13 +180,15 @@ def test_a_page_loads_nothing(submission: dict[str, Any]) -> None:
 
 @pytest.mark.skipif(paper_pdf.find_converter() is None, reason="no browser and no weasyprint is installed")
 def test_a_pdf_is_made_where_a_converter_is() -> None:
-    """By what is installed."""
-    assert paper_pdf.make_pdf("# x\n", "x", {}).startswith(b"%PDF-")
+    """By what is installed; the same report gives the same bytes, whenever it is made."""
+    made = [paper_pdf.make_pdf("# x\n", "x", {}, "2026-01-31T12:00:00Z") for _ in range(2)]
+    assert made[0].startswith(b"%PDF-")
+    assert made[0] == made[1]
 
 
 def test_without_a_converter_the_programs_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is an error of the environment, with what would help."""
     monkeypatch.setattr(paper_pdf, "find_converter", lambda: None)
     with pytest.raises(EnvironmentProblem) as caught:
-        paper_pdf.make_pdf("# x\n", "x", {})
+        paper_pdf.make_pdf("# x\n", "x", {}, "")
     assert "chromium" in caught.value.hint
