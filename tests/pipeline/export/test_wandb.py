@@ -115,6 +115,8 @@ def test_wandb_would_sync_them(written: tuple[Path, Any]) -> None:
     command = [sys.executable, "-m", "wandb", "sync", "--dry-run", *folders]
     environment = {**os.environ, "WANDB_ERROR_REPORTING": "false"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+    if "No such option" in done.stderr:
+        pytest.skip("this version of wandb cannot say what it would send")
     assert "Would sync 5 run(s)" in done.stdout + done.stderr
 
 
