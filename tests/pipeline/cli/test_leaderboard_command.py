@@ -206,3 +206,15 @@ def _is_alive(process: int) -> bool:
     except ProcessLookupError:
         return False
     return "Z" not in Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def test_what_other_code_found_out_is_not_believed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor what other libraries or another interpreter did."""
+    assert answer(capsys, *RANK, "--store", "s3")["checked"]["known"] == 0
+    monkeypatch.setattr(leaderboard, "version", lambda name: "9.9")
+    assert answer(capsys, *RANK, "--store", "s3")["checked"]["known"] == 0
+    monkeypatch.setattr(leaderboard, "_CODE", "pipeline.submission.trust")
+    assert answer(capsys, *RANK, "--store", "s3")["checked"]["known"] == 0
+    assert answer(capsys, *RANK, "--store", "s3")["checked"]["known"] == 6
