@@ -87,6 +87,20 @@ def test_plan_foresees_the_ablation_of_a_single_point(project: Project) -> None:
     assert "ablation" in text
 
 
+def test_plan_says_what_follows_where_the_point_is_not_known_yet(project: Project) -> None:
+    """Which point of a sweep is submitted is known when all are measured."""
+    text = project.run("plan", "tiny.yaml", "--set", "ablate=true", "--sweep", "optimize.quantize.bits=8,4").stdout
+    assert "then the steps of the point that is submitted, each alone and left out: at most 4 comparisons more" in text
+
+
+def test_an_ablation_belongs_to_no_part_of_a_plan(project: Project) -> None:
+    """Asked for one point of a sweep, nothing is submitted, and nothing ablated."""
+    only = ("--only", "bits=8", "--until", "evaluate", "--sweep", "optimize.quantize.bits=8,4")
+    answer = project.json("run", "tiny.yaml", "--set", "ablate=true", "--out", "part", *only)
+    assert answer["ablation"] is None
+    assert "ablation" not in answer["files"]
+
+
 def test_the_reports_show_it(project: Project) -> None:
     """That of the run, one that is made of it later, and the terminal."""
     title = "## What each step contributes"
