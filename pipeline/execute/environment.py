@@ -27,7 +27,12 @@ from tinytorch.kernels import native
 __all__ = ["CodeDigests", "Environment", "VARIABLES", "library_version", "numeric_environment"]
 
 # The distribution that brings a module, where the two are not called the same.
-_DISTRIBUTIONS = {"PIL": "pillow", "mlperf_loadgen": "mlcommons_loadgen", "yaml": "pyyaml"}
+_DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "mlperf_loadgen": "mlcommons_loadgen",
+    "vl_convert": "vl_convert_python",
+    "yaml": "pyyaml",
+}
 
 # Variables by which OpenBLAS, BLIS, MKL, NVPL and NumPy choose other kernels or block sizes, whose rounding differs.
 VARIABLES = (
