@@ -137,6 +137,17 @@ def test_no_import_cycles() -> None:
     assert graph == {}
 
 
+@pytest.mark.parametrize("module", ["tinytorch.core.training", "tinytorch.serialization"])
+def test_what_trains_reaches_neither_kernels_nor_text(module: str) -> None:
+    """Code that a key counts: a new kernel or an edited transformer trains no image network again."""
+    reached, waiting = {module}, [module]
+    while waiting:
+        new = first_party_imports(waiting.pop()) - reached
+        reached |= new
+        waiting += new
+    assert not reached & {"tinytorch.kernels.native", "tinytorch.core.transformers", "tinytorch.core.attention"}
+
+
 def test_the_framework_does_not_know_the_pipeline() -> None:
     """Tinytorch never imports pipeline."""
     guilty = [

@@ -13,8 +13,9 @@ import json
 import math
 import os
 from collections.abc import Iterable, Mapping
+from importlib import import_module
 from pathlib import Path
-from typing import Any, NoReturn, TypeAlias, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeAlias, TypeVar
 
 import numpy as np
 import safetensors
@@ -22,21 +23,17 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from tinytorch.core.activations import GELU, ReLU, Sigmoid, Softmax, Tanh
-from tinytorch.core.attention import AttentionProduct
-from tinytorch.core.embeddings import Embedding, PositionalEncoding
 from tinytorch.core.layer import Layer
-from tinytorch.core.layer_norm import LayerNorm
 from tinytorch.core.layers import Dropout, Flatten, Linear
 from tinytorch.core.normalization import BatchNorm2d
 from tinytorch.core.spatial import AvgPool2d, Conv2d, MaxPool2d
 from tinytorch.errors import ModelFileError
-from tinytorch.models.language_model import LanguageModel
 from tinytorch.models.network import Network, Residual
 from tinytorch.runtime.block_sparse import BlockSparseLinear
 from tinytorch.runtime.quantized import QuantizedConv2d, QuantizedLinear
 from tinytorch.runtime.sparse import SparseConv2d, SparseLinear
 
-__all__ = ["LAYERS", "TEXT_LEAVES", "clone", "dumps", "load", "loads", "save", "stored_bytes"]
+__all__ = ["LAYERS", "clone", "dumps", "load", "loads", "save", "stored_bytes"]
 
 Array: TypeAlias = NDArray[Any]
 Arrays: TypeAlias = dict[str, Array]
@@ -66,18 +63,30 @@ LEAVES: dict[str, type[Layer]] = {
 
 LAYERS: dict[str, type[Layer]] = {**CONTAINERS, **LEAVES}
 
-# What only language models are made of, beside the leaves.
-TEXT_LEAVES: dict[str, type[Layer]] = {
-    "AttentionProduct": AttentionProduct,
-    "Embedding": Embedding,
-    "LayerNorm": LayerNorm,
-    "PositionalEncoding": PositionalEncoding,
-}
+# Imported for language models only: what trains on images depends neither on them nor on the kernels they decode with.
+_TEXT, _TEXT_MODULE = "LanguageModel", "tinytorch.models.language_model"
 
-_ROOTS: dict[str, type[Network]] = {"LanguageModel": LanguageModel, "Network": Network}
-_CONTAINERS = {**CONTAINERS, "LanguageModel": LanguageModel}
-_LEAVES = {**LEAVES, **TEXT_LEAVES}
-_KINDS: dict[str, type[Layer]] = {**_CONTAINERS, **_LEAVES}
+
+class _Tables(NamedTuple):
+    """The kinds of layers in a file, by name; those of `text` have their places in a language model only."""
+
+    containers: Mapping[str, Any]
+    leaves: Mapping[str, type[Layer]]
+    text: Mapping[str, type[Layer]]
+
+    @classmethod
+    def of(cls, root: str) -> _Tables:
+        """Return those of a file whose outermost layer is of this kind."""
+        if root != _TEXT:
+            return cls(CONTAINERS, LEAVES, {})
+        module = import_module(_TEXT_MODULE)
+        return cls({**CONTAINERS, _TEXT: module.LanguageModel}, {**LEAVES, **module.LEAVES}, module.LEAVES)
+
+    @property
+    def kinds(self) -> dict[str, type[Layer]]:
+        """All of them."""
+        return {**self.containers, **self.leaves}
+
 
 _KEY = "tinytorch"
 _FORMAT = 1
@@ -94,7 +103,7 @@ _ALWAYS_FINE = 1 << 16  # an integer of a config up to this costs nothing; a lar
 def dumps(model: Network) -> bytes:
     """Return the network as the bytes of a safetensors file; raises TypeError for a layer that is in no table."""
     arrays: Arrays = {}
-    tree = {"format": _FORMAT, **_describe("", model, arrays)}
+    tree = {"format": _FORMAT, **_describe("", model, arrays, _Tables.of(type(model).__name__))}
     text = json.dumps(tree, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return safetensors.numpy.save(arrays, metadata={_KEY: text})
 
@@ -102,13 +111,14 @@ def dumps(model: Network) -> bytes:
 def loads(data: bytes) -> Network:
     """Return the network that `dumps` wrote, in eval mode; raises ModelFileError for anything else."""
     tree = _parse(_checked_header(data), "structure")
-    if tree.pop("format", None) != _FORMAT or str(tree.get("type")) not in _ROOTS:
-        raise ModelFileError(f"the structure is not a {' or '.join(reversed(_ROOTS))} of format {_FORMAT}")
+    root = str(tree.get("type"))
+    if tree.pop("format", None) != _FORMAT or root not in ("Network", _TEXT):
+        raise ModelFileError(f"the structure is not a Network or {_TEXT} of format {_FORMAT}")
     try:
         arrays = safetensors.numpy.load(data)
     except safetensors.SafetensorError as error:
         raise ModelFileError(f"not a safetensors file: {error}") from error
-    loader = _Loader(arrays)
+    loader = _Loader(arrays, _Tables.of(root))
     model = loader.build("", tree, "", depth=1)
     if loader.states:
         raise ModelFileError(f"there are arrays for {min(loader.states)!r}, which is no layer that has any")
@@ -151,17 +161,19 @@ def clone(layer: AnyLayer) -> AnyLayer:
     return copy  # type: ignore[no-any-return]
 
 
-def _describe(prefix: str, layer: Layer, arrays: Arrays) -> dict[str, Any]:
+def _describe(prefix: str, layer: Layer, arrays: Arrays, tables: _Tables) -> dict[str, Any]:
     """Return the structure below `layer` as JSON and put its arrays into `arrays`, their names under `prefix`."""
     kind = type(layer).__name__
-    if _KINDS.get(kind) is not type(layer):
-        raise TypeError(f"a {kind} cannot be saved: it is not in the table of layers ({', '.join(_KINDS)})")
+    if tables.kinds.get(kind) is not type(layer):
+        raise TypeError(f"a {kind} cannot be saved: it is not in the table of layers ({', '.join(tables.kinds)})")
     for name, array in layer.state().items():
         arrays[prefix + name] = np.ascontiguousarray(array)
     node: dict[str, Any] = {**layer.config(), "type": kind}
-    if kind in _CONTAINERS:
+    if kind in tables.containers:
         children = _parts(layer).items()
-        node["layers"] = [[name, _describe(_inner(prefix, kind, name), child, arrays)] for name, child in children]
+        node["layers"] = [
+            [name, _describe(_inner(prefix, kind, name), child, arrays, tables)] for name, child in children
+        ]
     return node
 
 
@@ -250,7 +262,8 @@ def _finite(text: str) -> float:
 class _Loader:
     """Build layers from their JSON and take their arrays out of `states`, so that what is left belongs to no layer."""
 
-    def __init__(self, arrays: Arrays) -> None:
+    def __init__(self, arrays: Arrays, tables: _Tables) -> None:
+        self.tables = tables
         self.states: dict[str, Arrays] = {}
         self.layers = 0
         for name, array in arrays.items():
@@ -259,28 +272,29 @@ class _Loader:
 
     def build(self, prefix: str, node: Any, parent: str, depth: int) -> Layer:
         """Return the layer that `node` describes, inside one of kind `parent`; its arrays are named under `prefix`."""
-        name = prefix[:-1] or "the network"
+        name, tables = prefix[:-1] or "the network", self.tables
         self.layers += 1
         if depth > _MOST_DEPTH or self.layers > _MOST_LAYERS:
             raise ModelFileError(f"{name}: more than {_MOST_LAYERS} layers, or nested deeper than {_MOST_DEPTH}")
-        if not isinstance(node, dict) or not isinstance(node.get("type"), str) or node["type"] not in _KINDS:
-            raise ModelFileError(f"{name}: the type of a layer must be one of {', '.join(_KINDS)}")
+        if not isinstance(node, dict) or not isinstance(node.get("type"), str) or node["type"] not in tables.kinds:
+            raise ModelFileError(f"{name}: the type of a layer must be one of {', '.join(tables.kinds)}")
         kind = node["type"]
-        if (kind in TEXT_LEAVES and parent != "LanguageModel") or (kind == "LanguageModel" and parent):
+        if (kind in tables.text and parent != _TEXT) or (kind == _TEXT and parent):
             raise ModelFileError(f"{name}: a {kind} has no place in a {parent}")
         config = {key: value for key, value in node.items() if key not in ("type", "layers")}
-        if (kind in _CONTAINERS) != ("layers" in node):
-            raise ModelFileError(f"{name}: a {kind} {'needs' if kind in _CONTAINERS else 'has no'} inner layers")
-        children = self._children(prefix, kind, node["layers"], depth) if kind in _CONTAINERS else {}
-        state = self.states.pop(prefix[:-1], {}) if kind in _LEAVES else {}
+        is_container = kind in tables.containers
+        if is_container != ("layers" in node):
+            raise ModelFileError(f"{name}: a {kind} {'needs' if is_container else 'has no'} inner layers")
+        children = self._children(prefix, kind, node["layers"], depth) if is_container else {}
+        state = {} if is_container else self.states.pop(prefix[:-1], {})
         # Of a language model's own numbers nothing is allocated but what its class bounds.
-        values = _MOST_VALUES if kind == "LanguageModel" else sum(array.size for array in state.values())
+        values = _MOST_VALUES if kind == _TEXT else sum(array.size for array in state.values())
         _check_config(name, config, values)
         try:
-            if kind in _CONTAINERS:
-                layer: Layer = _CONTAINERS[kind].from_children(config, children)
+            if is_container:
+                layer: Layer = tables.containers[kind].from_children(config, children)
             else:
-                layer = _LEAVES[kind].from_state(config, state)
+                layer = tables.leaves[kind].from_state(config, state)
         except (KeyError, OverflowError, TypeError, ValueError) as error:  # what wrong values lead to
             raise ModelFileError(f"{name}: not a {kind}: {type(error).__name__}: {error}") from error
         _check_same(name, layer, config, state)

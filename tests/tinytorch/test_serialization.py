@@ -23,12 +23,13 @@ from tinytorch.core.layers import Dropout, Flatten, Linear
 from tinytorch.core.normalization import BatchNorm2d
 from tinytorch.core.spatial import AvgPool2d, Conv2d, MaxPool2d
 from tinytorch.errors import ModelFileError
+from tinytorch.models import language_model
 from tinytorch.models.network import Network, Residual
 from tinytorch.runtime.block_sparse import BlockSparseLinear
 from tinytorch.runtime.geometry import ConvGeometry, LinearGeometry
 from tinytorch.runtime.quantized import QuantizedConv2d, QuantizedLinear, QuantizedWeight, Scheme
 from tinytorch.runtime.sparse import SparseLinear
-from tinytorch.serialization import LAYERS, TEXT_LEAVES, clone, dumps, load, loads, save, stored_bytes
+from tinytorch.serialization import LAYERS, clone, dumps, load, loads, save, stored_bytes
 
 SHAPE = (2, 6, 6)
 
@@ -197,7 +198,7 @@ def test_the_table_is_complete() -> None:
                 if issubclass(kind, Layer) and kind.__module__ == module.__name__ and not name.startswith("_"):
                     found |= {name: kind} if kind.from_state.__func__ is not Layer.from_state.__func__ else {}
     del found["Stateless"], found["Sparse"], found["Dense"]  # two bases, and another name for Linear
-    assert found == LAYERS | TEXT_LEAVES
+    assert found == LAYERS | language_model.LEAVES
 
 
 def test_a_layer_that_is_not_in_the_table_cannot_be_saved() -> None:

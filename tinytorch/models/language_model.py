@@ -20,9 +20,17 @@ from tinytorch.core.transformers import GPT, MLP, TransformerBlock
 from tinytorch.errors import TargetError
 from tinytorch.models.network import Network
 
-__all__ = ["LanguageModel"]
+__all__ = ["LEAVES", "LanguageModel"]
 
 Shape = tuple[int, ...]
+
+# What only a language model is made of, beside the leaves of other networks.
+LEAVES: dict[str, type[Layer]] = {
+    "AttentionProduct": AttentionProduct,
+    "Embedding": Embedding,
+    "LayerNorm": LayerNorm,
+    "PositionalEncoding": PositionalEncoding,
+}
 
 NO_POSITIONS = "none"  # in a file, where nothing is no text
 _MOST_POSITIONS = 1 << 22  # values of a table of sinusoids, which is computed and not stored
