@@ -1,7 +1,8 @@
 """Event files for TensorBoard: scalars, training curves, the sweep for its HParams tab. Needs the extra [tensorboard].
 
 A run, to TensorBoard, is a folder: here "baseline", and one for each point. The same tags in all of them, so that they
-are drawn together. Values become float32, as everything that TensorBoard shows. Equal results give equal bytes.
+are drawn together: figures, which are one value each, and training. Values become float32, as everything that
+TensorBoard shows. Equal results give equal bytes.
 """
 
 from __future__ import annotations
@@ -35,10 +36,10 @@ _LONGEST_NAME = 120
 _VERSION = "brain.Event:2"  # of the format; what every reader looks for first
 # tag -> what the HParams tab calls it
 _METRICS = {
-    "accuracy": "accuracy (test)",
-    "size_bytes": "stored size in bytes",
-    "speedup": "speed-up",
-    "latency_median_ns": "latency, median, ns",
+    "figures/accuracy": "accuracy (test)",
+    "figures/size_bytes": "stored size in bytes",
+    "figures/speedup": "speed-up",
+    "figures/latency_median_ns": "latency, median, ns",
 }
 
 
@@ -58,7 +59,7 @@ def write_runs(source: Source, out: Path) -> dict[str, int]:
         scalars = [*_point(point), *_training(trainings)]
         name = _folder(point)
         values = {key: _plain(value) for key, value in point["point"].items()}
-        started = hparams.hparams_pb(values, trial_id=str(point["index"]), start_time_secs=when)
+        started = hparams.hparams_pb(values, trial_id=f"{point['index']} {point['label']}", start_time_secs=when)
         _write(out / name, when, [(started, 0), *_summaries(scalars), (_ended(when), 0)])
         runs[name] = len(scalars)
     return runs
@@ -91,12 +92,12 @@ def _folder(point: Mapping[str, Any]) -> str:
 def _baseline(submission: Mapping[str, Any]) -> Iterator[Scalar]:
     values = figures(submission).values
     tags = ("accuracy", "accuracy_validation", "size_bytes", "latency_median_ns")
-    yield from ((tag, values[f"baseline/{tag}"], 0) for tag in tags if f"baseline/{tag}" in values)
-    yield from (("compression", 1.0, 0), ("speedup", 1.0, 0))
+    yield from ((f"figures/{tag}", values[f"baseline/{tag}"], 0) for tag in tags if f"baseline/{tag}" in values)
+    yield from (("figures/compression", 1.0, 0), ("figures/speedup", 1.0, 0))
 
 
 def _point(point: Mapping[str, Any]) -> Iterator[Scalar]:
-    yield from ((name.rpartition("/")[2], value, 0) for name, value in point_figures(point).items())
+    yield from ((f"figures/{name.rpartition('/')[2]}", value, 0) for name, value in point_figures(point).items())
 
 
 def _training(curves: Iterable[Curve]) -> Iterator[Scalar]:

@@ -59,7 +59,9 @@ def test_every_point_is_a_run(ask: Ask, logs: tuple[Path, Any]) -> None:
     names = [f"point_{point['index']:03d}_{point['label'].replace(' ', '_')}" for point in points]
     assert sorted(ask("runs")) == sorted([".", "baseline", *names])
     tags = ask("plugin/scalars/tags")
-    assert {"accuracy", "size_bytes", "speedup"} <= tags["baseline"].keys() & tags[names[0]].keys()
+    assert {"figures/accuracy", "figures/size_bytes", "figures/speedup"} <= tags["baseline"].keys() & tags[
+        names[0]
+    ].keys()
 
 
 def test_the_sweep_is_a_table(ask: Ask, logs: tuple[Path, Any]) -> None:
@@ -69,9 +71,13 @@ def test_the_sweep_is_a_table(ask: Ask, logs: tuple[Path, Any]) -> None:
     assert {one["name"] for one in experiment["hparamInfos"]} == {"bits", "sparsity"}
     groups = ask("plugin/hparams/session_groups", {**asked, "sliceSize": 10})["sessionGroups"]
     points = logs[1]["selection"]["points"]
+    assert [group["name"] for group in groups] == [f"{point['index']} {point['label']}" for point in points]
     assert [group["hparams"] for group in groups] == [point["point"] for point in points]
     speedups = [
-        value["value"] for group in groups for value in group["metricValues"] if value["name"]["tag"] == "speedup"
+        value["value"]
+        for group in groups
+        for value in group["metricValues"]
+        if value["name"]["tag"] == "figures/speedup"
     ]
     np.testing.assert_allclose(speedups, [point["speedup"]["estimate"] for point in points], rtol=1e-6)
 
