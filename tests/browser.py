@@ -39,7 +39,7 @@ class Opened:
 def browser() -> Iterator[Any]:
     """Start Chromium; skips the test, with the reason, where it or playwright is not installed."""
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e '.[browser]'")
-    program = os.environ.get("BROWSER") or next(filter(None, map(shutil.which, _NAMES)), None)
+    program = os.environ.get("TEST_BROWSER") or next(filter(None, map(shutil.which, _NAMES)), None)
     if program is None:
         pytest.skip(f"no browser is installed (looked for {', '.join(_NAMES)})")
     with api.sync_playwright() as driver:
