@@ -106,7 +106,11 @@ def _trusted(subject: Subject, path: Path) -> Subject:
     from pipeline.submission.verify_files import refuse_link
     from pipeline.submission.verify_record import Subject
 
-    document = parse_submission(subject.data)
+    try:
+        document = parse_submission(subject.data)
+    except SubmissionInvalid as error:
+        hint = "verify takes the submission.json that a run wrote, or the name of the run"
+        raise SubmissionInvalid(f"{path}: {error.message}", code=error.code, hint=hint) from None
     check_submission(document, str(path))
     if not is_measured(document):
         raise UserError(

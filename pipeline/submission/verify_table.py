@@ -36,9 +36,9 @@ CHECKS: dict[str, str] = {
     "V035": "Every step did to every layer what is stated.",
     "V040": "Among the points as they were rebuilt, the rule chooses the submitted one, on the validation split.",
     "V050": (
-        "The speed-up, measured again here, agrees with the stated one: it lies within the stated interval widened by "
-        "the slack, or above it. Below it, twice, it differs; where the stated interval is wider than that can decide, "
-        "or this machine is another one or too noisy, it is inconclusive."
+        "The speed-up, measured again here, agrees with the stated one: it lies within the stated interval, widened by "
+        "5 %, or above it. If all that is measured lies below that, twice, or the stated ratio is more than 1.5 times "
+        "all of it, it differs. On another or a noisy machine, or where the intervals overlap only, it is inconclusive."
     ),
     "V051": (
         "On the same processor the models take about the time that is stated, at the best of what was measured. Times "

@@ -84,6 +84,13 @@ def test_arguments_that_make_no_sense_are_refused(project: Project, arguments: l
     assert message in project.run("verify", RUN, *arguments, expect=2).stderr
 
 
+def test_what_is_no_submission_is_named(project: Project) -> None:
+    """An experiment is not what is verified; the message says which file, and what to give instead."""
+    said = project.run("verify", "experiments/smoke.yaml", expect=(2, 4)).stderr
+    assert "experiments/smoke.yaml" in said
+    assert "submission.json" in said or "there is no run" in said
+
+
 def test_a_submission_that_is_a_link_is_refused(project: Project) -> None:
     """What lies elsewhere was not handed in."""
     (project.folder / "linked.json").symlink_to(project.folder / RUN / "submission.json")
