@@ -194,7 +194,10 @@ def _empty_gpt(
     pos_encoding: str,
 ) -> GPT:
     """Return a GPT of these sizes without any of its layers; nothing large is made before there are arrays for it."""
-    if min(vocab_size, embed_dim, num_layers, num_heads, max_seq_len) < 1 or embed_dim % num_heads:
+    sizes = (vocab_size, embed_dim, num_layers, num_heads, max_seq_len)
+    if any(type(size) is not int for size in sizes):  # 5.0 is written like 5 in a config, and is no length
+        raise ValueError(f"a GPT's sizes are integers, not {sizes}")
+    if min(sizes) < 1 or embed_dim % num_heads:
         raise ValueError("a GPT needs sizes of at least 1, and heads that divide embed_dim")
     if num_layers > _MOST_BLOCKS or (pos_encoding == "sinusoidal" and max_seq_len * embed_dim > _MOST_POSITIONS):
         raise ValueError(f"a GPT of {num_layers} blocks for {max_seq_len} positions of {embed_dim} is too large")

@@ -189,6 +189,15 @@ def test_a_tampered_file_is_refused(change, message):
         loads(len(text).to_bytes(8, "little") + text + data[8 + size :])
 
 
+@pytest.mark.parametrize("name", ["vocab_size", "embed_dim", "num_layers", "num_heads", "max_seq_len"])
+def test_sizes_are_whole_numbers(name):
+    """A file may say 5.0 or a text where a length belongs; it is refused before anything is made of it."""
+    config = model("sinusoidal").config()
+    for value in (float(config[name]), str(config[name])):
+        with pytest.raises(ValueError, match="sizes are integers"):
+            LanguageModel.from_children({**config, name: value}, model("sinusoidal").parts())
+
+
 def test_tables_of_sinusoids_are_bounded():
     """What is computed and not stored cannot be made huge by a file."""
     data = dumps(model("sinusoidal"))
