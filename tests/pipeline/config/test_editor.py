@@ -5,6 +5,7 @@ It is taken from the PATH, or installed by npm into a temporary folder; without 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import subprocess
@@ -100,10 +101,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         if shutil.which("npm") is None:
             pytest.skip(f"neither {NAME} nor npm is installed")
         folder = tmp_path_factory.mktemp("npm")
-        command = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(folder), NAME]
-        done = subprocess.run(command, capture_output=True, timeout=300, check=False)
+        options = ["--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(folder)]
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            subprocess.run(["npm", "install", *options, f"{NAME}@1"], capture_output=True, timeout=120, check=False)
         program = str(folder / "node_modules/.bin" / NAME)
-        if done.returncode or not Path(program).exists():
+        if not Path(program).exists():
             pytest.skip(f"npm cannot install {NAME} here")
     made = Server(program, ROOT)
     yield made
