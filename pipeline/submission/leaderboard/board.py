@@ -143,7 +143,8 @@ _MISSING = {
 def _rank(rows: Iterable[_Row], terms: Mapping[str, Any]) -> None:
     candidates = {row.handed_in.path: row for row in rows if not row.state}
     attempts = [
-        Attempt(row.handed_in.team, path, row.entry.moment, row.entry.scores) for path, row in candidates.items()
+        Attempt(row.handed_in.team, path, row.entry.moment, row.entry.scores, row.entry.answers)
+        for path, row in candidates.items()
     ]
     standings = standing(attempts, terms).values()
     rule = "ladder" if terms["ladder"]["enabled"] else "ranking"

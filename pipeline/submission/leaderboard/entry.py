@@ -20,7 +20,7 @@ from pipeline.core.errors import SubmissionInvalid
 from pipeline.core.keys import digest_bytes
 from pipeline.submission.competition.judge import Finding, judge, overall
 from pipeline.submission.competition.limits import path_text
-from pipeline.submission.competition.ranking import Score
+from pipeline.submission.competition.ranking import Answers, Score
 from pipeline.submission.competition.ranking_figures import columns_of, score_of
 from pipeline.submission.competition.standing import found_and_expected
 from pipeline.submission.competition.terms import Competition
@@ -56,6 +56,7 @@ class Entry:
     if it is invalid. `moment` is when it was measured, as it says. `scores` are those of the ranking; where the first
     is None, `reasons` say why. `changes` are the answers that differ from the baseline's, one number each for item and
     answer, and `tensors` digests of the stored tensors that are not the baseline's, None where they are not known.
+    `right` is "ITEMS:BITS", the test items that are answered right in hex, "" where nothing proves it.
     """
 
     digest: str
@@ -75,7 +76,14 @@ class Entry:
     items: int = 0
     classes: int = 1
     changes: tuple[int, ...] | None = None
+    right: str = ""
     tensors: tuple[str, ...] | None = None
+
+    @property
+    def answers(self) -> Answers | None:
+        """Which test items are answered right."""
+        items, _, bits = self.right.partition(":")
+        return Answers(int(items), int(bits, 16)) if items else None
 
     @property
     def lasts(self) -> bool:
@@ -158,7 +166,8 @@ def _valid(
             status = "fail" if status == "fail" else "inconclusive"
     provenance, effects = document["provenance"], document["effects"]
     recipe = [[effect["use"], effect["technique"], effect["settings"]] for effect in effects]
-    items, changes = (0, None) if evidence is None else _changes(evidence, provenance["data"]["classes"])
+    classes = provenance["data"]["classes"]
+    items, changes, right = (0, None, "") if evidence is None else _answers(evidence, classes)
     return Entry(
         digest,
         status,
@@ -175,8 +184,9 @@ def _valid(
         samples=provenance["samples"],
         predictions=provenance["predictions"]["optimized"],
         items=items,
-        classes=provenance["data"]["classes"],
+        classes=classes,
         changes=changes,
+        right=right,
         tensors=_tensors(provenance.get("tensors")),
     )
 
@@ -187,15 +197,15 @@ def _techniques(document: Mapping[str, Any]) -> list[str]:
     return [*(f"custom code: {one['name']}" for one in own[:2]), *document["optimized"]["techniques_applied"][:8]]
 
 
-def _changes(evidence: bytes, classes: int) -> tuple[int, tuple[int, ...] | None]:
-    """Return how many items were answered, and the answers that are not the baseline's; None for too many."""
+def _answers(evidence: bytes, classes: int) -> tuple[int, tuple[int, ...] | None, str]:
+    """Return how many items were answered, the answers that are not the baseline's (None for too many), and `right`."""
     predictions = predictions_in(evidence)
     before, after = (predictions[side] for side in SIDES)
     first, second = (np.concatenate([side[split] for split in _SPLITS]).astype(np.int64) for side in (before, after))
+    right = np.packbits(after["test"] == after["test_labels"], bitorder="little").tobytes()
     other = np.flatnonzero(first != second)
-    if len(other) > MOST_CHANGES:
-        return len(first), None
-    return len(first), tuple((other * classes + second[other]).tolist())
+    changes = None if len(other) > MOST_CHANGES else tuple((other * classes + second[other]).tolist())
+    return len(first), changes, f"{len(after['test'])}:{int.from_bytes(right, 'little'):x}"
 
 
 def _tensors(found: Mapping[str, Mapping[str, str]] | None) -> tuple[str, ...] | None:

@@ -7,7 +7,15 @@ from typing import Any
 
 import pytest
 
-from pipeline.submission.competition.ranking import Attempt, Score, is_significantly_better, places, standing
+from pipeline.submission.competition.ranking import (
+    Answers,
+    Attempt,
+    Score,
+    is_significantly_better,
+    is_significantly_more_right,
+    places,
+    standing,
+)
 
 HIGHEST, LOWEST = {"path": "x", "best": "highest"}, {"path": "x", "best": "lowest"}
 
@@ -134,6 +142,28 @@ def test_the_step_is_that_of_the_difference_of_independent_figures(gap: float, i
     """1.645 standard errors of the difference at 95 %, where each interval has 1.96 of its own."""
     one, other = Score(10 + gap, 9 + gap, 11 + gap), Score(10, 9, 11)
     assert is_significantly_better(one, other, 0.95) == is_better
+
+
+def answered(right: int, moment: str) -> Attempt:
+    """An attempt that answers some of 1000 items right, the first ones."""
+    share = right / 1000
+    return Attempt("a", moment, moment, (Score(share, share - 0.02, share + 0.02),), Answers(1000, (1 << right) - 1))
+
+
+@pytest.mark.parametrize(("right", "is_better"), [(902, False), (910, True)])
+def test_accuracies_are_compared_on_the_same_items(right: int, is_better: bool) -> None:
+    """Ten more right and none lost is a step that intervals side by side would hide."""
+    rules = terms(ladder=True)
+    rules["ranking"] |= {"primary": {"path": "accuracy.optimized.test.accuracy", "best": "highest"}, "then": []}
+    attempts = [answered(900, "1"), answered(right, "2")]
+    assert standing(attempts, rules)["a"].attempt.moment == ("2" if is_better else "1")
+    assert not is_significantly_better(attempts[1].scores[0], attempts[0].scores[0], 0.95)  # type: ignore[arg-type]
+
+
+def test_answers_to_other_items_are_not_paired() -> None:
+    """Nor is anything said of them."""
+    with pytest.raises(ValueError, match="not paired"):
+        is_significantly_more_right(Answers(3, 7), Answers(4, 7), 0.95)
 
 
 def test_pure_luck_climbs_the_ladder_rarely() -> None:

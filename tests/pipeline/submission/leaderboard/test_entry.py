@@ -30,6 +30,9 @@ def test_an_honest_submission_passes_and_is_recomputed(make: Make) -> None:
     assert entry.changes is not None
     assert len(entry.changes) <= 2 * 3 + 5
     assert entry.items == 720
+    assert entry.answers is not None
+    assert entry.answers.items == 360
+    assert abs(entry.answers.right.bit_count() - 347) <= 3
 
 
 def test_an_entry_survives_json(make: Make) -> None:
