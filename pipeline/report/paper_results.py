@@ -173,6 +173,7 @@ def _missing(submission: Document) -> Iterator[tuple[str, str, Place]]:
     seen: set[tuple[str, str]] = set()
     for side in _SIDES:
         arm = submission["benchmark"]["comparisons"][0]["arms"][side]
+        reasons: list[tuple[str, Any, Place]]
         reasons = [(f"latency {n}", arm["percentile_reasons"].get(n), ("percentile_reasons", n)) for n in _PERCENTILES]
         reasons += [("peak memory", arm["peak_rss_reason"], ("peak_rss_reason",))]
         reasons += [
