@@ -111,7 +111,7 @@ def test_an_interruption_removes_what_was_built(project: Project, scratch: Path,
     environment = {**os.environ, "PYTHONPATH": str(project.folder)}
     command = [sys.executable, "-m", "pipeline", "verify", RUN, "--quiet"]
     process = subprocess.Popen(command, cwd=project.folder, env=environment, stderr=subprocess.PIPE, text=True)
-    while process.poll() is None and not list(scratch.iterdir()):
+    while process.poll() is None and not list(scratch.glob("verify-*")):
         time.sleep(0.01)
     process.send_signal(number)
     _, said = process.communicate(timeout=60)
