@@ -202,7 +202,7 @@ def journey(sources: Sources, submission: Document, ablation: Document | None) -
     yield "What is there after each step; accuracies are on the test split, changes on the same items:\n"
     yield from table(("after", "stored size", "MACs", "accuracy", "change by the step"), rows)
     if any(effect["simulated"] for effect in submission["effects"]):
-        yield "\nA simulated step is not executed as what it stands for: no saving of it is measured or claimed."
+        yield "\nA simulated step is executed as if nothing had changed: it may save stored bytes, and gains no speed."
     yield from _trainings(sources, submission)
     if ablation is None:
         yield "\nWhat each step contributes by itself was not measured: `pipeline ablate FILE` does."
