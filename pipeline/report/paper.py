@@ -14,7 +14,7 @@ from pipeline.report.paper_limits import limits, machine
 from pipeline.report.paper_origin import ABLATION, SUBMISSION, origins
 from pipeline.report.paper_results import journey, results, summary, trade_offs
 from pipeline.report.paper_sources import Sources, code, table
-from pipeline.submission.quantities import quantity
+from pipeline.submission.quantities import quantity, with_interval
 
 __all__ = ["PICTURES", "Picture", "paper"]
 
@@ -108,8 +108,10 @@ def _problem(sources: Sources, submission: Document) -> Iterator[str]:
             quantity(goal["limit"], goal["unit"]).removeprefix("+"), SUBMISSION, "constraints", i, "limit"
         )
         metric = escape(goal["metric"].replace("_", " "))
-        place = ("constraints", i, "interval")
-        measured = sources.figure(goal["unit"], SUBMISSION, "constraints", i, "measured", interval=place)
+        low, high = goal["interval"]
+        bounds = None if low == high else (low, high)
+        found = with_interval(goal["measured"], bounds, goal["unit"]).removeprefix("+")
+        measured = sources.text(found, SUBMISSION, "constraints", i, "measured")
         rows.append((_WORDS[goal["limit_kind"]].format(metric=metric, limit=limit), measured, _STATUS[goal["status"]]))
     yield from table(("limit", "measured on the test split", "status"), rows)
 
