@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline.export.curves import Curve, Curves, numbered
 from pipeline.export.figures import facts, figures, point_figures, settings
+from pipeline.export.markdown_text import code, escaped
 from pipeline.export.target import Source
 
 __all__ = ["Metric", "PlannedRun", "planned_runs"]
@@ -130,5 +131,6 @@ def _key(name: str) -> str:
 
 
 def _note(submission: Mapping[str, Any]) -> str:
-    texts = (submission["experiment"].get("description") or "", f"    {submission['provenance']['command']}")
+    """Return the parent's description, which is Markdown."""
+    texts = (escaped(submission["experiment"].get("description") or ""), code(submission["provenance"]["command"]))
     return "\n\n".join(text for text in texts if text)

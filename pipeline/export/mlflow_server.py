@@ -32,6 +32,7 @@ _MOST_PAGES = 100
 _PAGE = 1000
 # What one log-batch request may hold: 1000 of all kinds, of these 100 params and 100 tags (MLflow's documentation).
 _MOST_METRICS, _MOST_PARAMS, _MOST_TAGS = 800, 100, 100
+_KIND = {"mlflow.experimentKind": "custom_model_development"}  # else its pages are those of language models
 _ID = re.compile(r"[\w-]{1,256}")
 
 
@@ -62,7 +63,9 @@ class Server:
         """Return the id of the experiment with this name, which is made if there is none."""
         found = self._call("GET", f"experiments/get-by-name?experiment_name={quote(name, safe='')}", absent=True)
         if found is None:
-            return _checked(self._call("POST", "experiments/create", {"name": name}), "experiment_id")
+            return _checked(
+                self._call("POST", "experiments/create", {"name": name, "tags": _pairs(_KIND)}), "experiment_id"
+            )
         experiment = _part(found, "experiment")
         if experiment.get("lifecycle_stage") == "deleted":
             raise UserError(
