@@ -326,17 +326,17 @@ def scratch_folder() -> Iterator[Path]:
 
     A process that was killed a moment ago may still write: what is left then is removed again.
     """
-    folder = Path(tempfile.mkdtemp(prefix="verify-"))
-    temporary, former = folder / "tmp", os.environ.get("TMPDIR")
-    temporary.mkdir()
-    os.environ["TMPDIR"] = str(temporary)
-    try:
+    former, folder = os.environ.get("TMPDIR"), Path(tempfile.gettempdir(), f"verify-{os.urandom(8).hex()}")
+    try:  # from here on: an interruption may come as soon as there is a folder
+        folder.mkdir(mode=0o700)
+        temporary = folder / "tmp"
+        temporary.mkdir()
+        os.environ["TMPDIR"] = str(temporary)
         yield folder
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)  # the time limit must not end this
-        if former is None:
-            del os.environ["TMPDIR"]
-        else:
+        os.environ.pop("TMPDIR", None)
+        if former is not None:
             os.environ["TMPDIR"] = former
         for _ in range(_MOST_REMOVALS):
             shutil.rmtree(folder, ignore_errors=True)
