@@ -13,7 +13,6 @@ import json
 import math
 import os
 from collections.abc import Iterable, Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeAlias, TypeVar
 
@@ -28,6 +27,7 @@ from tinytorch.core.layers import Dropout, Flatten, Linear
 from tinytorch.core.normalization import BatchNorm2d
 from tinytorch.core.spatial import AvgPool2d, Conv2d, MaxPool2d
 from tinytorch.errors import ModelFileError
+from tinytorch.models.kinds import NETWORKS, load_network_module
 from tinytorch.models.network import Network, Residual
 from tinytorch.runtime.block_sparse import BlockSparseLinear
 from tinytorch.runtime.quantized import QuantizedConv2d, QuantizedLinear
@@ -63,24 +63,21 @@ LEAVES: dict[str, type[Layer]] = {
 
 LAYERS: dict[str, type[Layer]] = {**CONTAINERS, **LEAVES}
 
-# Imported for language models only: what trains on images depends neither on them nor on the kernels they decode with.
-_TEXT, _TEXT_MODULE = "LanguageModel", "tinytorch.models.language_model"
-
 
 class _Tables(NamedTuple):
-    """The kinds of layers in a file, by name; those of `text` have their places in a language model only."""
+    """The kinds of layers in a file, by name; those of `own` have their places right inside the outermost network."""
 
     containers: Mapping[str, Any]
     leaves: Mapping[str, type[Layer]]
-    text: Mapping[str, type[Layer]]
+    own: Mapping[str, type[Layer]]
 
     @classmethod
     def of(cls, root: str) -> _Tables:
-        """Return those of a file whose outermost layer is of this kind."""
-        if root != _TEXT:
+        """Return those of a file whose outermost network is of this kind."""
+        if root not in NETWORKS:
             return cls(CONTAINERS, LEAVES, {})
-        module = import_module(_TEXT_MODULE)
-        return cls({**CONTAINERS, _TEXT: module.LanguageModel}, {**LEAVES, **module.LEAVES}, module.LEAVES)
+        module = load_network_module(root)
+        return cls({**CONTAINERS, root: getattr(module, root)}, {**LEAVES, **module.LEAVES}, module.LEAVES)
 
     @property
     def kinds(self) -> dict[str, type[Layer]]:
@@ -112,8 +109,8 @@ def loads(data: bytes) -> Network:
     """Return the network that `dumps` wrote, in eval mode; raises ModelFileError for anything else."""
     tree = _parse(_checked_header(data), "structure")
     root = str(tree.get("type"))
-    if tree.pop("format", None) != _FORMAT or root not in ("Network", _TEXT):
-        raise ModelFileError(f"the structure is not a Network or {_TEXT} of format {_FORMAT}")
+    if tree.pop("format", None) != _FORMAT or root not in ("Network", *NETWORKS):
+        raise ModelFileError(f"the structure is not a {' or '.join(['Network', *NETWORKS])} of format {_FORMAT}")
     try:
         arrays = safetensors.numpy.load(data)
     except safetensors.SafetensorError as error:
@@ -279,7 +276,7 @@ class _Loader:
         if not isinstance(node, dict) or not isinstance(node.get("type"), str) or node["type"] not in tables.kinds:
             raise ModelFileError(f"{name}: the type of a layer must be one of {', '.join(tables.kinds)}")
         kind = node["type"]
-        if (kind in tables.text and parent != _TEXT) or (kind == _TEXT and parent):
+        if (kind in tables.own and parent not in NETWORKS) or (kind in NETWORKS and parent):
             raise ModelFileError(f"{name}: a {kind} has no place in a {parent}")
         config = {key: value for key, value in node.items() if key not in ("type", "layers")}
         is_container = kind in tables.containers
@@ -287,8 +284,8 @@ class _Loader:
             raise ModelFileError(f"{name}: a {kind} {'needs' if is_container else 'has no'} inner layers")
         children = self._children(prefix, kind, node["layers"], depth) if is_container else {}
         state = {} if is_container else self.states.pop(prefix[:-1], {})
-        # Of a language model's own numbers nothing is allocated but what its class bounds.
-        values = _MOST_VALUES if kind == _TEXT else sum(array.size for array in state.values())
+        # Of the own numbers of such a network nothing is allocated but what its class bounds.
+        values = _MOST_VALUES if kind in NETWORKS else sum(array.size for array in state.values())
         _check_config(name, config, values)
         try:
             if is_container:

@@ -110,6 +110,7 @@ def test_what_nodes_run_reaches_nothing_that_cannot_be_followed(store: LocalStor
         "tinytorch",
         "tinytorch.data",
         "tinytorch.models",
+        "tinytorch.models.kinds",
         "tinytorch.passes",
         "pipeline.report",
     }
