@@ -7,6 +7,7 @@ An array is named by its layer and its own name ("blocks.0.attention.q_proj.weig
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -19,11 +20,13 @@ from numpy.typing import NDArray
 
 from tinytorch.core.layer import Layer, named_leaves
 from tinytorch.core.layer_norm import LayerNorm
-from tinytorch.core.layers import Linear
+from tinytorch.core.layers import Flatten, Linear
 from tinytorch.core.normalization import BatchNorm2d
 from tinytorch.errors import ModelFileError
+from tinytorch.models.network import Network
+from tinytorch.serialization import load
 
-__all__ = ["load_weights", "named_weights", "save_weights"]
+__all__ = ["load_weights", "named_weights", "save_weights", "stored_network"]
 
 Array: TypeAlias = NDArray[Any]
 Layout: TypeAlias = Literal["tinytorch", "pytorch"]
@@ -94,6 +97,23 @@ def load_weights(
         raise ModelFileError(f"{path}: {told}{more}")
     for name, array in taken.items():
         own[name][...] = array
+
+
+def stored_network(path: Path | str, input_shape: Sequence[int], classes: int | None = None) -> Network:
+    """Return the network of a file that `tinytorch.serialization.save` or `pipeline convert` wrote, to be trained on.
+
+    One that takes vectors flattens samples of `input_shape` first. Raises ModelFileError for a file that is none, and
+    for a network that takes other samples or gives no number for each of the `classes` (None: not asked).
+    """
+    network, shape = load(path), tuple(input_shape)
+    if len(network.input_shape) == 1 and network.input_shape == (math.prod(shape),) and len(shape) > 1:
+        name = next(name for name in ("flatten", "flatten_samples", "as_vector") if name not in network.names)
+        network = Network({name: Flatten(), **network.children()}, shape)
+    if network.input_shape != shape:
+        raise ModelFileError(f"{path}: its network takes samples {network.input_shape}, expected {shape}")
+    if classes is not None and (given := network.output_shape(shape)) != (classes,):
+        raise ModelFileError(f"{path}: its network gives {given} for a sample, expected ({classes},)")
+    return network
 
 
 def _read(path: Path) -> dict[str, Array]:

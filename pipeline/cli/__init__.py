@@ -27,6 +27,7 @@ COMMANDS: dict[str, str] = {
     "history": "say where accuracy, speed-up or size changed over many submissions",
     "store": "look after the store: du, gc, prune, verify",
     "export": "write an earlier run in the format of another tool",
+    "convert": "make a network file of an ONNX model, for an experiment to begin with",
     "list": "list models, data, passes or stages",
     "init": "write a commented experiment file to start from",
     "doctor": "check this machine and installation",

@@ -153,7 +153,7 @@ def _layers(points: Sequence[RunNodes], plan: Plan) -> tuple[list[dict[str, str]
     left_out = 0
     for nodes in points:
         run = nodes.run
-        key = repr((run.data.name, run.data.args, run.model.arch, run.model.args, run.steps))
+        key = repr((run.data.name, run.data.args, run.model.arch, run.model.args, run.model.weights, run.steps))
         if key in seen or len(seen) == _MOST_POINTS:
             left_out += key not in seen
             continue

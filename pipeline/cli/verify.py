@@ -233,7 +233,7 @@ def _lines(path: Path, record: Mapping[str, Any], checks: Sequence[Check]) -> It
     built = f"{scope['rebuilt']} of {scope['listed']} points built again"
     timed = "the submitted one timed" if scope["measured"] else "nothing timed"
     yield f"{path}: {built}, {timed}, {record['seconds']:.1f} s"
-    if own := [source.told for source in sources()]:
+    if own := [source.name for source in sources()]:
         yield f"with code that is no part of this installation: {', '.join(own)}"
     yield ""
     rows = _rows(checks)

@@ -211,7 +211,8 @@ def _check_names(template: Template, points: Sequence[Point], report: _Report) -
     model_at = per_point(template, ("model",), _same)
     steps_at = [per_point(template, ("optimize", index), _same) for index in indexes]
     has_data = report.is_clean("data", "name") and report.is_clean("data", "args")
-    has_model = report.is_clean("model", "arch") and report.is_clean("model", "args")
+    parts = (("arch",), ("args",), ("weights", "file"), ("weights", "layout"))
+    has_model = all(report.is_clean("model", *part) for part in parts)
     is_whole = report.is_clean("data")  # a misspelt `root` is reported already, and is no missing one
     samples: dict[int, Sequence[Samples]] = {}
     layers: dict[tuple[int, int], Layers | None] = {}

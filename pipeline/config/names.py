@@ -19,9 +19,11 @@ from pipeline.config.paths import Path
 from pipeline.core.experiment import JSON
 from pipeline.own.use import find_installed
 from tinytorch.data import DATASETS, load_dataset_module
-from tinytorch.models import MODELS, load_model_module
+from tinytorch.errors import ModelFileError
+from tinytorch.models import MODELS, STORED, load_model_module
 from tinytorch.passes import KINDS, STEPS, kinds, load_pass, needs, resolve
 from tinytorch.passes.targets import covers, match
+from tinytorch.weights import load_weights, stored_network
 
 __all__ = [
     "Layers",
@@ -89,9 +91,13 @@ def model_layers(samples: Sequence[Samples], model: Mapping[str, JSON]) -> tuple
     Of several kinds of samples that it may get, it has to fit one, and only what all of them show is wrong with it.
     """
     arch, args = model["arch"], model["args"]
+    if arch == STORED:
+        return _stored_layers(samples, model)
     if arch not in MODELS and not find_installed("models", arch):
         message = f'there is no architecture "{clipped(arch)}"{nearest(arch, MODELS)}'
-        return None, [Finding("E132", ("model", "arch"), message, f"architectures: {', '.join(sorted(MODELS))}{_OWN}")]
+        return None, [
+            Finding("E132", ("model", "arch"), message, f"architectures: {', '.join(sorted((*MODELS, STORED)))}{_OWN}")
+        ]
     module, path = load_model_module(arch), ("model", "args")
     unknown = list(_unknown_args(f"architecture {arch}", module, args, path))
     known = _known_args(module, args)
@@ -106,7 +112,40 @@ def model_layers(samples: Sequence[Samples], model: Mapping[str, JSON]) -> tuple
     network = next((network for network, findings in tries if not findings), None)
     if unknown or wrong or network is None:
         return None, unknown + wrong
-    return Layers({name: type(layer).__name__ for name, layer in network.named_layers()}), []
+    wrong = list(_weights_findings(network, model.get("weights"))) if len(samples) == 1 else []
+    return Layers({name: type(layer).__name__ for name, layer in network.named_layers()}), wrong
+
+
+def _stored_layers(samples: Sequence[Samples], model: Mapping[str, JSON]) -> tuple[Layers | None, list[Finding]]:
+    """Return the layers of a network that is in a file, or None and what is wrong with that."""
+    weights = model.get("weights")
+    if not weights:
+        message = "arch: stored needs the file of a network"
+        return None, [Finding("E132", ("model", "arch"), message, "weights: {file: net.safetensors}")]
+    if model["args"]:
+        return None, [Finding("E132", ("model", "args"), "a stored network takes no arguments", at_key=True)]
+    findings: list[Finding] = []
+    for shape, classes in samples:
+        try:
+            network = stored_network(weights["file"], shape, classes if len(samples) == 1 else None)
+        except (ModelFileError, OSError) as error:
+            findings.append(Finding("E132", ("model", "weights", "file"), clipped(_said(error), 300)))
+        else:
+            return Layers({name: type(layer).__name__ for name, layer in network.named_layers()}), []
+    return None, findings[:1] if len(samples) == 1 else []
+
+
+def _weights_findings(network: Any, weights: Mapping[str, JSON] | None) -> Iterator[Finding]:
+    """Yield why a file of weights does not fit the network."""
+    if weights:
+        try:
+            load_weights(network, weights["file"], layout=weights.get("layout", "tinytorch"))
+        except (ModelFileError, OSError) as error:
+            yield Finding("E132", ("model", "weights", "file"), clipped(_said(error), 300))
+
+
+def _said(error: Exception) -> str:
+    return f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
 
 
 def step_findings(index: int, step: Mapping[str, JSON], layers: Layers, done: dict[str, str]) -> Iterator[Finding]:

@@ -21,6 +21,7 @@ from pipeline.core.experiment import (
     Run,
     Step,
     TrainSpec,
+    WeightsSpec,
 )
 from pipeline.core.sweep import Point, label, short_names
 
@@ -116,7 +117,8 @@ def _data_spec(value: Mapping[str, JSON]) -> DataSpec:
 
 
 def _model_spec(value: Mapping[str, JSON]) -> ModelSpec:
-    return ModelSpec(value["arch"], value["args"], TrainSpec(**value["train"]))
+    weights = WeightsSpec(**value["weights"]) if value.get("weights") else None
+    return ModelSpec(value["arch"], value["args"], TrainSpec(**value["train"]), weights)
 
 
 def _benchmark_spec(value: Mapping[str, JSON]) -> BenchmarkSpec:

@@ -22,6 +22,7 @@ __all__ = [
     "SourceInfo",
     "Step",
     "TrainSpec",
+    "WeightsSpec",
     "as_json",
     "experiment_from_json",
 ]
@@ -53,12 +54,20 @@ class TrainSpec(NamedTuple):
     grad_clip: float | None = None
 
 
+class WeightsSpec(NamedTuple):
+    """Name a safetensors file, and how its arrays are laid out: "tinytorch" or "pytorch"."""
+
+    file: str
+    layout: str = "tinytorch"
+
+
 class ModelSpec(NamedTuple):
-    """Name an architecture, its arguments, and how the baseline is trained."""
+    """Name an architecture, its arguments, how the baseline is trained, and the file of weights it begins with."""
 
     arch: str
     args: Mapping[str, JSON] = _NOTHING
     train: TrainSpec = TrainSpec()
+    weights: WeightsSpec | None = None
 
 
 class Step(NamedTuple):
@@ -168,11 +177,15 @@ def _run_from_json(run: Mapping[str, JSON]) -> Run:
         **{
             **run,
             "data": DataSpec(**run["data"]),
-            "model": ModelSpec(model["arch"], model["args"], TrainSpec(**model["train"])),
+            "model": ModelSpec(model["arch"], model["args"], TrainSpec(**model["train"]), _weights(model)),
             "steps": tuple(Step(**step) for step in run["steps"]),
             "benchmark": BenchmarkSpec(**{**benchmark, **lists}),
         }
     )
+
+
+def _weights(model: Mapping[str, JSON]) -> WeightsSpec | None:
+    return WeightsSpec(**model["weights"]) if model.get("weights") else None
 
 
 def as_json(value: Any) -> JSON:

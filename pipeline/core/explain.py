@@ -150,6 +150,10 @@ EXPLANATIONS: dict[str, str] = {
         "something is reproduced which one of its own checks contradicts. `pipeline verify SUBMISSION --record FILE` "
         "writes records; a folder of them has no other .json files."
     ),
+    "E521": (
+        "The experiment that a submission embeds could not be run: it is no valid experiment, has more points than a "
+        "submission can list, names a file, or a point that its search never draws. A run embeds it as it was read."
+    ),
     "E530": (
         "A pull request changes a file that no submission has: outside the folder of submissions, or in it, but in no "
         "team's folder. Competitions, the list of teams and the tool are the organiser's; put other work in a pull "
@@ -169,10 +173,6 @@ EXPLANATIONS: dict[str, str] = {
     ),
     "E534": "A submission, or its evidence, has the very bytes of one that was handed in before.",
     "E535": "A submission is one too many of its team, or came before the competition opened or after it closed.",
-    "E521": (
-        "The experiment that a submission embeds could not be run: it is no valid experiment, has more points than a "
-        "submission can list, names a file, or a point that its search never draws. A run embeds it as it was read."
-    ),
     "E600": "The machine is too restless to compare anything. Close other programs, or allow more time with budget_s.",
     "E700": "Something outside the experiment is missing, full or not permitted. The message says how to repair it.",
     "E701": (

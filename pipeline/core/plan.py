@@ -113,10 +113,9 @@ class Plan(_PlanFields):
 class Catalog(NamedTuple):
     """What the planner asks of the world: the tables, and the digests of the files a dataset is read from.
 
-    `codec_modules` names what writes and reads a codec, the codec itself first: a stage that is given a model runs
-    whatever layers it has.
+    `codec_modules` names what writes and reads a codec, itself first: a stage that is given a model runs any layers.
     `package_version` finds the version of an optional module, which an extra of ours brings; raises EnvironmentProblem.
-    `custom_code` says whose the modules are that are not ours, with their digests.
+    `custom_code` says whose the modules are that are not ours; `file_digest` reads a file of weights.
     """
 
     stages: Mapping[str, StageInfo]
@@ -129,6 +128,7 @@ class Catalog(NamedTuple):
     codec_modules: Callable[[str], tuple[str, ...]]
     package_version: Callable[[str, str], str]
     custom_code: Callable[[Collection[str]], Sequence[Mapping[str, Any]]] = lambda modules: ()
+    file_digest: Callable[[str], str] = lambda path: ""
 
 
 def make_plan(experiment: Experiment, catalog: Catalog, account: Mapping[str, Any] | None = None) -> Plan:
@@ -259,10 +259,12 @@ def _plan_data(draft: Draft, data: DataSpec) -> str:
 def _plan_train(draft: Draft, model: ModelSpec, seed: int, data: str) -> str:
     spec = {"arch": model.arch, "args": dict(model.args), "fit": as_json(model.train), "seed": seed}
     inputs = {role: Ref(data, role) for role in ("train", "validation", "task")}
-    return draft.add("train", f"{model.arch} seed={seed}", spec, inputs, (draft.catalog.model_module(model.arch),))
+    if given := model.weights:
+        spec["weights"] = {"layout": given.layout, "digest": draft.catalog.file_digest(given.file)}
+    code, local = (draft.catalog.model_module(model.arch),), {"file": given.file} if given else None
+    return draft.add("train", f"{model.arch} seed={seed}", spec, inputs, code, local)
 
 
-# The role in which a pass is given the trained baseline, to learn from; the others are splits of the data.
 _TEACHER, _PROFILE = "teacher", "profile"
 
 
@@ -387,7 +389,7 @@ def _run_spec(run: Run, index: int, label: str) -> dict[str, Any]:
 
 
 def _timing(benchmark: BenchmarkSpec) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what a measurement is, and what only says how patiently it is made: that is no part of any key."""
+    """Return what a measurement is, and how patiently it is made, which is no part of any key."""
     spec = _given(benchmark)
     del spec["harness"], spec["peers"]  # nodes of their own
     return spec, {"wait_s": spec.pop("wait_s")}

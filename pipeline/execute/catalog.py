@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,10 +15,12 @@ from pipeline.own.use import find_installed
 from pipeline.stages import STAGES
 from pipeline.store.codecs import CODECS
 from tinytorch.data import DATASETS
-from tinytorch.models import MODELS
+from tinytorch.models import MODELS, STORED
 from tinytorch.passes import PASSES, needs, resolve
 
 __all__ = ["codec_modules", "make_catalog", "package_version"]
+
+_STORED_MODULE = "tinytorch.weights"  # what reads the file of a network that no architecture builds
 
 
 def make_catalog(environment: Environment) -> Catalog:
@@ -33,17 +36,28 @@ def make_catalog(environment: Environment) -> Catalog:
         codec_modules=codec_modules,
         package_version=package_version,
         custom_code=custom_code,
+        file_digest=_file_digest,
     )
 
 
 def _module(kind: str, table: Mapping[str, str], name: str) -> str:
     """Return the module of an entry, that of an installed package if there is none of ours; raises UserError."""
+    if kind == "models" and name == STORED:
+        return _STORED_MODULE
     if name not in table and not find_installed(kind, name):
         raise UserError(
             f"there is no entry {name} of {kind} here any more",
             hint="name the file or package that has it: --use FILE.py",
         )
     return table[name]
+
+
+def _file_digest(path: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"{path}: the weights cannot be read: {error.strerror}") from error
 
 
 def _resolved(step: str, params: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -7,7 +7,7 @@ what a budget gives to which layer is found out by trying.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,14 +16,16 @@ from pipeline.core.experiment import Run, Step
 from tinytorch.data import load_dataset_module
 from tinytorch.data.split import Split
 from tinytorch.errors import NoEffectError
-from tinytorch.models import load_model_module
+from tinytorch.models import STORED, load_model_module
 from tinytorch.passes import load_pass, resolve
+from tinytorch.weights import stored_network
 
 __all__ = ["layer_settings"]
 
 _SAMPLES = 16  # enough to calibrate on; the scales are not shown
 # What a file sets; the rest of a setting follows from it.
 _ASKED = ("sparsity", "keep", "bits", "weights", "group_size", "activations", "norm", "into")
+_ANY_SHAPE = (3, 32, 32)
 _ANY_CLASSES = 10  # where only the files tell (image folders); the last layer's width changes no name
 
 
@@ -34,10 +36,13 @@ def layer_settings(run: Run) -> Iterator[tuple[Step, dict[str, str]]]:
     low_rank by energy, which trained weights decide.
     """
     dataset = load_dataset_module(run.data.name)
-    shape = dataset.shape(**run.data.args)
+    shape = dataset.shape(**run.data.args) or _ANY_SHAPE
     classes = dataset.classes_count(**run.data.args) or _ANY_CLASSES
     rng = np.random.default_rng(0)
-    model = load_model_module(run.model.arch).build(shape, classes, rng, **run.model.args)
+    if run.model.arch == STORED and run.model.weights:
+        model = stored_network(run.model.weights.file, shape)
+    else:
+        model = load_model_module(run.model.arch).build(shape, classes, rng, **run.model.args)
     data = {"train": _noise(shape, rng)}
     for step in run.steps:
         name, params = resolve(step.use, step.params)
@@ -52,7 +57,8 @@ def layer_settings(run: Run) -> Iterator[tuple[Step, dict[str, str]]]:
             if params.get("rank_by") != "energy":
                 raise
             continue
-        yield step, {layer.name: _words(layer.settings) for layer in effect.layers}
+        asked = tuple(params["args"]) if step.use == "custom" else _ASKED
+        yield step, {layer.name: _words(layer.settings, asked) for layer in effect.layers}
 
 
 def _noise(shape: tuple[int, ...], rng: np.random.Generator) -> Split:
@@ -61,9 +67,9 @@ def _noise(shape: tuple[int, ...], rng: np.random.Generator) -> Split:
     return Split(pixels, np.zeros(_SAMPLES, np.int64), 1.0, (0.0,) * channels, (1.0,) * channels)
 
 
-def _words(settings: Mapping[str, Any]) -> str:
-    if not settings:
+def _words(settings: Mapping[str, Any], asked: Sequence[str]) -> str:
+    if not settings and asked is _ASKED:
         return "narrowed, because its input is"
     units = "{units_before} → {units_after} units".format_map(settings) if "units_after" in settings else ""
-    asked = (f"{key} {value}" for key, value in settings.items() if key in _ASKED)
-    return ", ".join([*asked, *([units] if units else [])])
+    words = [f"{key} {value}" for key, value in settings.items() if key in asked]
+    return ", ".join([*words, *([units] if units else [])])

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pipeline.core.errors import StageFailed
 from pipeline.core.stage import Inputs
 from tinytorch.core.training import FitSettings, fit
 from tinytorch.data.split import Split
-from tinytorch.models import load_model_module
+from tinytorch.models import STORED, load_model_module
+from tinytorch.models.network import Network
+from tinytorch.weights import load_weights, stored_network
 
 __all__ = ["execute"]
 
@@ -19,9 +24,28 @@ def execute(spec: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
     """Train `spec["arch"]` under `spec["seed"]`: the same seed, data and settings give the same bytes."""
     train = Split.from_arrays(inputs["train"])
     validation = Split.from_arrays(inputs["validation"])
-    rng = np.random.default_rng(spec["seed"])
-    build = load_model_module(spec["arch"]).build
-    task = inputs["task"]
-    model = build(tuple(task["shape"]), len(task["classes"]), rng, **spec["args"])
+    model = _built(spec, inputs["task"])
     history = fit(model, train, validation, FitSettings(**spec["fit"]), spec["seed"])
     return {"model": model, "history": history}
+
+
+def _built(spec: Mapping[str, Any], task: Mapping[str, Any]) -> Network:
+    """Return the network that training begins with; raises StageFailed if its file of weights was edited meanwhile."""
+    shape, classes = tuple(task["shape"]), len(task["classes"])
+    if "weights" not in spec:
+        return _random(spec, shape, classes)
+    path = Path(spec["file"])
+    with path.open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != spec["weights"]["digest"]:
+            raise StageFailed(f"{path} was edited during this run; run again")
+    if spec["arch"] == STORED:
+        return stored_network(path, shape, classes)
+    model = _random(spec, shape, classes)
+    load_weights(model, path, layout=spec["weights"]["layout"])
+    return model
+
+
+def _random(spec: Mapping[str, Any], shape: tuple[int, ...], classes: int) -> Network:
+    build = load_model_module(spec["arch"]).build
+    network: Network = build(shape, classes, np.random.default_rng(spec["seed"]), **spec["args"])
+    return network

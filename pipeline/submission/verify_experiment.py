@@ -7,6 +7,7 @@ sets, and nothing else. No path in it is followed: folders of data are those tha
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ def embedded_experiment(document: Mapping[str, Any], roots: Mapping[str, Path]) 
     folder is not named.
     """
     try:
-        experiment = build(loads(dump(_bounded(document["experiment"]["document"])), _PLACE))
+        experiment = build(loads(dump(_with_weights(_bounded(document["experiment"]["document"]), roots)), _PLACE))
     except ConfigError as error:
         raise SubmissionInvalid(f"{_PLACE}: {error.message}", code=_CODE, problems=error.problems) from None
     if spec := search_of(experiment.document):
@@ -51,6 +52,26 @@ def _bounded(document: Mapping[str, Any]) -> dict[str, Any]:
     most = sweep.get("max_points")
     is_small = isinstance(most, int) and most <= _MOST_POINTS
     return {**document, "sweep": {**sweep, "max_points": most if is_small else _MOST_POINTS}}
+
+
+def _with_weights(document: dict[str, Any], roots: Mapping[str, Path]) -> dict[str, Any]:
+    """Return the document with the file of weights where whoever verifies has it; its folder is not looked at."""
+    model, sweep = document.get("model"), json.dumps(document.get("sweep"))
+    if not isinstance(model, dict) or not (model.get("weights") or '"model.weights' in sweep or '"model"' in sweep):
+        return document
+    weights = given if isinstance(given := model.get("weights"), dict) else {}
+    file = weights.get("file")
+    if not isinstance(file, str) or "$" in file or '"model' in sweep:
+        message = "found a swept file of weights, expected one file: a submission names no files"
+        problem = Problem(_CODE, _PLACE, "model.weights", message)
+        raise SubmissionInvalid(f"{_PLACE}: {message}", code=_CODE, problems=[problem])
+    name = file.replace("\\", "/").rpartition("/")[2]
+    if "weights" not in roots:
+        raise UserError(
+            f"the model begins with the weights of {name[:80]!r}, and which folder of yours that is in was not said",
+            hint="--root weights=DIR names it; the folder in the submission is not looked at",
+        )
+    return {**document, "model": {**model, "weights": {**weights, "file": str(roots["weights"] / name)}}}
 
 
 def _allowed(run: Run, roots: Mapping[str, Path]) -> Run:

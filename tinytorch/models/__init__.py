@@ -13,13 +13,16 @@ from types import ModuleType
 
 from tinytorch.own import own_module
 
-__all__ = ["MODELS", "load_model_module"]
+__all__ = ["MODELS", "STORED", "load_model_module"]
 
 MODELS: dict[str, str] = {
     "cnn": "tinytorch.models.cnn",
     "mlp": "tinytorch.models.mlp",
     "resnet": "tinytorch.models.resnet",
 }
+
+
+STORED = "stored"  # no architecture: the network, with its weights, is read from a file
 
 
 def load_model_module(name: str) -> ModuleType:

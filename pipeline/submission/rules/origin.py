@@ -11,7 +11,7 @@ from pipeline.submission.build import custom_warning, document_digest
 from pipeline.submission.evidence import SIDES
 from pipeline.submission.rules.agree import shown
 from tinytorch.data import DATASETS
-from tinytorch.models import MODELS
+from tinytorch.models import MODELS, STORED
 from tinytorch.own import own_module
 
 __all__ = ["broken_origin"]
@@ -154,7 +154,10 @@ def _custom_code(document: Mapping[str, Any]) -> Iterator[Broken]:
 def _foreign(experiment: Mapping[str, Any]) -> set[str]:
     """Return kind and name of all that an experiment names by a plain name and this installation does not have."""
     data, model, steps = (experiment.get(key) for key in ("data", "model", "optimize"))
-    named = [("data", "data", _text(data, "name"), DATASETS), ("models", "model", _text(model, "arch"), MODELS)]
+    named = [
+        ("data", "data", _text(data, "name"), DATASETS),
+        ("models", "model", _text(model, "arch"), {**MODELS, STORED: ""}),
+    ]
     if isinstance(steps, list):
         own = [_text(step.get("custom"), "name") for step in steps if isinstance(step, Mapping)]
         named += [("passes", "pass", name, {}) for name in own]
