@@ -1,4 +1,4 @@
-"""List what an experiment file can name: models, data, passes or stages."""
+"""List what an experiment file can name: models, data, passes or stages; and metrics of your own."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pipeline.cli.use_argument import add_use_argument
 from pipeline.stages import STAGES
 from tinytorch.data import DATASETS, load_dataset_module
 from tinytorch.models import MODELS, load_model_module
+from tinytorch.own import own_entries
 from tinytorch.passes import PASSES, RAMPED, STEPS, load_pass
 
 __all__ = ["configure", "run"]
@@ -27,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Answer:
     """Answer with one row an entry."""
     rows = _KINDS[args.kind]()
-    columns = list(rows[0])
+    columns = list(rows[0]) if rows else ["name", "what"]
     return Answer(table(columns, [[str(row[column]) for column in columns] for row in rows]), {args.kind: rows})
 
 
@@ -50,6 +51,12 @@ def _passes() -> list[dict[str, Any]]:
     return [{"name": name, "step": steps[name], "what": _summary(load_pass(name))} for name in sorted(PASSES)]
 
 
+def _metrics() -> list[dict[str, Any]]:
+    """Return the metrics of the user's own; what goals may name stands in the schema."""
+    own = sorted((entry.name, entry.offers) for entry in own_entries() if entry.kind == "metrics")
+    return [{"name": name, "what": _summary(module)} for name, module in own]
+
+
 def _stages() -> list[dict[str, Any]]:
     return [
         {"name": info.name, "outputs": ", ".join(info.outputs), "measures": info.measures, "what": info.summary}
@@ -59,6 +66,7 @@ def _stages() -> list[dict[str, Any]]:
 
 _KINDS: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "data": lambda: _with_args(DATASETS, load_dataset_module),
+    "metrics": _metrics,
     "models": lambda: _with_args(MODELS, load_model_module),
     "passes": _passes,
     "stages": _stages,

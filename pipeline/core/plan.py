@@ -115,7 +115,7 @@ class Catalog(NamedTuple):
 
     `codec_modules` names what writes and reads a codec, itself first: a stage that is given a model runs any layers.
     `package_version` finds the version of an optional module, which an extra of ours brings; raises EnvironmentProblem.
-    `custom_code` says whose the modules are that are not ours; `file_digest` reads a file of weights.
+    `custom` says whose the modules are that are not ours, and which of them submissions run; `file_digest` reads files.
     """
 
     stages: Mapping[str, StageInfo]
@@ -127,7 +127,7 @@ class Catalog(NamedTuple):
     data_files: Callable[[DataSpec], Mapping[str, str]]
     codec_modules: Callable[[str], tuple[str, ...]]
     package_version: Callable[[str, str], str]
-    custom_code: Callable[[Collection[str]], Sequence[Mapping[str, Any]]] = lambda modules: ()
+    custom: Callable[[Collection[str]], tuple[Mapping[str, Any], tuple[str, ...]]] = lambda modules: ({}, ())
     file_digest: Callable[[str], str] = lambda path: ""
 
 
@@ -261,7 +261,8 @@ def _plan_train(draft: Draft, model: ModelSpec, seed: int, data: str) -> str:
     inputs = {role: Ref(data, role) for role in ("train", "validation", "task")}
     if given := model.weights:
         spec["weights"] = {"layout": given.layout, "digest": draft.catalog.file_digest(given.file)}
-    code, local = (draft.catalog.model_module(model.arch),), {"file": given.file} if given else None
+    code = tuple(draft.catalog.model_module(name) for name in (model.arch, *(["stored"] if given else [])))
+    local = {"file": given.file} if given else None
     return draft.add("train", f"{model.arch} seed={seed}", spec, inputs, code, local)
 
 
@@ -303,9 +304,8 @@ def _plan_submit(draft: Draft, experiment: Experiment, runs: Sequence[RunNodes],
     for nodes in runs:
         i = nodes.run.index
         inputs |= _results(nodes, i) | _measurements(nodes, i) | _journey(nodes, i)
-    own = draft.catalog.custom_code({root for node in draft.nodes.values() for root in node.code_roots})
-    marked = {"custom_code": list(own)} if own else {}
-    return draft.add("submit", "", {**_submit_spec(experiment), **marked, **account}, inputs)
+    own, code = draft.catalog.custom({root for node in draft.nodes.values() for root in node.code_roots})
+    return draft.add("submit", "", {**_submit_spec(experiment), **own, **account}, inputs, code)
 
 
 # The metrics of goals that are read from a benchmark.

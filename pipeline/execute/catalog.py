@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from pipeline.core.errors import EnvironmentProblem, UserError
@@ -15,12 +15,11 @@ from pipeline.own.use import find_installed
 from pipeline.stages import STAGES
 from pipeline.store.codecs import CODECS
 from tinytorch.data import DATASETS
-from tinytorch.models import MODELS, STORED
+from tinytorch.models import MODELS, STORED, WEIGHTS_MODULE
+from tinytorch.own import own_entries
 from tinytorch.passes import PASSES, needs, resolve
 
 __all__ = ["codec_modules", "make_catalog", "package_version"]
-
-_STORED_MODULE = "tinytorch.weights"  # what reads the file of a network that no architecture builds
 
 
 def make_catalog(environment: Environment) -> Catalog:
@@ -35,7 +34,7 @@ def make_catalog(environment: Environment) -> Catalog:
         data_files=environment.data.digests,
         codec_modules=codec_modules,
         package_version=package_version,
-        custom_code=custom_code,
+        custom=_custom,
         file_digest=_file_digest,
     )
 
@@ -43,13 +42,22 @@ def make_catalog(environment: Environment) -> Catalog:
 def _module(kind: str, table: Mapping[str, str], name: str) -> str:
     """Return the module of an entry, that of an installed package if there is none of ours; raises UserError."""
     if kind == "models" and name == STORED:
-        return _STORED_MODULE
+        return WEIGHTS_MODULE
     if name not in table and not find_installed(kind, name):
         raise UserError(
             f"there is no entry {name} of {kind} here any more",
             hint="name the file or package that has it: --use FILE.py",
         )
     return table[name]
+
+
+def _custom(modules: Collection[str]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return what a submission says of code and metrics of the user's own, and the modules of the metrics."""
+    metrics = [entry for entry in own_entries() if entry.kind == "metrics"]
+    code = custom_code({*modules, *(entry.module for entry in metrics)})
+    named = {"custom_metrics": sorted(entry.name for entry in metrics)} if metrics else {}
+    marked = {"custom_code": code} if code else {}
+    return {**marked, **named}, tuple(dict.fromkeys(entry.module for entry in metrics))
 
 
 def _file_digest(path: str) -> str:

@@ -6,22 +6,15 @@ A name is looked up in files and folders only here, never because a document say
 from __future__ import annotations
 
 import functools
-import hashlib
+import importlib
 import os
 import sys
-from collections.abc import Iterator
 from importlib.machinery import PathFinder
-from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.core.code import ImportGraph, ModuleFacts, Source, module_facts
-from pipeline.core.errors import UserError
 from pipeline.core.keys import digest_value
 
 __all__ = ["OwnSource", "home_of", "own_digest", "own_files", "remember_source", "sources"]
-
-_MOST_FILES = 10_000
-_MOST_BYTES = 1 << 28
 
 
 class OwnSource(NamedTuple):
@@ -77,66 +70,12 @@ def _is_beside(top: str, folder: str) -> bool:
 
 
 def own_digest(source: OwnSource) -> str:
-    """Return the SHA-256 of the names and the bytes of all files of `own_files`."""
+    """Return the SHA-256 of the names and the digests of all files of `own_files`."""
     return digest_value(own_files(source))
 
 
 def own_files(source: OwnSource) -> dict[str, str]:
     """Return path -> SHA-256 of all code of a source: a file with all it imports beside it, all of a package."""
-    paths = _imported(source) if source.kind == "file" else _installed(source)
-    return {os.path.relpath(path, source.folder).replace(os.sep, "/"): _digest(path) for path in sorted(paths)}
-
-
-def _digest(path: str) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _imported(source: OwnSource) -> set[str]:
-    """Return the files of the module and of all beside it that it leads to."""
-    read: dict[str, str] = {}
-
-    def facts_of(module: str) -> ModuleFacts | None:
-        folder = home_of(module.partition(".")[0])
-        if folder != source.folder:
-            return None
-        base = os.path.join(folder, *module.split("."))
-        for path, is_package in ((os.path.join(base, "__init__.py"), True), (f"{base}.py", False)):
-            if os.path.isfile(path):
-                read[module] = path
-                return _facts(Source(module, Path(path).read_bytes(), is_package), path)
-        return None
-
-    found = ImportGraph(functools.cache(facts_of)).closure([source.module])
-    return {read[module] for module in found}
-
-
-def _facts(source: Source, path: str) -> ModuleFacts:
-    try:
-        return module_facts(source)
-    except (SyntaxError, ValueError) as error:
-        line = f":{error.lineno}" if isinstance(error, SyntaxError) else ""
-        raise UserError(f"{path}{line}: {error}", hint="Python cannot read this file") from error
-
-
-def _installed(source: OwnSource) -> set[str]:
-    """Return the files of an installed package, whatever they are."""
-    top = os.path.join(source.folder, source.module.partition(".")[0])
-    if os.path.isfile(f"{top}.py"):
-        return {f"{top}.py"}
-    found, size = set(), 0
-    for path in _walk(top):
-        found.add(path)
-        size += os.path.getsize(path)
-        if len(found) > _MOST_FILES or size > _MOST_BYTES:
-            raise UserError(
-                f"the package {source.name} has more than {_MOST_FILES:,} files or {_MOST_BYTES >> 20} MiB",
-                hint="keep data out of it: a data set is read from its root",
-            )
+    # By name: it needs the parser, and is not needed where there is no code of the user's own.
+    found: dict[str, str] = importlib.import_module("pipeline.own.files").files_of(source)
     return found
-
-
-def _walk(folder: str) -> Iterator[str]:
-    for here, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if name != "__pycache__"]
-        yield from (os.path.join(here, name) for name in names if not name.endswith(".pyc"))

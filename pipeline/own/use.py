@@ -7,15 +7,14 @@ points of the groups `tinytorch_pipeline.models`, `.data`, `.passes` and `.metri
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import importlib.util
 import os
 import re
 import sys
-import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from pipeline.core.errors import UserError
 from pipeline.own.source import OwnSource, remember_source, sources
@@ -23,6 +22,9 @@ from tinytorch.data import DATASETS
 from tinytorch.models import MODELS
 from tinytorch.own import KINDS, OwnEntry, add_own, forget_own, own_entries
 from tinytorch.passes import PASSES, STEPS, add_pass
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 __all__ = ["GROUP", "find_installed", "forget", "installed_only_if_told", "use", "use_again"]
 
@@ -73,7 +75,7 @@ def find_installed(kind: str, name: str) -> bool:
     """Take in the package that offers this name, if one is installed; return whether there is one."""
     if _WITHOUT_LOOKING[0]:
         return False
-    points = importlib.metadata.entry_points(group=f"{GROUP}.{kind}", name=name)
+    points = _metadata().entry_points(group=f"{GROUP}.{kind}", name=name)
     for point in points:
         _use_package(_distribution(point))
         return True
@@ -123,9 +125,10 @@ def _check_name(path: Path, told: str) -> None:
 
 
 def _use_package(name: str) -> None:
+    metadata = _metadata()
     try:
-        found = importlib.metadata.distribution(name)
-    except (importlib.metadata.PackageNotFoundError, ValueError):
+        found = metadata.distribution(name)
+    except (metadata.PackageNotFoundError, ValueError):
         raise UserError(
             f"--use {name}: there is no such file, and no package of this name is installed",
             hint="a file's name ends in .py",
@@ -144,7 +147,12 @@ def _use_package(name: str) -> None:
             _add(source, module, offered)
 
 
-def _loaded(point: importlib.metadata.EntryPoint, package: str) -> Any:
+def _metadata() -> ModuleType:
+    """Return importlib.metadata, which takes longer to import than all else that a run with nothing to do needs."""
+    return importlib.import_module("importlib.metadata")
+
+
+def _loaded(point: EntryPoint, package: str) -> Any:
     value = _import(point.module, package)
     for part in filter(None, (point.attr or "").split(".")):
         if not hasattr(value, part):
@@ -162,7 +170,7 @@ def _folder_of(module: str, package: str) -> str:
     return os.path.dirname(os.path.dirname(path) if os.path.basename(path) == "__init__.py" else path)
 
 
-def _distribution(point: importlib.metadata.EntryPoint) -> str:
+def _distribution(point: EntryPoint) -> str:
     return str(point.dist.name) if point.dist else point.module.partition(".")[0]
 
 
@@ -188,7 +196,11 @@ def _import(module: str, told: str) -> Any:
     try:
         return importlib.import_module(module)
     except (Exception, SystemExit) as error:  # whatever a user's code raises while it is imported
-        frames = [f for f in traceback.extract_tb(error.__traceback__) if "importlib" not in f.filename]
+        frames = [
+            f
+            for f in importlib.import_module("traceback").extract_tb(error.__traceback__)
+            if "importlib" not in f.filename
+        ]
         line = f"{error.filename}:{error.lineno}" if isinstance(error, SyntaxError) else ""
         where = line or (f"{frames[-1].filename}:{frames[-1].lineno}: {frames[-1].line}" if frames else "")
         raise UserError(f"--use {told} failed: {type(error).__name__}: {error}", hint=where) from error

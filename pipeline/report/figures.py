@@ -32,7 +32,7 @@ def figures(submission: Document) -> tuple[tuple[Figure, ...], tuple[Note, ...]]
     comparison = submission["benchmark"]["comparisons"][0]
     sides = comparison["arms"]["baseline"], comparison["arms"]["optimized"]
     times = time_rows(comparison, submission["comparisons"]["speed"], submission["improvements"]["speedup"])
-    rows = [*_accuracy(submission), *_size(submission), *times, *_work(submission, sides)]
+    rows = [*_accuracy(submission), *_custom(submission), *_size(submission), *times, *_work(submission, sides)]
     return tuple(rows), _notes(comparison)
 
 
@@ -71,6 +71,14 @@ def _accuracy(submission: Document) -> list[Figure]:
         row("accuracy (test)", rates["test"], delta, tone=_TONES.get(comparison["verdict"], "")),
         row("accuracy (validation)", rates["validation"], value(after - before, "points"), is_detail=True),
     ]
+
+
+def _custom(submission: Document) -> Iterable[Figure]:
+    """Return a row for each metric of the user's own, on the test split."""
+    for name, sides in submission.get("custom_metrics", {}).items():
+        before, after = (sides[side]["test"] for side in ("baseline", "optimized"))
+        change = Value(f"{after - before:+.4g}" if after != before else "same")
+        yield row(f"{name} (test)", (Value(f"{before:.4g}"), Value(f"{after:.4g}")), change)
 
 
 def _both(records: Document, key: str) -> tuple[Any, Any]:

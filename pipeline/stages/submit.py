@@ -14,6 +14,7 @@ import numpy as np
 from pipeline.core.stage import Inputs
 from pipeline.submission.build import build
 from pipeline.submission.candidate import Candidate
+from pipeline.submission.custom_metrics import custom_metrics
 from pipeline.submission.evidence import MAX_BYTES, SIDES, Evidence, packed, reference_to
 from pipeline.submission.gather import gather
 from pipeline.submission.journey import accuracies_after, training_curves
@@ -32,6 +33,9 @@ def execute(spec: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
     built = build(spec, candidates, _versions(candidates[0]))
     chosen = built["selection"]["chosen"]
     built |= _journey(built, spec, inputs)
+    if spec.get("custom_metrics"):
+        predictions = {side: inputs[f"predictions.{side}.{chosen}"] for side in SIDES}
+        built["custom_metrics"] = custom_metrics(spec["custom_metrics"], predictions)
     arrays = packed(_evidence(chosen, inputs))
     reference = reference_to(arrays)
     submission = {**built, "evidence": reference} if reference["size_bytes"] <= MAX_BYTES else built

@@ -13,9 +13,8 @@ from pipeline.core.errors import StageFailed
 from pipeline.core.stage import Inputs
 from tinytorch.core.training import FitSettings, fit
 from tinytorch.data.split import Split
-from tinytorch.models import STORED, load_model_module
+from tinytorch.models import STORED, load_model_module, load_weights_module
 from tinytorch.models.network import Network
-from tinytorch.weights import load_weights, stored_network
 
 __all__ = ["execute"]
 
@@ -38,10 +37,12 @@ def _built(spec: Mapping[str, Any], task: Mapping[str, Any]) -> Network:
     with path.open("rb") as file:
         if hashlib.file_digest(file, "sha256").hexdigest() != spec["weights"]["digest"]:
             raise StageFailed(f"{path} was edited during this run; run again")
+    reader = load_weights_module()
     if spec["arch"] == STORED:
-        return stored_network(path, shape, classes)
+        network: Network = reader.stored_network(path, shape, classes)
+        return network
     model = _random(spec, shape, classes)
-    load_weights(model, path, layout=spec["weights"]["layout"])
+    reader.load_weights(model, path, layout=spec["weights"]["layout"])
     return model
 
 

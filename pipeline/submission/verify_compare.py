@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.submission.candidate import Candidate, ModelResult
+from pipeline.submission.custom_metrics import custom_metrics
 from pipeline.submission.evidence import SIDES
 from pipeline.submission.rules.agree import disagreements, shown
 from pipeline.submission.verification import Check
@@ -80,6 +81,7 @@ def compare_models(case: Case) -> Iterator[Check]:
     yield from _weights(case)
     yield from _predictions(case)
     yield from _accuracy(case)
+    yield from _custom_metrics(case)
     yield from _size(case)
     yield _steps(case)
 
@@ -192,6 +194,16 @@ def _accuracy(case: Case) -> Iterator[Check]:
             is_near = not case.is_exact and gap <= TOLERANCES["accuracy_points"]
             message = f"found {found} right, expected {expected}: {100 * gap:.2f} points"
             yield Check("V033", name, "within" if is_near else "differs", path, found, expected, message)
+
+
+def _custom_metrics(case: Case) -> Iterator[Check]:
+    """Compare the metrics of the user's own, which code that was told of computes again."""
+    stated = case.document.get("custom_metrics", {})
+    rebuilt = custom_metrics(stated, case.rebuilt.answers) if stated and case.rebuilt.answers else {}
+    for name, sides in rebuilt.items():
+        wrong = list(disagreements(stated[name], sides, ("custom_metrics", name)))
+        found, told = stated[name]["optimized"]["test"], f"{sides['optimized']['test']:.4g}, optimized, test"
+        yield _exactly("V033", f"metrics, {name}", wrong, f"custom_metrics.{name}", found, told)
 
 
 def _size(case: Case) -> Iterator[Check]:

@@ -13,7 +13,7 @@ from types import ModuleType
 
 from tinytorch.own import own_module
 
-__all__ = ["MODELS", "STORED", "load_model_module"]
+__all__ = ["MODELS", "STORED", "WEIGHTS_MODULE", "load_model_module", "load_weights_module"]
 
 MODELS: dict[str, str] = {
     "cnn": "tinytorch.models.cnn",
@@ -23,6 +23,7 @@ MODELS: dict[str, str] = {
 
 
 STORED = "stored"  # no architecture: the network, with its weights, is read from a file
+WEIGHTS_MODULE = "tinytorch.weights"  # what reads weights; it knows every layer that a stored network may have
 
 
 def load_model_module(name: str) -> ModuleType:
@@ -32,3 +33,8 @@ def load_model_module(name: str) -> ModuleType:
     near = difflib.get_close_matches(name, MODELS, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise ValueError(f"no model is named {name!r}{hint} (valid: {', '.join(sorted(MODELS))})")
+
+
+def load_weights_module() -> ModuleType:
+    """Return the module that reads files of weights: only who needs it depends on its code."""
+    return importlib.import_module(WEIGHTS_MODULE)

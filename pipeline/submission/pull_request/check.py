@@ -218,7 +218,17 @@ def _checked(request: Request, entry: Entry, before: _Before, scratch: Path) -> 
         found = error.problems or (Problem(error.code, str(file), "", error.message.removeprefix(f"{file}: ")),)
         own = tuple(problem._replace(path=_path(problem.path, scratch, request)) for problem in found)
         return replace(checked, problems=(*copies, *own))
-    return _standing(request, replace(checked, trust=trust, problems=copies), document, blob.size_bytes, before)
+    found = _standing(request, replace(checked, trust=trust, problems=copies), document, blob.size_bytes, before)
+    return replace(found, notes=(*_own_code(document), *found.notes))
+
+
+def _own_code(document: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a note if code besides this installation had a part in it, without a word of a stranger's."""
+    if own := document["provenance"].get("custom_code"):
+        yield (
+            f"custom code: files or packages besides this installation had a part in it, {len(own)} of them, named in "
+            "provenance.custom_code; read that code before you run it again"
+        )
 
 
 def _path(path: str, scratch: Path, request: Request) -> str:

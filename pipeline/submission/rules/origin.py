@@ -141,8 +141,9 @@ def _custom_code(document: Mapping[str, Any]) -> Iterator[Broken]:
     """Yield what is named that this installation does not have, unless the code that brought it is stated."""
     where: tuple[str | int, ...] = ("provenance", "custom_code")
     stated = document["provenance"].get("custom_code", ())
+    own = {f"metric {name}" for name in document.get("custom_metrics", ())}
     brought = {name for one in stated for name in one["brings"]}
-    for name in sorted(_foreign(document["experiment"]["document"]) - brought):
+    for name in sorted((_foreign(document["experiment"]["document"]) | own) - brought):
         yield "R059", where, f"found no code that brings the {name[:200]}, expected some: it is none of ours"
     for i, one in enumerate(stated):
         if custom_warning(one) not in document["warnings"]:

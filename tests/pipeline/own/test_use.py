@@ -11,6 +11,7 @@ import pytest
 from pipeline.core.errors import UserError
 from pipeline.own.source import own_files, sources
 from pipeline.own.use import find_installed, forget, installed_only_if_told, use
+from pipeline.submission.custom_metrics import custom_metrics
 from tests.pipeline.own.conftest import MODEL, Write
 from tinytorch.data import DATASETS, load_dataset_module
 from tinytorch.data.split import Dataset
@@ -19,6 +20,7 @@ from tinytorch.models import MODELS, load_model_module
 from tinytorch.models.network import Network
 from tinytorch.passes import PASSES, load_pass, needs, resolve
 
+SPLITS = ("validation", "validation_labels", "test", "test_labels")
 PASS = """
 import numpy as np
 
@@ -101,6 +103,17 @@ def test_a_function_becomes_a_pass(write: Write) -> None:
         technique.apply(changed, settings, {}, 0)
 
 
+def test_a_metric_is_a_finite_number(write: Write) -> None:
+    """Anything else is an error that names the function."""
+    write("METRICS = {'one': lambda predicted, labels: 1, 'none': lambda predicted, labels: None}", "some.py")
+    answers = {side: {split: np.zeros(3) for split in SPLITS} for side in ("baseline", "optimized")}
+    assert custom_metrics(["one"], answers)["one"]["optimized"] == {"validation": 1.0, "test": 1.0}
+    with pytest.raises(UserError, match=r"some.py: none returned None, expected a number"):
+        custom_metrics(["none"], answers)
+    with pytest.raises(UserError, match="no metric other of your own here"):
+        custom_metrics(["other"], answers)
+
+
 def test_modules_beside_the_file_belong_to_its_code(write: Write) -> None:
     """What it imports there, and what that imports, counts; what lies there besides does not."""
     write("import first\n" + MODEL, first="import second", second="X = 1", unused="Y = 2")
@@ -132,6 +145,7 @@ def test_what_lies_beside_the_file_replaces_nothing_installed(write: Write) -> N
         ("MODELS = {'mlp': print}", "there is an entry mlp of models already"),
         ("1 / 0", "failed: ZeroDivisionError: division by zero"),
         ("def (", "failed: SyntaxError"),
+        ("METRICS = {'m': lambda predicted: 1}", r"m\(predicted\) does not take what a function of metrics takes"),
         ("raise SystemExit", "failed: SystemExit"),
     ],
 )

@@ -34,7 +34,13 @@ def halve(model):
     return model
 
 
+def share_of_bright(predicted, labels):
+    """How many answers are "bright"."""
+    return predicted.mean()
+
+
 DATASETS = {"levels": levels}
+METRICS = {"share_of_bright": share_of_bright}
 PASSES = {"halve": halve}
 '''
 FILE = """
@@ -83,10 +89,18 @@ def test_the_submission_is_marked_with_the_digests_of_the_code(mine: Project) ->
     """Whoever reads it knows that other code had a part in it, and which files they were."""
     (code,) = submission(mine)["provenance"]["custom_code"]
     assert (code["kind"], code["name"]) == ("file", "code_of_mine.py")
-    assert code["brings"] == ["data levels", "model narrow", "pass halve"]
+    assert code["brings"] == ["data levels", "metric share_of_bright", "model narrow", "pass halve"]
     assert list(code["files"]) == ["beside.py", "code_of_mine.py"]
-    assert submission(mine)["warnings"][0].startswith("custom code: data levels, model narrow, pass halve of code_of")
+    assert submission(mine)["warnings"][0].startswith("custom code: data levels, metric share_of_bright, model narrow")
     assert submission(mine)["provenance"]["command"].endswith("--use code_of_mine.py")
+
+
+def test_a_metric_of_ones_own_is_in_the_submission_and_its_report(mine: Project) -> None:
+    """For both models and both splits, of the answers that the evidence has."""
+    found = submission(mine)["custom_metrics"]["share_of_bright"]
+    assert [sorted(found[side]) for side in ("baseline", "optimized")] == [["test", "validation"]] * 2
+    assert "share_of_bright (test)" in mine.run("show", "mine").stdout
+    assert "share_of_bright" in mine.run("list", "metrics", *USE).stdout
 
 
 def test_an_edit_of_the_code_or_of_what_it_imports_runs_its_nodes_again(mine: Project, tmp_path: Path) -> None:
@@ -120,11 +134,12 @@ def test_verify_runs_the_code_only_if_it_is_told_of_it(mine: Project) -> None:
     """With the same flag, and only what has the same digest."""
     verify = ("verify", "mine", "--no-measure", "--quiet")
     said = mine.run(*verify, expect=2).stderr
-    assert "code_of_mine.py, which brings data levels, model narrow, pass halve" in said
+    assert "code_of_mine.py, which brings data levels, metric share_of_bright" in said
     assert "--use PATH/code_of_mine.py" in said
     shown = mine.run(*verify, *USE, expect=4).stdout  # nothing was timed
     assert "with code that is no part of this installation" in shown
     assert "DIFFERS" not in shown
+    assert "V033  metrics" in shown
     other = mine.folder / "other"
     other.mkdir()
     (other / "code_of_mine.py").write_text(MODEL + CODE)

@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.config.build import build
 from pipeline.config.check import check
 from pipeline.config.load import loads
 from pipeline.core.errors import StageFailed
 from pipeline.core.stage import Inputs
+from pipeline.run import prepare
 from pipeline.stages.train import execute
+from pipeline.store.local import LocalStore
 from tinytorch.core.layers import Linear
 from tinytorch.data import load_dataset_module
 from tinytorch.errors import ModelFileError
@@ -98,3 +101,16 @@ def test_weights_that_do_not_fit_are_found_before_anything_runs(tmp_path: Path, 
     (problem, *_) = check(loads(text, "x.yaml"))
     assert problem.yaml_path.startswith("model.")
     assert re.search(said, problem.message)
+
+
+def test_only_training_that_reads_weights_depends_on_what_reads_them(tmp_path: Path) -> None:
+    """An edited integer kernel trains no model again that began with random weights."""
+    save_weights(network(), tmp_path / "w.safetensors")
+    head, tail = "name: x\ndata: {name: synthetic, args: {size: 4}}\nmodel: {arch: mlp, args: {hidden: [6]}", "}\n"
+    weights = f", weights: {{file: {tmp_path}/w.safetensors}}"
+    store, found = LocalStore(tmp_path / "store"), []
+    for text in (head + tail, head + weights + tail):
+        plan, oracle = prepare(build(loads(f"{text}optimize: [quantize: {{}}]\n", "x.yaml")), store)
+        train = next(node for node in plan.nodes if node.stage == "train")
+        found.append("tinytorch.runtime.quantized" in oracle.environment.code.modules(train))
+    assert found == [False, True]
