@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from pipeline.core.errors import PipelineError, UserError, render_problems
 from pipeline.schemas import COMPETITIONS, SUFFIX, competition_names
 from pipeline.store.objects import write_atomically
 from pipeline.submission.competition.check import competition_notes, competition_problems
-from pipeline.submission.competition.terms import find_competition
+from pipeline.submission.competition.terms import find_competition, renamed
 
 __all__ = ["configure", "run"]
 
@@ -61,14 +60,10 @@ def _new(args: argparse.Namespace) -> Answer:
     if path.exists():
         raise UserError(f"{path} exists", hint="choose another name, or remove it")
     like = find_competition(args.like)
-    schema = {
-        **like.schema,
-        "$id": f"urn:tinytorch-pipeline:competitions:{args.name}",
-        "title": args.name.replace("_", " ").capitalize(),
-    }
+    schema = renamed(args.like, args.name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, (json.dumps(schema, indent=2, ensure_ascii=False) + "\n").encode())
+        write_atomically(path, schema.encode())
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror}") from error
     text = f"{path}: written, like {like.name}. Edit it, then: pipeline competition check {path}"

@@ -23,7 +23,7 @@ from pipeline.submission.competition.named import rules_digest
 from pipeline.submission.read import read_submission
 from pipeline.submission.validate import schema_problems
 
-__all__ = ["Competition", "competition_from", "find_competition", "form_problems"]
+__all__ = ["Competition", "competition_from", "find_competition", "form_problems", "renamed"]
 
 _MOST_BYTES = 2**20
 _CODE = "E510"
@@ -66,6 +66,32 @@ def find_competition(name: str) -> Competition:
     except SubmissionInvalid as error:
         raise UserError(error.message, code=_CODE) from None
     return competition_from(schema, str(path))
+
+
+def renamed(like: str, name: str) -> str:
+    """Return the text of a competition's file under another name, otherwise as it is laid out.
+
+    The identifier and the title change. Raises what `find_competition` raises for `like`.
+    """
+    schema = find_competition(like).schema
+    text = _path(like).read_bytes().decode()
+    values = {"$id": f"urn:tinytorch-pipeline:competitions:{name}", "title": name.replace("_", " ").capitalize()}
+    for start, end, key in reversed(_members(text, len(schema))):
+        if key in values:
+            text = text[:start] + json.dumps(values[key], ensure_ascii=False) + text[end:]
+    return text if text.endswith("\n") else text + "\n"
+
+
+def _members(text: str, count: int) -> list[tuple[int, int, str]]:
+    """Return where the values of a JSON object's `count` keys begin and end in its text, and the keys."""
+    decode = json.JSONDecoder().raw_decode
+    found, place = [], text.index("{") + 1
+    for _ in range(count):
+        key, place = decode(text, text.index('"', place))
+        start = len(text) - len(text[place:].lstrip(" \t\r\n:"))
+        _, place = decode(text, start)
+        found.append((start, place, key))
+    return found
 
 
 def competition_from(schema: Mapping[str, Any], path: str) -> Competition:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline.cli.main import main
+from pipeline.schemas import schema_path
 from pipeline.submission.competition.named import rules_named
 from pipeline.submission.competition.terms import find_competition
 
@@ -45,6 +46,21 @@ def test_new_writes_a_valid_competition_once(capsys: pytest.CaptureFixture[str],
 def capsys_cleared(capsys: pytest.CaptureFixture[str]) -> pytest.CaptureFixture[str]:
     capsys.readouterr()
     return capsys
+
+
+def test_new_keeps_the_layout_of_what_it_copies(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    """Only the identifier and the title are other ones, wherever they stand; what looks like them further in stays."""
+    schema = json.loads(schema_path("competitions/tiny_digits").read_text())
+    names = {key: schema.pop(key) for key in ("$id", "title")}
+    schema["description"] = 'Has a "title": "mine" in its text, é and {"$id": 1}.'
+    lines = [f"{json.dumps(key)} :\t{json.dumps(value, ensure_ascii=False)}" for key, value in (schema | names).items()]
+    text = "{\n  " + ",\r\n  ".join(lines) + " }"
+    (folder / "mine.json").write_bytes(text.encode())
+    assert main(["competition", "new", "my_cup", "--like", "mine.json"]) == 0
+    expected = text.replace(names["$id"], "urn:tinytorch-pipeline:competitions:my_cup").replace("Tiny digits", "My cup")
+    assert (folder / "competitions/my_cup.schema.json").read_bytes() == (expected + "\n").encode()
+    checked = answer(capsys_cleared(capsys), "competition", "check", "my_cup")["competitions"][0]
+    assert (checked["valid"], checked["problems"]) == (True, [])
 
 
 @pytest.mark.parametrize("name", ["../x", "/tmp/x", "A", "", "a" * 65, "a.b"])
