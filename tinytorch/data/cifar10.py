@@ -36,7 +36,10 @@ def load(root: Path | None, seed: int, **args: Argument) -> Dataset:
     paths = files(root, **args)
     size = paths[0].stat().st_size
     records = [_read_records(path, size) for path in paths]
-    return from_train_and_test("cifar10", _CLASSES, _pool(records[:5]), _pool(records[5:]), 255.0, share)
+    try:
+        return from_train_and_test("cifar10", _CLASSES, _pool(records[:5]), _pool(records[5:]), 255.0, share)
+    except ValueError as error:  # a class with too few images to divide
+        raise DataFileError(paths[0].parent, str(error), "more images of every class") from error
 
 
 def shape(**args: Argument) -> tuple[int, int, int]:

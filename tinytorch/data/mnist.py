@@ -33,7 +33,10 @@ def load(root: Path | None, seed: int, **args: Argument) -> Dataset:
     train_images, train_labels, test_images, test_labels = files(root, **args)
     train = _read_pool(train_images, train_labels)
     test = _read_pool(test_images, test_labels)
-    return from_train_and_test("mnist", [str(digit) for digit in range(10)], train, test, 255.0, share)
+    try:
+        return from_train_and_test("mnist", [str(digit) for digit in range(10)], train, test, 255.0, share)
+    except ValueError as error:  # a digit with too few images to divide
+        raise DataFileError(train_labels, str(error), "more images of every digit") from error
 
 
 def shape(**args: Argument) -> tuple[int, int, int]:

@@ -89,3 +89,13 @@ def test_a_link_out_of_the_root_is_refused(tmp_path: Path) -> None:
     (root / "test_batch.bin").symlink_to(tmp_path / "elsewhere.bin")
     with pytest.raises(DataFileError, match="leaves the data set's folder"):
         cifar10.load(root, 0)
+
+
+def test_a_class_that_cannot_be_divided_is_an_error_of_the_folder(tmp_path: Path) -> None:
+    """Batches of one record hold one image of one class five times over, or of five classes once each."""
+    root = write_batches(tmp_path, records=1)
+    for number in range(1, 6):
+        (path,) = root.rglob(f"data_batch_{number}.bin")
+        path.write_bytes(bytes([number]) + path.read_bytes()[1:])
+    with pytest.raises(DataFileError, match="has 1 images, too few for 2 parts, expected more images of every class"):
+        cifar10.load(root, 0)

@@ -86,6 +86,16 @@ def test_a_wrong_file_is_one_line(tmp_path: Path, name: str, data: bytes, found:
     assert "\n" not in str(caught.value)
 
 
+def test_a_digit_that_cannot_be_divided_is_an_error_of_the_file(tmp_path: Path) -> None:
+    """One image of a digit makes no training and validation data."""
+    labels = struct.pack(">2I", 0x0801, TRAIN) + bytes([2, *[0] * (TRAIN - 1)])
+    root = write(tmp_path, {**idx_files(), NAMES[1]: labels})
+    with pytest.raises(
+        DataFileError, match=f"{NAMES[1]}: found class 2 has 1 images, too few for 2 parts, expected more"
+    ):
+        mnist.load(root, 0)
+
+
 def test_a_missing_file_names_all_spellings(tmp_path: Path) -> None:
     """The error says which of the four is missing and how it may be called."""
     write(tmp_path, idx_files())
