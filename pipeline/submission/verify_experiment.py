@@ -56,13 +56,15 @@ def _bounded(document: Mapping[str, Any]) -> dict[str, Any]:
 
 def _with_weights(document: dict[str, Any], roots: Mapping[str, Path]) -> dict[str, Any]:
     """Return the document with the file of weights where whoever verifies has it; its folder is not looked at."""
-    model, sweep = document.get("model"), json.dumps(document.get("sweep"))
-    if not isinstance(model, dict) or not (model.get("weights") or '"model.weights' in sweep or '"model"' in sweep):
+    model: Any = document.get("model")
+    sweep = json.dumps(document.get("sweep"))
+    is_swept = not isinstance(model, dict) or '"model": ' in sweep or '"model.weights' in sweep
+    if not is_swept and not model.get("weights"):
         return document
-    weights = given if isinstance(given := model.get("weights"), dict) else {}
+    weights = {} if is_swept or not isinstance(model["weights"], dict) else model["weights"]
     file = weights.get("file")
-    if not isinstance(file, str) or "$" in file or '"model' in sweep:
-        message = "found a swept file of weights, expected one file: a submission names no files"
+    if not isinstance(file, str) or "$" in file:
+        message = "found a file of weights that is not written out, expected one file: a submission chooses no files"
         problem = Problem(_CODE, _PLACE, "model.weights", message)
         raise SubmissionInvalid(f"{_PLACE}: {message}", code=_CODE, problems=[problem])
     name = file.replace("\\", "/").rpartition("/")[2]

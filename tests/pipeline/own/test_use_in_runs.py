@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,18 @@ def test_verify_runs_the_code_only_if_it_is_told_of_it(mine: Project) -> None:
     (other / "beside.py").write_text("LEVEL = 9.0\n")
     said = mine.run(*verify, "--use", "other/code_of_mine.py", expect=2).stderr
     assert "is other code than the submission was made with: beside.py" in said
+
+
+def test_verify_computes_metrics_of_ones_own_again(mine: Project, tmp_path: Path) -> None:
+    """Another number is no metric of these answers, whatever the rest of the file says."""
+    document = submission(mine)
+    document["custom_metrics"]["share_of_bright"]["optimized"]["test"] += 0.01
+    (tmp_path / "submission.json").write_text(json.dumps(document))
+    shutil.copy(mine.folder / "runs" / "mine" / "evidence.safetensors", tmp_path)
+    file = str(tmp_path / "submission.json")
+    shown = mine.run("verify", file, "--no-measure", "--quiet", *USE, expect=4).stdout
+    assert "DIFFERS  V033  metrics" in shown
+    assert "custom_metrics.share_of_bright.optimized.test" in shown
 
 
 def test_a_submission_that_hides_the_mark_is_not_valid(mine: Project, tmp_path: Path) -> None:
