@@ -206,7 +206,8 @@ def _flag(flag: Document) -> str:
 
 def _summary(counts: Document, ranked: int) -> str:
     states = counts["states"]
-    others = [f"{states[state]:,} {_STATE_WORDS[state]}" for state in STATES if state != "ranked" and states[state]]
+    words = _STATE_WORDS | {"fail": "with a limit broken"}
+    others = [f"{states[state]:,} {words[state]}" for state in STATES if state != "ranked" and states[state]]
     head = f"{ranked:,} of {_many(counts['teams'], 'team')} ranked, from {_many(counts['submissions'], 'submission')}"
     return f"{head}: {', '.join(others)}" if others else head
 

@@ -117,7 +117,8 @@ def test_what_is_noisy_decides_nothing(entry: Document) -> None:
 def test_too_few_samples_fail_however_noisy_they_are(entry: Document) -> None:
     """A count is exact."""
     entry["comparisons"]["speed"] |= {"noisy": True, "pairs": 3}
-    assert finding(judge(find_competition("tiny_digits"), entry), "comparisons.speed.pairs").status == "fail"
+    found = finding(judge(find_competition("tiny_digits"), entry), "comparisons.speed.pairs")
+    assert (found.status, found.reason) == ("fail", "measure longer: a larger benchmark.budget_s")
 
 
 @pytest.mark.parametrize(
