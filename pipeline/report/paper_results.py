@@ -27,7 +27,7 @@ _ROWS: tuple[tuple[str, str, tuple[str | int, ...], str, str], ...] = (
     ("parameters", "count", ("size", "{}", "parameters"), "fewer", "more"),
     ("of these not zero", "count", ("size", "{}", "nonzero_parameters"), "fewer", "more"),
     ("MACs a sample", "count", ("size", "{}", "macs"), "fewer", "more"),
-    ("working set", "B", ("size", "{}", "working_set_bytes"), "smaller", "larger"),
+    ("weights in RAM", "B", ("size", "{}", "working_set_bytes"), "smaller", "larger"),
     ("peak memory", "B", ("benchmark", "comparisons", 0, "arms", "{}", "peak_rss_bytes"), "less", "more"),
 )
 _QUANTITIES = {

@@ -29,7 +29,7 @@ _LARGEST_LOG = 700.0  # of a number that is finite, and so is its inverse, whate
 # metric -> its key in `size` of a submission, its unit, and its verdicts for less and for more of it
 _COUNTED = {
     "stored size": ("stored_bytes", "B", "smaller", "larger"),
-    "working set": ("working_set_bytes", "B", "smaller", "larger"),
+    "weights in RAM": ("working_set_bytes", "B", "smaller", "larger"),
     "parameters": ("parameters", "count", "fewer", "more"),
     "MACs": ("macs", "count", "fewer", "more"),
 }
@@ -60,7 +60,7 @@ class Change:
 
 
 def changes(first: Document, second: Document, answers: Pair = (None, None)) -> list[Change]:
-    """Return accuracy, speed-up, stored size, working set, parameters and MACs of the second against the first.
+    """Return accuracy, speed-up, stored size, weights in memory, parameters and MACs of the second against the first.
 
     `answers` tell of both, where that is known, which test items are answered right.
     """

@@ -25,7 +25,7 @@ _NAMES: dict[str, tuple[str, str]] = {
     "size.optimized.macs": ("work (MACs)", "count"),
     "size.optimized.parameters": ("parameters", "count"),
     "size.optimized.stored_bytes": ("stored size", "B"),
-    "size.optimized.working_set_bytes": ("working set", "B"),
+    "size.optimized.working_set_bytes": ("weights in RAM", "B"),
 }
 
 
