@@ -144,7 +144,7 @@ def _notes(args: argparse.Namespace, request: Request) -> Iterator[str]:
     if args.author is None:
         yield "whose folder it is was not asked; --author ACCOUNT asks"
     if args.head == "HEAD" and (count := uncommitted(request.repository, request.folder)):
-        yield f"{count} path(s) below {request.folder}/ differ from what is committed, and were not looked at"
+        yield f"{count} path(s) below {request.folder}/ differ from what is committed, and were not looked at: commit them first"
 
 
 def _write(path: Path, text: str) -> None:
