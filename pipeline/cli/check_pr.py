@@ -144,7 +144,8 @@ def _notes(args: argparse.Namespace, request: Request) -> Iterator[str]:
     if args.author is None:
         yield "whose folder it is was not asked; --author ACCOUNT asks"
     if args.head == "HEAD" and (count := uncommitted(request.repository, request.folder)):
-        yield f"{count} path(s) below {request.folder}/ differ from what is committed, and were not looked at: commit them first"
+        where = f"{count} path(s) below {request.folder}/"
+        yield f"{where} differ from what is committed, and were not looked at: commit them first"
 
 
 def _write(path: Path, text: str) -> None:

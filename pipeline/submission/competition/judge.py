@@ -31,7 +31,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
 }
 _MORE_TIME = "measure longer: a larger benchmark.budget_s"
-_REASONS = {  # what to do about a figure that is exact and breaks its limit
+_REASONS: dict[Place, str] = {  # what to do about a figure that is exact and breaks its limit
     ("comparisons", "speed", "processes"): f"{_MORE_TIME}, and benchmark.processes as many",
     ("comparisons", "speed", "pairs"): _MORE_TIME,
 }
