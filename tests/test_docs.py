@@ -15,6 +15,7 @@ DOCS = ROOT / "pipeline" / "docs"
 PAGES = sorted(path for path in DOCS.rglob("*.md") if path.parent != FOLDER)
 # What these print depends on the machine and on what else it does: each line shown has to be there by its first word.
 MEASURED = ("run", "plan", "why", "compare", "gate", "history", "leaderboard", "verify", "ablate", "doctor")
+EXTRAS = {"cluster": "fsspec"}  # page -> what its commands need beside the package
 
 
 @pytest.mark.parametrize("name", sorted(pages()))
@@ -49,6 +50,8 @@ def _headings(page: Path) -> set[str]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
 def test_a_page_is_what_its_commands_print(page: Path, finished: Project, tmp_path: Path) -> None:
     """Whoever follows a page gets what it shows, but for the figures."""
+    if page.stem in EXTRAS:
+        pytest.importorskip(EXTRAS[page.stem])
     for shown in run_page(page.read_text(), tmp_path, finished.folder):
         assert _missing(shown) == [], f"{shown.command}\n" + "\n".join(shown.printed)
 
