@@ -245,7 +245,7 @@ def test_a_read_only_store_answers_and_is_not_worked_for_in_vain(
     assert project.json(*RUN, *store, "--out", "runs/read-only")["nodes"]["ran"] == 0
     assert {node["status"] for node in project.json("plan", "tiny.yaml", *store)["nodes"]} == {"cached"}
     assert project.json("store", "verify", *store)["damaged"] == []
-    assert project.json("store", "du", *store)["results"] == 11
+    assert project.json("store", "du", *store)["results"] == 12
     done = project.run(*RUN, *store, "--out", "runs/changed", "--set", "model.train.epochs=2", expect=6)
     assert "cannot be written: Read-only file system" in done.stderr
     (train,) = [n for n in killing.nodes_of(project, "changed") if n["stage"] == "train"]

@@ -31,7 +31,7 @@ def test_what_was_computed_first_is_compared_with_nothing(project: Project) -> N
 def test_a_parameter_is_named_where_it_is_and_as_the_origin_further_down(project: Project) -> None:
     """Through every node in between."""
     project.run("run", SMOKE, *UNTIL, "--set", "optimize.prune.sparsity=0.5")
-    assert why(project, "smoke", "prune")["differences"][0] == "parameter sparsity 0.25 → 0.5"
+    assert why(project, "smoke", "optimize prune")["differences"][0] == "parameter sparsity 0.25 → 0.5"
     node = why(project, "smoke", "evaluate optimized")
     assert node["differences"] == ["input model changed"]
     assert [cause["difference"] for cause in node["because"]] == [
