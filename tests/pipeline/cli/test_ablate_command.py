@@ -71,6 +71,15 @@ def test_asked_again_nothing_is_computed(project: Project) -> None:
     assert (project.folder / "runs/tiny/ablation.json").read_bytes() == before
 
 
+def test_a_submission_of_another_point_is_not_replaced_in_silence(project: Project) -> None:
+    """A sweep's chosen point may have been there; what is exported next is the ablated one."""
+    path = project.folder / "runs/tiny/submission.json"
+    path.write_text(path.read_text().replace('"model_name": "mlp optimized"', '"model_name": "mlp sparsity=0.7"'))
+    done = project.run("ablate", "tiny.yaml", expect=(0, 5))
+    assert "runs/tiny held the submission of mlp sparsity=0.7; it is now that of mlp optimized" in done.stderr
+    assert "held the submission" not in project.run("ablate", "tiny.yaml", expect=(0, 5)).stderr
+
+
 def test_a_changed_step_computes_only_what_has_it(project: Project) -> None:
     """With other bits, nothing that leaves quantization out is made again."""
     nodes = project.json("plan", "tiny.yaml", "--set", "ablate=true", "--set", "optimize.quantize.bits=4")["nodes"]
