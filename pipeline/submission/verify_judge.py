@@ -132,7 +132,8 @@ def limits_check(case: Case, competition: Competition, other: str) -> Check:
         other = "this machine was too noisy"
     if here == "fail" and other:  # which may be no fault of the submission
         here, told = "inconclusive", f"{told}; but {other}"
-    message = f"{competition.name}: {stated} as stated, {here} here{f' ({told})' if told else ''}"
+    claim = stated if stated == "pass" else f"{stated}, which claims nothing,"
+    message = f"{competition.name}: {claim} as stated, {here} here{f' ({told})' if told else ''}"
     if here == "pass" or stated != "pass":
         return Check("V060", name, "within", path, stated, here, message)
     outcome = "differs" if here == "fail" else "inconclusive"

@@ -218,8 +218,8 @@ def _checked(request: Request, entry: Entry, before: _Before, scratch: Path) -> 
         found = error.problems or (Problem(error.code, str(file), "", error.message.removeprefix(f"{file}: ")),)
         own = tuple(problem._replace(path=_path(problem.path, scratch, request)) for problem in found)
         return replace(checked, problems=(*copies, *own))
-    found = _standing(request, replace(checked, trust=trust, problems=copies), document, blob.size_bytes, before)
-    return replace(found, notes=(*_own_code(document), *found.notes))
+    placed = _standing(request, replace(checked, trust=trust, problems=copies), document, blob.size_bytes, before)
+    return replace(placed, notes=(*_own_code(document), *placed.notes))
 
 
 def _own_code(document: Mapping[str, Any]) -> Iterator[str]:
