@@ -309,7 +309,7 @@ ELSEWHERE = {
     **{f"sweep.search.{key}": "the points that it asks for: tests/pipeline/search" for key in SEARCH},
     **{f"sweep.search.axes.{key}": "the points that it asks for: tests/pipeline/search" for key in DISTRIBUTIONS},
     "version": "it has one value so far",
-    "model.weights.file": "it changes the weights that training begins with: tests/pipeline/stages/test_train_weights.py",
+    "model.weights.file": "it changes what training begins with: tests/pipeline/stages/test_train_weights.py",
     "model.weights.layout": "it changes how they are read: tests/pipeline/stages/test_train_weights.py",
     **{f"optimize.custom.{key}": CUSTOM for key in ("allow_no_effect", "args", "name")},
     "data.root": "it changes the files that are read: tests/pipeline/execute/test_sources.py",
