@@ -288,7 +288,7 @@ def test_an_unknown_key_out_of_reach_is_an_environment_problem(tmp_path: Path) -
         SharedStore(tmp_path, Remote(NOWHERE)).get(KEY)
 
 
-@pytest.mark.parametrize("url", ["s4://bucket", "hf://nowhere"])
+@pytest.mark.parametrize("url", ["s4://bucket", "abfs://nowhere"])
 def test_an_unknown_or_lacking_protocol_is_said(url: str, tmp_path: Path) -> None:
     """The message has what fsspec says: which package to install."""
     with pytest.raises(EnvironmentProblem, match="cannot be opened"):
