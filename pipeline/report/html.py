@@ -6,15 +6,12 @@ editing them renders reports anew. The page allows the two scripts that it holds
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 from pipeline.config.dump import dump
-from pipeline.core.errors import EnvironmentProblem
 from pipeline.report.charts import CHARTS
 from pipeline.report.distribution import Samples
 from pipeline.report.material import Material, make_material
@@ -22,13 +19,14 @@ from pipeline.report.page import PAGE
 from pipeline.report.palette import CONFIG, PALETTES
 from pipeline.report.script import SCRIPT
 from pipeline.report.style import STYLE
+from pipeline.report.template import environment, script_digest
 from pipeline.report.text import printable
 from pipeline.report.vega import chart_specs, script
 from pipeline.report.view import View, make_view
 from pipeline.submission.measured import is_measured
 
 if TYPE_CHECKING:
-    import jinja2
+    pass
 
 __all__ = ["render"]
 
@@ -44,7 +42,7 @@ def render(
     `samples` are the raw ones of its evidence, of which latencies are drawn; without them `reason` says why. `ablation`
     is that of its point, if there is one.
     """
-    environment = _environment()
+    templates = environment("the HTML report")
     view = make_view(submission, ablation)
     values: dict[str, Any] = {
         "view": view,
@@ -72,7 +70,7 @@ def render(
             "script": SCRIPT,
             "allowed": _allowed(library, SCRIPT),
         }
-    return environment.from_string(PAGE).render(values).lstrip() + "\n"
+    return templates.from_string(PAGE).render(values).lstrip() + "\n"
 
 
 def _sections(view: View, material: Material) -> list[tuple[str, str]]:
@@ -113,8 +111,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _allowed(*scripts: str) -> str:
-    digests = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts)
-    return "; script-src " + " ".join(f"'sha256-{digest}'" for digest in digests)
+    return "; script-src " + " ".join(f"'sha256-{script_digest(text)}'" for text in scripts)
 
 
 def _plain(value: Any) -> Any:
@@ -124,20 +121,3 @@ def _plain(value: Any) -> Any:
 def _escaped(text: str) -> str:
     """Return a text of several lines as HTML that shows it."""
     return escape("\n".join(map(printable, text.split("\n"))))
-
-
-def _environment() -> jinja2.Environment:
-    try:
-        import jinja2
-    except ImportError as error:
-        raise EnvironmentProblem(
-            "the HTML report needs jinja2, which is not installed", hint='pip install "tinytorch-pipeline[report]"'
-        ) from error
-    return jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown
-    )
-
-
-def _shown(value: Any) -> Any:
-    """Replace control characters of a text, the style sheet's line breaks excepted, which is marked safe."""
-    return printable(value) if type(value) is str else value

@@ -6,22 +6,19 @@ no other one runs. Without it the page shows all the same. Needs jinja2, an extr
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import itertools
 import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pipeline.core.errors import EnvironmentProblem
 from pipeline.report.leaderboard import BoardView, make_board_view
 from pipeline.report.leaderboard_page import PAGE, SCRIPT, STYLE
 from pipeline.report.style import STYLE as REPORT_STYLE
-from pipeline.report.text import printable
+from pipeline.report.template import environment, script_digest
 from pipeline.submission.badge import badge_style, html_badge
 
 if TYPE_CHECKING:
-    import jinja2
+    pass
 
 __all__ = ["render"]
 
@@ -42,7 +39,7 @@ def render(board: Mapping[str, Any]) -> str:
     shown = view.others[:_MOST_OTHERS]
     alike = [row for row in (*view.ranked, *view.others) if row.likeness][:_MOST_OTHERS]
     return (
-        _environment()
+        environment("the HTML leaderboard")
         .from_string(PAGE)
         .render(
             view=view,
@@ -53,7 +50,7 @@ def render(board: Mapping[str, Any]) -> str:
             badge=html_badge,
             style=REPORT_STYLE + badge_style() + STYLE,
             script=SCRIPT,
-            script_digest=_digest(SCRIPT),
+            script_digest=script_digest(SCRIPT),
         )
     )
 
@@ -78,24 +75,3 @@ def _bars(view: BoardView) -> list[_Bar | None]:
 
 def _bar(at: float, low: float, high: float) -> _Bar:
     return _Bar(round(at, 2), round(low, 2), round(high - low, 2))
-
-
-def _digest(script: str) -> str:
-    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-
-
-def _environment() -> jinja2.Environment:
-    try:
-        import jinja2
-    except ImportError as error:
-        raise EnvironmentProblem(
-            "the HTML leaderboard needs jinja2, which is not installed", hint='pip install "tinytorch-pipeline[report]"'
-        ) from error
-    return jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown
-    )
-
-
-def _shown(value: Any) -> Any:
-    """Replace control characters of a text; style and script are marked safe."""
-    return printable(value) if type(value) is str else value
