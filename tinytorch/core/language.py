@@ -16,8 +16,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from tinytorch.core.function import no_grad
-from tinytorch.core.layer import Layer, walk
+from tinytorch.core.layer import Layer, evaluating, walk
 from tinytorch.core.layers import Dropout
 from tinytorch.core.losses import CrossEntropyLoss, log_softmax
 from tinytorch.core.optimizers import AdamW
@@ -181,20 +180,11 @@ def token_losses(model: Layer, text: TokenText, context: int) -> NDArray[np.floa
     inputs, targets = text.windows(context)
     rows = max(1, EVALUATION_TOKENS // context)
     losses = np.empty(targets.shape, np.float64)
-    trained = [layer for layer in walk(model) if layer.training]
-    for layer in trained:
-        layer.training = False
-    try:
-        with no_grad():
-            for start in range(0, len(inputs), rows):
-                part = slice(start, start + rows)
-                scores = log_softmax(model.forward(inputs[part])).data  # type: ignore[arg-type]
-                losses[part] = -np.take_along_axis(scores, targets[part, :, np.newaxis].astype(np.intp), axis=-1)[
-                    ..., 0
-                ]
-    finally:
-        for layer in trained:
-            layer.training = True
+    with evaluating(walk(model)):
+        for start in range(0, len(inputs), rows):
+            part = slice(start, start + rows)
+            scores = log_softmax(model.forward(inputs[part])).data  # type: ignore[arg-type]
+            losses[part] = -np.take_along_axis(scores, targets[part, :, np.newaxis].astype(np.intp), axis=-1)[..., 0]
     return losses
 
 

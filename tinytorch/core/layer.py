@@ -12,11 +12,21 @@ from typing import Any, Self, TypeAlias
 
 import numpy as np
 
-from tinytorch.core.function import Array
+from tinytorch.core.function import Array, no_grad
 from tinytorch.core.tensor import Tensor
 from tinytorch.errors import ModelFileError
 
-__all__ = ["JSON", "Layer", "Leaf", "Stateless", "checked_config", "checked_state", "named_leaves", "walk"]
+__all__ = [
+    "JSON",
+    "Layer",
+    "Leaf",
+    "Stateless",
+    "checked_config",
+    "checked_state",
+    "evaluating",
+    "named_leaves",
+    "walk",
+]
 
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 
@@ -140,6 +150,20 @@ def walk(model: Any) -> Iterator[Layer]:
     other such objects there.
     """
     return _walk(model, set())
+
+
+@contextmanager
+def evaluating(layers: Iterable[Layer]) -> Iterator[None]:
+    """Run a block with these layers in eval mode and without recording gradients; modes are put back after it."""
+    trained = [layer for layer in layers if layer.training]
+    for layer in trained:
+        layer.training = False
+    try:
+        with no_grad():
+            yield
+    finally:
+        for layer in trained:
+            layer.training = True
 
 
 def _walk(model: Any, seen: set[int]) -> Iterator[Layer]:

@@ -6,8 +6,7 @@ Tokens are (batch, T); every layer between is (batch, T, embed_dim).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from numbers import Integral
 from typing import TypeAlias
 
@@ -18,9 +17,9 @@ from tinytorch.core.activations import GELU
 from tinytorch.core.attention import AttentionProduct, Mask, MultiHeadAttention, Past, causal
 from tinytorch.core.decoding import Decoder
 from tinytorch.core.embeddings import Embedding, EmbeddingLayer, Ids, PositionalEncoding, checked_ids
-from tinytorch.core.function import Array, no_grad
+from tinytorch.core.function import Array
 from tinytorch.core.kv_cache import KVCache
-from tinytorch.core.layer import JSON, Layer, walk
+from tinytorch.core.layer import JSON, Layer, evaluating, walk
 from tinytorch.core.layer_norm import LayerNorm
 from tinytorch.core.layers import Dropout, Linear
 from tinytorch.core.sampling import Sampling
@@ -217,7 +216,7 @@ class GPT(Layer):
             )
         text = np.empty((batch, count + max_new_tokens), np.intp)
         text[:, :count] = ids
-        with _inference(self):
+        with evaluating(walk(self)):
             scores = self._uncached_scores(text) if cache is None else self._cached_scores(text, count, cache, threads)
             for position in range(count, text.shape[1]):
                 text[:, position] = sampling.choose(scores(position), rng)
@@ -304,17 +303,3 @@ def _rectangle(prompts: Ids) -> Ids:
             "is no padding that the model was trained with."
         )
     return prompts
-
-
-@contextmanager
-def _inference(model: Layer) -> Iterator[None]:
-    """Run a block with dropout off and without recording gradients; modes are put back after it."""
-    trained = [layer for layer in walk(model) if layer.training]
-    for layer in trained:
-        layer.training = False
-    try:
-        with no_grad():
-            yield
-    finally:
-        for layer in trained:
-            layer.training = True

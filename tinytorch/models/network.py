@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinytorch.core.activations import ReLU
-from tinytorch.core.function import no_grad
-from tinytorch.core.layer import JSON, Layer, walk
+from tinytorch.core.layer import JSON, Layer, evaluating, walk
 from tinytorch.core.layers import Sequential
 from tinytorch.core.tensor import Tensor
 from tinytorch.errors import TargetError
@@ -109,16 +108,9 @@ class Network(Sequential):
             raise ValueError(f"predict needs float32 samples of shape (N, *{self.input_shape}), not {found}")
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
-        trained = [layer for layer in walk(self) if layer.training]
-        for layer in trained:
-            layer.training = False
-        try:
-            with no_grad():
-                starts = range(0, len(images), batch_size)
-                parts = [self.forward(Tensor(images[start : start + batch_size])).data for start in starts]
-        finally:
-            for layer in trained:
-                layer.training = True
+        with evaluating(walk(self)):
+            starts = range(0, len(images), batch_size)
+            parts = [self.forward(Tensor(images[start : start + batch_size])).data for start in starts]
         if not parts:
             return np.empty((0, *self.output_shape(self.input_shape)), dtype=np.float32)
         return parts[0] if len(parts) == 1 else np.concatenate(parts)

@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tinytorch.core.function import no_grad
-from tinytorch.core.layer import Layer, walk
+from tinytorch.core.layer import Layer, evaluating, walk
 from tinytorch.core.tensor import Tensor
 
 __all__ = [
@@ -131,15 +130,8 @@ def inference(model: Any) -> Iterator[None]:
     layers = {id(layer): layer for leaf in leaves(model) for layer in walk(leaf)}
     if isinstance(model, Layer):
         layers |= {id(layer): layer for layer in walk(model)}
-    trained = [layer for layer in layers.values() if layer.training]
-    for layer in trained:
-        layer.training = False
-    try:
-        with no_grad():
-            yield
-    finally:
-        for layer in trained:
-            layer.training = True
+    with evaluating(layers.values()):
+        yield
 
 
 def observe(model: Any, x: Tensor, seen: Callable[[Layer, Tensor, Tensor], None]) -> Any:
