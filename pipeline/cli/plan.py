@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pipeline.cli.answer import Answer
@@ -23,7 +23,9 @@ from pipeline.execute.decide import Forecast, forecast
 from pipeline.execute.estimate import Estimator
 from pipeline.execute.layers import layer_settings
 from pipeline.run import prepare
+from pipeline.stats.correction import least_claim
 from pipeline.store.local import LocalStore
+from pipeline.submission.quantities import quantity
 
 __all__ = ["answer", "configure", "run"]
 
@@ -81,7 +83,7 @@ def answer(
     parts = ["\n".join(filter(None, [head, estimate.line()])), search_text(experiment, plan)]
     parts += [_point_list(meant, len(experiment.runs))]
     parts += [_nodes(experiment, forecasts, points, estimate)]
-    parts += [_settings(layers, left_out), "\n".join(map(_timing_line, timing))]
+    parts += [_settings(layers, left_out), "\n".join([*map(_timing_line, timing), *_correction_lines(timed)])]
     parts += [_ablation_to_come(experiment, plan, wanted)]
     return Answer("\n\n".join(part for part in parts if part), document)
 
@@ -219,6 +221,7 @@ def _settings(layers: Sequence[dict[str, str]], left_out: int) -> str:
     return "\n".join([*shown, *more])
 
 
+_MODEST = 1.25  # a speed-up that every sweep should be able to claim
 _PRECISION = ("processes", "target_ci", "budget_s", "wait_s")
 
 
@@ -258,6 +261,27 @@ def _timing_line(timing: dict[str, float]) -> str:
         f"{_number(int(timing['comparisons']), 'comparison')}: {timing['processes']} processes or more for "
         f"±{100 * timing['target_ci']:g} %, {timing['budget_s']:g} s each{wait}"
     )
+
+
+def _correction_lines(runs: Sequence[Run]) -> Iterator[str]:
+    """Say which speed-ups so many points can claim with so few processes, where that leaves out what matters."""
+    asked = min((run.benchmark for run in runs), key=lambda benchmark: benchmark.processes, default=None)
+    if asked is None or len(runs) < 2:
+        return
+    least, *more = (
+        (processes, least_claim(processes, asked.threshold, len(runs))) for processes in range(asked.processes, 65)
+    )
+    enough = next((found for found in more if found[1] <= _MODEST), None)
+    if least[1] > _MODEST and enough:
+        yield (
+            f"warning: all {len(runs)} points are claims to be corrected for (Holm): {least[0]} processes that differ "
+            f"by 1 % claim a speed-up from {_claimed(least[1])} on, {enough[0]} from {_claimed(enough[1])} "
+            f"(benchmark.processes, with a budget_s to match)"
+        )
+
+
+def _claimed(speedup: float) -> str:
+    return quantity(speedup, "ratio") if speedup < 1000 else "1,000x"
 
 
 def _number(count: int, noun: str) -> str:

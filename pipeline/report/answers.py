@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.report.correction import correction_text
 from pipeline.report.verdicts import limits
 from pipeline.submission.quantities import quantity, with_interval
 
@@ -71,6 +72,8 @@ def _how_sure(submission: Document) -> Iterator[str]:
         f"processes; identical code came to {control} "
         "in the same processes, which is what this machine cannot tell apart."
     )
+    if undecided := correction_text(submission):
+        yield f"{undecided}."
     yield (
         f"Accuracy: changed by {with_interval(accuracy['delta'], accuracy['interval'], 'points')}, from "
         f"{accuracy['evaluated']:,} test items that had no part in the choice."

@@ -116,6 +116,8 @@ def _points(view: View) -> Iterator[str]:
         return
     yield f"## {view.tried} tried\n"
     yield f"Submitted: {escape(view.reason)}. Chosen {escape(view.rule)}.\n"
+    if view.corrected:
+        yield f"{_paragraph(view.corrected)}.\n"
     if view.search:
         yield f"{_paragraph(view.search)}.\n"
     header = ("", "point", "validation", "test", "size", "smaller", "speed-up", "verdict", "misses")

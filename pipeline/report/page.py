@@ -115,6 +115,7 @@ _RESULTS = """
 {% if view.points|length > 1 %}
 <h2 id="points">{{ view.tried }} tried</h2>
 <p>Submitted: {{ view.reason }}. Chosen {{ view.rule }}.</p>
+{% if view.corrected %}<p>{{ view.corrected }}.</p>{% endif %}
 {% if view.search %}<p>{{ view.search }}.</p>{% endif %}
 <p class="soft">Filled marks are on the front: no other point is as good in size, speed-up and validation accuracy and
 better in one. The test split is in the table only, because nobody may choose by it.</p>

@@ -156,6 +156,8 @@ def _points(view: View, width: int, colour: bool) -> Iterator[str]:
     yield from _dim(wrap(f"* chosen {printable(view.rule)}", width, "  ", "    "), colour)
     if any(point.is_front and not point.is_chosen for point in view.points):
         yield from _dim(wrap(_FRONT, width, "  ", "    "), colour)
+    if view.corrected:
+        yield from wrap(printable(view.corrected), width, "  ", "    ")
     if view.search:
         yield from _dim(wrap(printable(view.search), width, "  ", "    "), colour)
 

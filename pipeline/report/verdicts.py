@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.report.correction import why_undecided
 from pipeline.submission.quantities import p_value_text, quantity, with_interval
 
 __all__ = ["Limit", "Verdict", "limits", "verdicts"]
@@ -82,8 +83,9 @@ def _speed(speed: Document, effects: list[Document]) -> Verdict:
     upper = 1 + speed["threshold"]
     why = text.format(upper=quantity(upper, "ratio"), lower=quantity(1 / upper, "ratio"))
     if speed["verdict"] == "inconclusive" and speed["adjusted_p_value"] is not None:
-        adjusted = p_value_text(speed["adjusted_p_value"])
-        why = f"the claim does not survive the correction for {speed['compared']} comparisons ({adjusted})"
+        is_faster = speed["speedup"]["estimate"] > 1
+        edge = f"above {quantity(upper, 'ratio')}" if is_faster else f"below {quantity(1 / upper, 'ratio')}"
+        why = why_undecided(speed, edge)
     if speed["scenario"] == "server":
         why += f"; {_of_a_server(speed['speedup']['method'])}"
     if any(effect["simulated"] for effect in effects):

@@ -14,6 +14,7 @@ from typing import Any
 
 from pipeline.report.ablation import AblationView, ablation_view
 from pipeline.report.answers import Answer, answers
+from pipeline.report.correction import correction_text
 from pipeline.report.execution import Execution, execution
 from pipeline.report.facts import machine_facts, noise_facts, provenance_facts
 from pipeline.report.figures import course_figures, figures
@@ -124,6 +125,7 @@ class View:
     failed: tuple[FailedPoint, ...] = ()
     failed_title: str = ""
     search: str = ""
+    corrected: str = ""
     tried: str = ""
     rule: str = ""
     reason: str = ""
@@ -193,6 +195,7 @@ def _view(submission: Document) -> View:
         failed=failed_points(selection),
         failed_title=failed_title(selection),
         search=search_text(selection),
+        corrected=correction_text(submission),
         tried=_tried(selection),
         rule=selection["rule"],
         reason=selection["reason"],

@@ -37,6 +37,15 @@ def test_fresh_measures_again(project: Project) -> None:
     assert {node["stage"] for node in nodes if node["status"] == "run"} == {"profile", "benchmark"}
 
 
+def test_a_plan_warns_of_claims_that_so_few_processes_cannot_make(project: Project) -> None:
+    """Six points at two processes each are told what to set; at four nothing is said."""
+    many = ("--sweep", "optimize.quantize.bits=8,4", "--sweep", "optimize.prune.sparsity=0.2,0.4,0.5")
+    few = project.run("plan", SMOKE, *many, "--set", "benchmark.processes=2").stdout
+    assert "all 6 points are claims to be corrected for (Holm): 2 processes that differ by 1 %" in few
+    assert "claim a speed-up from 1.75x on, 3 from 1.09x (benchmark.processes" in few
+    assert "Holm" not in project.run("plan", SMOKE, *many, "--set", "benchmark.processes=4").stdout
+
+
 def test_a_dry_run_is_a_plan(project: Project) -> None:
     """Nothing runs, nothing is written."""
     before = {path: path.stat().st_mtime_ns for path in (project.folder / "runs").rglob("*")}

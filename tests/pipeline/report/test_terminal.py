@@ -87,9 +87,11 @@ def test_every_verdict_is_explained(submission: dict[str, Any], verdict: str, wo
 
 
 def test_a_claim_lost_to_the_correction_is_explained(submission: dict[str, Any]) -> None:
-    """With the number of comparisons and the p-value."""
+    """With the number of comparisons, the p-value and what would decide it."""
     submission["comparisons"]["speed"] |= {"verdict": "inconclusive", "adjusted_p_value": 0.21, "compared": 12}
-    assert "the correction for 12 comparisons (p = 0.21)" in " ".join(render(submission).split())
+    text = " ".join(render(submission).split())
+    assert "12 comparisons were made, of which some look so by chance: Holm's correction makes it p = 0.21" in text
+    assert "benchmark.processes" in text
 
 
 def test_a_missed_goal_is_told_with_its_reason(submission: dict[str, Any]) -> None:
