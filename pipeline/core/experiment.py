@@ -41,7 +41,7 @@ class DataSpec(NamedTuple):
 
 
 class TrainSpec(NamedTuple):
-    """Say how a model is fitted; the fields are those of tinytorch.core.training.FitSettings."""
+    """Say how a model is fitted; the fields are those of tinytorch.core.fitting.FitSettings."""
 
     epochs: int = 20
     lr: float = 1e-3
@@ -89,6 +89,9 @@ class BenchmarkSpec(NamedTuple):
     scenario: str = "single_stream"
     latency_limit_ms: float | None = None
     rate_per_s: float | None = None
+    prompt_tokens: int | None = None
+    new_tokens: int | None = None
+    kv_cache: str | None = None
     batch_sizes: tuple[int, ...] = (1,)
     threads: tuple[int, ...] = (1,)
     processes: int = 6

@@ -11,20 +11,19 @@ import numpy as np
 
 from pipeline.core.errors import StageFailed
 from pipeline.core.stage import Inputs
-from tinytorch.core.training import FitSettings, fit
-from tinytorch.data.split import Split
 from tinytorch.models import STORED, load_model_module, load_weights_module
 from tinytorch.models.network import Network
+from tinytorch.tasks import load_task
 
 __all__ = ["execute"]
 
 
 def execute(spec: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
     """Train `spec["arch"]` under `spec["seed"]`: the same seed, data and settings give the same bytes."""
-    train = Split.from_arrays(inputs["train"])
-    validation = Split.from_arrays(inputs["validation"])
+    read_split = load_task("splits", spec.get("task")).read_split
+    train, validation = (read_split(inputs[role]) for role in ("train", "validation"))
     model = _built(spec, inputs["task"])
-    history = fit(model, train, validation, FitSettings(**spec["fit"]), spec["seed"])
+    history = load_task("training", spec.get("task")).train(model, train, validation, spec["fit"], spec["seed"])
     return {"model": model, "history": history}
 
 

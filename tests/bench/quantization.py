@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tests.bench.target import Target
-from tinytorch.core.training import FitSettings, fit
+from tinytorch.core.fitting import FitSettings, fit
 from tinytorch.data import load_dataset_module
 from tinytorch.data.split import Dataset, Split
 from tinytorch.models import load_model_module

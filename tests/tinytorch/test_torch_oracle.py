@@ -13,11 +13,12 @@ import pytest
 
 from tinytorch.core import optimizers
 from tinytorch.core.activations import GELU, ReLU, Sigmoid, Softmax, Tanh
+from tinytorch.core.fitting import FitSettings, fit
 from tinytorch.core.layers import Flatten, Linear
 from tinytorch.core.losses import BinaryCrossEntropyLoss, CrossEntropyLoss, MSELoss, log_softmax
 from tinytorch.core.spatial import AvgPool2d, BatchNorm2d, Conv2d, MaxPool2d
 from tinytorch.core.tensor import Tensor
-from tinytorch.core.training import CosineSchedule, FitSettings, clip_grad_norm, fit
+from tinytorch.core.training import CosineSchedule, clip_grad_norm
 from tinytorch.data.split import Split
 from tinytorch.models import load_model_module
 from tinytorch.models.network import Network, Residual

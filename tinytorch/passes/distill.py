@@ -17,9 +17,9 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from tinytorch.core.fitting import fit
 from tinytorch.core.losses import CrossEntropyLoss, DistillationBackward
 from tinytorch.core.tensor import Tensor
-from tinytorch.core.training import fit
 from tinytorch.data.split import Split
 from tinytorch.errors import TinyTorchError
 from tinytorch.models.network import Network

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from tinytorch.core.training import fit
+from tinytorch.core.fitting import fit
 from tinytorch.data.split import Split
 from tinytorch.models.network import Network
 from tinytorch.passes.effect import Effect

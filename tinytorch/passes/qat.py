@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from tinytorch.core.training import FitSettings, fit
+from tinytorch.core.fitting import FitSettings, fit
 from tinytorch.data.split import Split
 from tinytorch.errors import TinyTorchError
 from tinytorch.models.network import Network

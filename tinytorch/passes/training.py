@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tinytorch.core.training import FitSettings
+from tinytorch.core.fitting import FitSettings
 from tinytorch.errors import TinyTorchError
 from tinytorch.models.network import Network
 from tinytorch.passes import KINDS

@@ -60,7 +60,7 @@ def test_the_native_kernels_count_where_they_may_run(tmp_path: Path, monkeypatch
 
     monkeypatch.setenv(native.VARIABLE, "reference")
     assert facts("tinytorch.kernels.native")["kernels"] == "reference"
-    assert "kernels" not in facts("tinytorch.core.training")
+    assert "kernels" not in facts("tinytorch.core.fitting")
     monkeypatch.setenv(native.VARIABLE, "fastest")
     with pytest.raises(EnvironmentProblem, match="expected one of auto, reference"):
         environment._kernels()

@@ -12,9 +12,9 @@ import pytest
 from pipeline.core.errors import EnvironmentProblem, UserError
 from pipeline.export.onnx_model import INPUT, OPSET, to_onnx, write_onnx
 from tinytorch.core.activations import ReLU
+from tinytorch.core.fitting import FitSettings, fit
 from tinytorch.core.layers import Flatten, Linear
 from tinytorch.core.tensor import Tensor
-from tinytorch.core.training import FitSettings, fit
 from tinytorch.data import digits
 from tinytorch.data.split import Split
 from tinytorch.models import load_model_module

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.export.onnx_model import INPUT, to_onnx
-from tinytorch.core.training import FitSettings, fit
+from tinytorch.core.fitting import FitSettings, fit
 from tinytorch.data import digits
 from tinytorch.models import load_model_module
 from tinytorch.models.network import Network

@@ -9,12 +9,13 @@ import pytest
 
 from tinytorch.core.activations import ReLU
 from tinytorch.core.dataloader import DataLoader, TensorDataset
+from tinytorch.core.fitting import FitSettings, fit
 from tinytorch.core.layers import Dropout, Linear, Sequential
 from tinytorch.core.losses import CrossEntropyLoss, MSELoss
 from tinytorch.core.optimizers import SGD, Adam
 from tinytorch.core.spatial import BatchNorm2d, Conv2d, Flatten
 from tinytorch.core.tensor import Tensor
-from tinytorch.core.training import CosineSchedule, FitSettings, Trainer, clip_grad_norm, fit
+from tinytorch.core.training import CosineSchedule, Trainer, clip_grad_norm
 from tinytorch.errors import TinyTorchError
 
 

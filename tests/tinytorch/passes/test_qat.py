@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinytorch.core.training import FitSettings, fit
+from tinytorch.core.fitting import FitSettings, fit
 from tinytorch.data import load_dataset_module
 from tinytorch.data.split import Split
 from tinytorch.errors import TinyTorchError
