@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pipeline.report.correction import correction_text
+from pipeline.report.front import on_front, worth
 from pipeline.report.verdicts import limits
 from pipeline.submission.quantities import quantity, with_interval
 
 __all__ = ["Answer", "answers"]
 
+_MANY_TIMES = 100  # as many items: more is no advice
 Document = Mapping[str, Any]
 
 
@@ -58,8 +61,50 @@ def _which(submission: Document) -> Iterator[str]:
     if missed:
         told = (f"{limit.status}: {limit.wanted}; measured {limit.measured}" for limit in missed)
         yield f"But a goal is {'; another is '.join(told)}."
+        yield from _items_needed(submission)
     elif submission["constraints"]:
         yield f"{_all_of(len(submission['constraints']), 'goal')} met on the test split."
+    yield from _instead(selection)
+
+
+def _items_needed(submission: Document) -> Iterator[str]:
+    """Say how many test items would decide a limit on accuracy that is open: intervals narrow as their root grows."""
+    evaluated = submission["comparisons"]["accuracy"]["evaluated"]
+    for record in submission["constraints"]:
+        if (record["metric"], record["status"], record["split"]) != ("accuracy", "inconclusive", "test"):
+            continue
+        low, high = record["interval"]
+        margin = abs(record["limit"] - record["measured"])
+        if margin and (times := ((high - low) / 2 / margin) ** 2) <= _MANY_TIMES:
+            needed = math.ceil(evaluated * max(times, 1.1) / 10) * 10
+            yield f"About {needed:,} test items instead of {evaluated:,} would decide it, if the difference stays."
+
+
+def _instead(selection: Document) -> Iterator[str]:
+    """Name what else is worth a look: the most accurate and the fastest point of the front that keep every limit."""
+    points = selection["points"]
+    front = [points[i] for i in sorted(on_front([worth(point) for point in points]))]
+    others = [
+        point
+        for point in front
+        if point["index"] != selection["chosen"] and all(record["status"] == "met" for record in point["constraints"])
+    ]
+    told: dict[int, str] = {}
+    for word, of in (
+        ("the most accurate", lambda point: worth(point)[0]),
+        ("the fastest", lambda point: worth(point)[2]),
+    ):
+        best = max(others, key=of, default=None)
+        if best is not None:
+            told[best["index"]] = f"{told[best['index']]} and {word}" if best["index"] in told else word
+    for point in points:
+        if point["index"] in told:
+            yield (
+                f"Of the others on the front that keep every limit, {told[point['index']]} is {point['label']}: "
+                f"{quantity(point['accuracy']['validation']['accuracy'], 'share')} on the validation split, "
+                f"{quantity(point['stored_bytes'], 'B')}, "
+                f"{quantity(point['speedup']['estimate'], 'ratio')} as fast."
+            )
 
 
 def _how_sure(submission: Document) -> Iterator[str]:
@@ -105,7 +150,7 @@ def _again(submission: Document) -> Iterator[str]:
     versions = ", ".join(f"{name} {version}" for name, version in sorted(provenance["versions"].items()))
     yield (
         "Save the experiment below as a file and run the command: equal weights have equal digests; times are those of "
-        "your machine. `python -m pipeline verify submission.json` does both, and compares weights, answers and times."
+        "your machine. The command pipeline verify submission.json does both, and compares weights, answers and times."
     )
     yield f"Made with {versions}."
 

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-__all__ = ["on_front", "stairs"]
+__all__ = ["on_front", "stairs", "worth"]
+
+
+def worth(point: Mapping[str, Any]) -> tuple[float, float, float]:
+    """Return what a point of a selection is on the front for, of which more is better, on the split of the choice."""
+    accuracy: float = point["accuracy"]["validation"]["accuracy"]
+    return accuracy, -point["stored_bytes"], point["speedup"]["estimate"]
 
 
 def on_front(points: Sequence[tuple[float, ...]]) -> frozenset[int]:

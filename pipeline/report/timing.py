@@ -16,6 +16,10 @@ Sides = tuple[Document, Document]
 
 _TONES = {"faster": "good", "slower": "bad"}
 _NONE = "latency, percentiles"  # the row that stands for all of them where a scenario has none
+_TWO_STREAMS = (
+    "below the median, because the two are of different samples: the median is of runs of calls in which nothing "
+    "interrupted, timed in turns; percentiles are of single queries, timed at another moment. The machine was restless"
+)
 _MINOR = ("p95", "p97")  # details, unless the scenario asks for them
 
 
@@ -54,6 +58,16 @@ def time_notes(comparison: Document, side: str) -> Iterator[tuple[str, str]]:
         yield from ((_NONE, reason) for reason in dict.fromkeys(reasons.values()))
         return
     yield from ((f"{_percentile_stem(comparison)}, {name}", reason) for name, reason in reasons.items())
+    if crossed := _crossed(comparison, side):
+        yield f"{_percentile_stem(comparison)}, {crossed}", _TWO_STREAMS
+
+
+def _crossed(comparison: Document, side: str) -> str:
+    """Return the least percentile that lies below the median, which is of other samples, "" where none does."""
+    arm = comparison["arms"][side]
+    found = arm["percentiles"].items()
+    below = [name for name, ns in found if ns is not None and float(name[1:]) > 50 and ns < arm["median_ns"]]
+    return min(below, key=lambda name: float(name[1:]), default="") if comparison["server"] is None else ""
 
 
 def _stem(comparison: Document) -> str:

@@ -18,7 +18,7 @@ from pipeline.report.correction import correction_text
 from pipeline.report.execution import Execution, execution
 from pipeline.report.facts import machine_facts, noise_facts, provenance_facts
 from pipeline.report.figures import course_figures, figures
-from pipeline.report.front import on_front
+from pipeline.report.front import on_front, worth
 from pipeline.report.headline import headline, scenario_text
 from pipeline.report.loadgen import LoadGen, loadgen
 from pipeline.report.peers import Peers, peers
@@ -263,14 +263,8 @@ def _condition(comparison: Document) -> Condition:
 
 def _points(selection: Document) -> tuple[Point, ...]:
     points = selection["points"]
-    front = on_front([_worth(point) for point in points])
+    front = on_front([worth(point) for point in points])
     return tuple(_point(point, selection["chosen"], i in front) for i, point in enumerate(points))
-
-
-def _worth(point: Document) -> tuple[float, ...]:
-    """Return what a point is on the front for, of which more is better; read on the split of the choice."""
-    accuracy = point["accuracy"]["validation"]["accuracy"]
-    return accuracy, -point["stored_bytes"], point["speedup"]["estimate"]
 
 
 def _point(point: Document, chosen: int, is_front: bool) -> Point:

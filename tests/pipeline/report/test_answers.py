@@ -1,0 +1,62 @@
+"""The four questions that a report answers first, where the answer is not plain."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pipeline.report.answers import answers
+from pipeline.report.terminal import render
+
+
+def answered(submission: dict[str, Any], question: str) -> str:
+    (found,) = (answer for answer in answers(submission) if answer.question == question)
+    return " ".join(found.sentences)
+
+
+@pytest.fixture
+def open_goal(submission: dict[str, Any]) -> dict[str, Any]:
+    """A limit on accuracy that 359 test items do not decide."""
+    submission["comparisons"]["accuracy"]["evaluated"] = 359
+    submission["constraints"][0] |= {
+        "metric": "accuracy", "limit_kind": "max_drop", "limit": 0.03, "measured": 0.02, "unit": "points",
+        "interval": [0.004, 0.036], "status": "inconclusive", "split": "test", "reason": "a part of the interval",
+    }  # fmt: skip
+    return submission
+
+
+def test_an_open_limit_on_accuracy_says_how_many_items_decide_it(open_goal: dict[str, Any]) -> None:
+    """Half the interval, 1.6 points, has to shrink to the margin of 1.0: 2.56 times as many items."""
+    text = answered(open_goal, "Which point should I deploy?")
+    assert "a goal is inconclusive: accuracy drops by at most 3.00 points" in text
+    assert "About 920 test items instead of 359 would decide it, if the difference stays." in text
+
+
+def test_a_figure_on_its_limit_cannot_be_decided_by_more_items(open_goal: dict[str, Any]) -> None:
+    """Nothing is advised that helps nobody."""
+    open_goal["constraints"][0]["measured"] = 0.03
+    assert "would decide it" not in answered(open_goal, "Which point should I deploy?")
+
+
+def test_other_points_that_keep_every_limit_are_named(submission: dict[str, Any]) -> None:
+    """The most accurate and the fastest of the front, by the validation split."""
+    chosen = submission["selection"]["chosen"]
+    for point in submission["selection"]["points"]:
+        better = point["index"] == (chosen + 1) % 4
+        point["constraints"] = []
+        point["speedup"] = {"estimate": 9.0 if better else 1.5, "interval": [1.4, 9.5]}
+        point["accuracy"]["validation"]["accuracy"] = 0.99 if better else 0.9
+    text = answered(submission, "Which point should I deploy?")
+    assert "Of the others on the front that keep every limit, the most accurate and the fastest is" in text
+    assert "99.0 % on the validation split" in text
+    assert "9.00x as fast" in text
+
+
+def test_percentiles_below_the_median_are_explained(submission: dict[str, Any]) -> None:
+    """In noise the two streams of samples may contradict each other."""
+    arm = submission["benchmark"]["comparisons"][0]["arms"]["baseline"]
+    assert "different samples" not in render(submission)
+    arm["percentiles"]["p90"] = arm["median_ns"] * 0.9
+    text = " ".join(render(submission).split())
+    assert "latency, p90, baseline: below the median, because the two are of different samples" in text
