@@ -1,6 +1,6 @@
 """Write an earlier run up as a technical report: problem, method, results, the journey, trade-offs, limits.
 
-REPORT.md is written into the run's folder, every number in it a link to where it comes from; with --pdf also
+paper/REPORT.md is written into the run's folder, every number in it a link to where it comes from; with --pdf also
 REPORT.pdf, where a browser or weasyprint is installed. Nothing is computed again.
 """
 
@@ -28,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("run", metavar="RUN", help="an experiment's name, or a folder that `run` wrote to")
     parser.add_argument(
-        "--out", metavar="FILE", help="where the report is written (default: REPORT.md in RUN's folder)"
+        "--out", metavar="FILE", help="where the report is written (default: paper/REPORT.md in RUN's folder)"
     )
     parser.add_argument("--pdf", action="store_true", help="also print it as PDF beside it")
 
@@ -49,7 +49,8 @@ def run(args: argparse.Namespace) -> Answer:
     record = read_record(folder / _RECORD) if (folder / _RECORD).is_file() else None
     used = [_SUBMISSION, *([_EVIDENCE] if "evidence" in submission else []), *([_ABLATION] if ablation else [])]
     digests = {name: _digest(folder / name) for name in used if (folder / name).is_file()}
-    target = Path(args.out) if args.out else folder / "REPORT.md"
+    # In a folder of its own: where a file system does not tell cases apart, the run's report.md would be the same file.
+    target = Path(args.out) if args.out else folder / "paper" / "REPORT.md"
     drawn, why = _pictures(submission, folder / _SUBMISSION)
     text = paper(submission, ablation, record, digests, trust, [picture for picture, _ in drawn])
     contents = {picture.file: svg for picture, svg in drawn}

@@ -117,7 +117,7 @@ def test_the_reports_show_it(project: Project) -> None:
     assert title in project.run("report", "tiny", "--format", "md", "--out", "-").stdout
     assert "left out: the whole recipe" in project.run("show", "tiny").stdout
     project.run("paper", "tiny")
-    assert "**Left out**: the whole recipe" in (project.folder / "runs/tiny/REPORT.md").read_text()
+    assert "**Left out**: the whole recipe" in (project.folder / "runs/tiny/paper/REPORT.md").read_text()
 
 
 def test_a_step_that_needs_another_one_is_not_compared_without_it(project: Project) -> None:

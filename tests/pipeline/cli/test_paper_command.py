@@ -33,7 +33,7 @@ def test_an_ablation_of_other_models_is_left_out(project: Project) -> None:
     shutil.copy(ABLATION, project.folder / "runs/smoke/ablation.json")
     done = project.run("paper", "smoke")
     assert "is of other models than the submission" in done.stderr
-    assert "`pipeline ablate FILE` does" in (project.folder / "runs/smoke/REPORT.md").read_text()
+    assert "`pipeline ablate FILE` does" in (project.folder / "runs/smoke/paper/REPORT.md").read_text()
 
 
 def test_a_changed_ablation_is_refused(project: Project) -> None:
@@ -53,7 +53,7 @@ def test_a_tampered_submission_is_no_report(project: Project) -> None:
     document["comparisons"]["speed"]["speedup"]["estimate"] *= 2
     path.write_text(json.dumps(document))
     assert "R0" in project.run("paper", "smoke", expect=4).stderr
-    assert not (project.folder / "runs/smoke/REPORT.md").exists()
+    assert not (project.folder / "runs/smoke/paper/REPORT.md").exists()
 
 
 def test_what_cannot_be_done_is_said(finished: Project, tmp_path: Path) -> None:
