@@ -5,6 +5,7 @@ TinyTorchError (ValueError)
 ├── ModelFileError   a model file (or the state given to a layer) is not what it declares
 ├── TargetError      a layer name or glob matches nothing
 ├── KernelsError     the native kernels that were asked for are not here
+├── TrainingDiverged loss or weights are no finite numbers any more
 └── NoEffectError    a step was asked for and changed nothing
 
 Wrong shapes and arguments are plain ValueError or TypeError, as the course has them.
@@ -16,7 +17,15 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
-__all__ = ["DataFileError", "KernelsError", "ModelFileError", "NoEffectError", "TargetError", "TinyTorchError"]
+__all__ = [
+    "DataFileError",
+    "KernelsError",
+    "ModelFileError",
+    "NoEffectError",
+    "TargetError",
+    "TinyTorchError",
+    "TrainingDiverged",
+]
 
 
 class TinyTorchError(ValueError):
@@ -41,6 +50,10 @@ class ModelFileError(TinyTorchError):
 
 class KernelsError(TinyTorchError):
     """Native kernels were asked for that this installation or this processor does not have."""
+
+
+class TrainingDiverged(TinyTorchError):
+    """A training cannot go on, because its loss or its weights are NaN or infinite."""
 
 
 class TargetError(TinyTorchError):

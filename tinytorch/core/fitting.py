@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -17,7 +17,7 @@ from tinytorch.core.losses import CrossEntropyLoss
 from tinytorch.core.optimizers import SGD, Adam, AdamW, Optimizer
 from tinytorch.core.tensor import Tensor
 from tinytorch.core.training import CosineSchedule, Trainer
-from tinytorch.errors import TinyTorchError
+from tinytorch.errors import TrainingDiverged
 from tinytorch.kernels.memory import freed_memory_kept
 
 __all__ = ["FitSettings", "LabelledImages", "Objective", "fit"]
@@ -123,15 +123,17 @@ def fit(
     settings: FitSettings,
     seed: int,
     objective: Objective | None = None,
-) -> list[dict[str, float | int | None]]:
+    look: Callable[[int], dict[str, Any] | None] | None = None,
+) -> list[dict[str, Any]]:
     """Train `model` in place for classification and leave it in eval mode; return one record for each epoch.
 
     What is minimized is the cross-entropy with the labels, smoothed as the settings say, or another `objective`.
     A record is {epoch (from 1), train_loss, validation_accuracy (None without validation images), lr}. Order of samples
     and dropout follow from `seed` alone, so the same call gives the same bits on the same machine with as many BLAS
     threads (other sums round otherwise). A last batch of one image joins the batch before it, because batch
-    normalization learns nothing from one. Raises ValueError if there is nothing to train on and TinyTorchError as soon
-    as loss or weights stop being finite numbers.
+    normalization learns nothing from one. `look`, called after each epoch with its number, may add what it sees of the
+    model as "inspection" to the record (see `TrainingProbe`), and changes nothing. Raises ValueError without anything
+    to train on and TrainingDiverged as soon as loss or weights stop being finite numbers.
     """
     if not len(train):
         raise ValueError("fit() needs at least one training image, but the training split is empty.")
@@ -150,7 +152,7 @@ def fit(
     before = [layer.rng for layer in dropouts]
     for layer in dropouts:
         layer.rng = rng
-    history: list[dict[str, float | int | None]] = []
+    history: list[dict[str, Any]] = []
     try:
         # What overflows while training diverges is reported as divergence, not by NumPy's warnings as well.
         with freed_memory_kept(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -161,6 +163,8 @@ def fit(
                 accuracy = _accuracy(model, validation) if validation is not None and len(validation) else None
                 lr = trainer.history["learning_rates"][-1]
                 history.append({"epoch": epoch, "train_loss": loss, "validation_accuracy": accuracy, "lr": lr})
+                if look is not None and (seen := look(epoch)):
+                    history[-1]["inspection"] = seen
     finally:
         for layer, own in zip(dropouts, before, strict=True):
             layer.rng = own
@@ -168,9 +172,9 @@ def fit(
     return history
 
 
-def _diverged(epoch: int, found: str, settings: FitSettings) -> TinyTorchError:
+def _diverged(epoch: int, found: str, settings: FitSettings) -> TrainingDiverged:
     way_out = f"Lower lr={settings.lr}" + ("." if settings.grad_clip else " or set grad_clip.")
-    return TinyTorchError(f"Training diverged in epoch {epoch}: {found}. {way_out}")
+    return TrainingDiverged(f"Training diverged in epoch {epoch}: {found}. {way_out}")
 
 
 def _batches(
