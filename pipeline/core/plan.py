@@ -11,8 +11,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from pipeline.core.experiment import BenchmarkSpec, DataSpec, Experiment, Goal, ModelSpec, Run, Step, as_json
+from pipeline.core.experiment import BenchmarkSpec, DataSpec, Experiment, ModelSpec, Run, Step, as_json
 from pipeline.core.keys import digest_value
+from pipeline.core.specs import given, run_spec, submit_spec, timing
 from pipeline.core.stage import StageInfo
 from pipeline.core.titles import step_title
 
@@ -92,6 +93,7 @@ class _PlanFields(NamedTuple):
     report: str
     judges: tuple[str, ...] = ()
     ablation: str | None = None
+    frameworks: str | None = None
 
 
 class Plan(_PlanFields):
@@ -99,6 +101,7 @@ class Plan(_PlanFields):
 
     `judges` has for each point of a search, in order, the node that reads its goals on the validation split;
     `ablation` is the node that says what each step contributes (`pipeline.core.ablation`), where that was asked for.
+    `frameworks` is the node that gathers a comparison of frameworks, which has no runs and no `submit` ("").
     """
 
     def node(self, node_id: str) -> Node:
@@ -116,6 +119,7 @@ class Catalog(NamedTuple):
     `codec_modules` names what writes and reads a codec, itself first: a stage that is given a model runs any layers.
     `package_version` finds the version of an optional module, which an extra of ours brings; raises EnvironmentProblem.
     `custom` says whose the modules are that are not ours, and which of them submissions run; `file_digest` reads files.
+    `task` says what networks learn from a data set, "" where it is the usual, and the modules that do it.
     """
 
     stages: Mapping[str, StageInfo]
@@ -128,6 +132,7 @@ class Catalog(NamedTuple):
     codec_modules: Callable[[str], tuple[str, ...]]
     package_version: Callable[[str, str], str]
     custom: Callable[[Collection[str]], tuple[Mapping[str, Any], tuple[str, ...]]] = lambda modules: ({}, ())
+    task: Callable[[str, Collection[str]], tuple[str, tuple[str, ...]]] = lambda dataset, aspects: ("", ())
     file_digest: Callable[[str], str] = lambda path: ""
 
 
@@ -155,6 +160,7 @@ class Draft:
         self.nodes: dict[str, Node] = {node.id: node for node in nodes}
         self._codecs: dict[_Wanted, tuple[dict[str, str], tuple[str, ...]]] = {}
         self._roots: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._datasets: dict[str, str] = {}
 
     def add(
         self,
@@ -168,6 +174,7 @@ class Draft:
     ) -> str:
         """Add a node unless it is there; return its id. `outputs` are the roles it gives, by default all."""
         info = self.catalog.stages[stage]
+        spec, code = self._for_task(info, spec, inputs, code)
         wiring = {role: [ref.node, ref.role] for role, ref in inputs.items()}
         node_id = digest_value([stage, info.version, spec, wiring])
         if node_id not in self.nodes:
@@ -177,6 +184,24 @@ class Draft:
             roots = self._roots.setdefault(roots, roots)
             self.nodes[node_id] = Node(node_id, stage, title, spec, inputs, roots, local or _NOTHING, codecs, writers)
         return node_id
+
+    def _for_task(
+        self, info: StageInfo, spec: Mapping[str, Any], inputs: Mapping[str, Ref], code: tuple[str, ...]
+    ) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+        """Return spec and code with what they need for the task of the data that all began with."""
+        datasets = (self._dataset(ref.node) for ref in inputs.values()) if info.task else ()
+        dataset = next((name for name in datasets if name), "")
+        task, modules = self.catalog.task(dataset, info.task) if dataset else ("", ())
+        return ({**spec, "task": task} if task else spec), (*code, *modules)
+
+    def _dataset(self, node_id: str) -> str:
+        """Return the name of the data set that a node is or comes from, "" if there is none."""
+        if node_id not in self._datasets:
+            node = self.nodes[node_id]
+            before = (self._dataset(ref.node) for ref in node.inputs.values())
+            name = str(node.spec["name"]) if node.stage == "data" else next((found for found in before if found), "")
+            self._datasets[node_id] = name
+        return self._datasets[node_id]
 
     def _written(
         self, info: StageInfo, outputs: tuple[str, ...] | None, read: frozenset[str]
@@ -231,8 +256,8 @@ _LOADGEN_READS = ("scenario", "latency_limit_ms", "rate_per_s", "batch_sizes", "
 
 def _plan_loadgen(draft: Draft, run: Run, arms: Mapping[str, Ref], layers: tuple[str, ...]) -> str:
     version = draft.catalog.package_version("mlperf_loadgen", "mlperf")
-    given = {name: value for name, value in _given(run.benchmark).items() if name in _LOADGEN_READS}
-    spec = {**given, "seed": run.seed, "mlperf_loadgen": version}
+    read = {name: value for name, value in given(run.benchmark).items() if name in _LOADGEN_READS}
+    spec = {**read, "seed": run.seed, "mlperf_loadgen": version}
     return draft.add("loadgen", run.label or "optimized", spec, arms, layers)
 
 
@@ -259,10 +284,10 @@ def _plan_data(draft: Draft, data: DataSpec) -> str:
 def _plan_train(draft: Draft, model: ModelSpec, seed: int, data: str) -> str:
     spec = {"arch": model.arch, "args": dict(model.args), "fit": as_json(model.train), "seed": seed}
     inputs = {role: Ref(data, role) for role in ("train", "validation", "task")}
-    if given := model.weights:
-        spec["weights"] = {"layout": given.layout, "digest": draft.catalog.file_digest(given.file)}
-    code = tuple(draft.catalog.model_module(name) for name in (model.arch, *(["stored"] if given else [])))
-    local = {"file": given.file} if given else None
+    if weights := model.weights:
+        spec["weights"] = {"layout": weights.layout, "digest": draft.catalog.file_digest(weights.file)}
+    code = tuple(draft.catalog.model_module(name) for name in (model.arch, *(["stored"] if weights else [])))
+    local = {"file": weights.file} if weights else None
     return draft.add("train", f"{model.arch} seed={seed}", spec, inputs, code, local)
 
 
@@ -289,9 +314,10 @@ def plan_evaluation(draft: Draft, title: str, model: Ref, data: str) -> str:
 
 def plan_benchmark(draft: Draft, title: str, benchmark: BenchmarkSpec, seed: int, arms: Mapping[str, Ref]) -> str:
     """Add the timing of the arms "baseline" and "optimized" against each other, on "sample"."""
-    spec, waiting = _timing(benchmark)
+    spec, waiting = timing(benchmark)
     layers = draft.catalog.codec_modules("model")
-    return draft.add("benchmark", title, {**spec, "seed": seed}, arms, layers, local=waiting)
+    stage = "generate" if benchmark.scenario == "generate" else "benchmark"
+    return draft.add(stage, title, {**spec, "seed": seed}, arms, layers, local=waiting)
 
 
 def is_search(experiment: Experiment) -> bool:
@@ -305,7 +331,7 @@ def _plan_submit(draft: Draft, experiment: Experiment, runs: Sequence[RunNodes],
         i = nodes.run.index
         inputs |= _results(nodes, i) | _measurements(nodes, i) | _journey(nodes, i)
     own, code = draft.catalog.custom({root for node in draft.nodes.values() for root in node.code_roots})
-    return draft.add("submit", "", {**_submit_spec(experiment), **own, **account}, inputs, code)
+    return draft.add("submit", "", {**submit_spec(experiment), **own, **account}, inputs, code)
 
 
 # The metrics of goals that are read from a benchmark.
@@ -317,11 +343,11 @@ def _plan_judges(draft: Draft, experiment: Experiment, runs: Sequence[RunNodes])
     points: dict[str, list[RunNodes]] = {}
     for nodes in runs:
         points.setdefault(digest_value(as_json(nodes.run.point)), []).append(nodes)
-    goals = [_given(goal) for goal in experiment.goals]
+    goals = [given(goal) for goal in experiment.goals]
     is_timed = any(value in TIMED_METRICS for goal in goals for value in goal.values())
     judges = []
     for members in points.values():
-        spec = {"goals": goals, "runs": [_run_spec(nodes.run, i, "") for i, nodes in enumerate(members)]}
+        spec = {"goals": goals, "runs": [run_spec(nodes.run, i, "") for i, nodes in enumerate(members)]}
         inputs: dict[str, Ref] = {}
         for i, nodes in enumerate(members):
             inputs |= _results(nodes, i)
@@ -365,36 +391,3 @@ def _journey(nodes: RunNodes, i: int) -> dict[str, Ref]:
         **{f"history.{i}.{k}": Ref(step, "history") for k, step in enumerate(nodes.steps)},
         **{f"predictions.{i}.{k}": Ref(node, "predictions") for k, node in enumerate(nodes.evaluate_steps)},
     }
-
-
-def _submit_spec(experiment: Experiment) -> dict[str, Any]:
-    return {
-        "experiment": as_json(experiment.document),
-        "name": experiment.name,
-        "goals": [_given(goal) for goal in experiment.goals],
-        "runs": [_run_spec(run, run.index, run.label) for run in experiment.runs],
-    }
-
-
-def _run_spec(run: Run, index: int, label: str) -> dict[str, Any]:
-    return {
-        "index": index,
-        "label": label,
-        "arch": run.model.arch,
-        "seed": run.seed,
-        "point": as_json(run.point),
-        "steps": [{"id": step.id, "use": step.use, "params": as_json(step.params)} for step in run.steps],
-        "benchmark": _timing(run.benchmark)[0],
-    }
-
-
-def _timing(benchmark: BenchmarkSpec) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what a measurement is, and how patiently it is made, which is no part of any key."""
-    spec = _given(benchmark)
-    del spec["harness"], spec["peers"]  # nodes of their own
-    return spec, {"wait_s": spec.pop("wait_s")}
-
-
-def _given(spec: BenchmarkSpec | Goal) -> dict[str, Any]:
-    """Return a spec without what is null: a new key of the file must not change the ids of those that lack it."""
-    return {name: value for name, value in as_json(spec).items() if value is not None}

@@ -14,7 +14,8 @@ class StageInfo(NamedTuple):
 
     `module` has `execute(spec, inputs) -> {role: value}`; `version` is raised when the stage's meaning changes in a
     way its code does not show; `outputs` maps role to codec (see `pipeline.store.codecs`); a stage that `measures` runs
-    alone on its machine, and the machine is part of its key.
+    alone on its machine, and the machine is part of its key. `task` names the tables of tinytorch.tasks that the stage
+    looks its data's task up in.
     """
 
     name: str
@@ -23,6 +24,7 @@ class StageInfo(NamedTuple):
     outputs: Mapping[str, str]
     summary: str
     measures: bool = False
+    task: tuple[str, ...] = ()
 
 
 class InputArtifact(NamedTuple):

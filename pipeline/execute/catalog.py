@@ -18,8 +18,9 @@ from tinytorch.data import DATASETS
 from tinytorch.models import MODELS, STORED, WEIGHTS_MODULE
 from tinytorch.own import own_entries
 from tinytorch.passes import PASSES, needs, resolve
+from tinytorch.tasks import CLASSIFICATION, LAYERS, TABLES, task_of
 
-__all__ = ["codec_modules", "make_catalog", "package_version"]
+__all__ = ["codec_modules", "make_catalog", "package_version", "task_modules"]
 
 
 def make_catalog(environment: Environment) -> Catalog:
@@ -36,6 +37,7 @@ def make_catalog(environment: Environment) -> Catalog:
         package_version=package_version,
         custom=_custom,
         file_digest=_file_digest,
+        task=task_modules,
     )
 
 
@@ -72,6 +74,13 @@ def _resolved(step: str, params: Mapping[str, Any]) -> tuple[str, dict[str, Any]
     if step == "custom":
         _module("passes", PASSES, params["name"])
     return resolve(step, params)
+
+
+def task_modules(dataset: str, aspects: Collection[str]) -> tuple[str, tuple[str, ...]]:
+    """Return what networks learn from a data set, "" where it is its classes, and the modules of these aspects."""
+    task = task_of(dataset)
+    modules = (*(TABLES[aspect][task] for aspect in aspects), *([LAYERS[task]] if task in LAYERS else []))
+    return "" if task == CLASSIFICATION else task, modules
 
 
 def codec_modules(codec: str) -> tuple[str, ...]:

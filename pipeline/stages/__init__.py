@@ -17,7 +17,12 @@ STAGES: dict[str, StageInfo] = {
             "load a dataset and its fixed train/validation/test split",
         ),
         StageInfo(
-            "train", "pipeline.stages.train", 1, {"model": "model", "history": "json"}, "train the fp32 baseline"
+            "train",
+            "pipeline.stages.train",
+            1,
+            {"model": "model", "history": "json"},
+            "train the fp32 baseline",
+            task=("splits", "training"),
         ),
         StageInfo(
             "profile",
@@ -26,6 +31,7 @@ STAGES: dict[str, StageInfo] = {
             {"profile": "json"},
             "per layer: parameters, MACs, bytes, time and what bounds it",
             measures=True,
+            task=("splits",),
         ),
         StageInfo(
             "optimize",
@@ -33,6 +39,7 @@ STAGES: dict[str, StageInfo] = {
             1,
             {"model": "model", "effect": "json", "history": "json"},
             "apply one optimization step",
+            task=("splits",),
         ),
         StageInfo(
             "evaluate",
@@ -40,6 +47,7 @@ STAGES: dict[str, StageInfo] = {
             1,
             {"metrics": "json", "predictions": "arrays"},
             "accuracy, stored bytes, parameters and MACs of the stored model",
+            task=("splits", "answers"),
         ),
         StageInfo(
             "benchmark",
@@ -47,6 +55,15 @@ STAGES: dict[str, StageInfo] = {
             1,
             {"benchmark": "json", "samples": "arrays"},
             "time baseline against optimized, interleaved in fresh processes",
+            measures=True,
+            task=("splits",),
+        ),
+        StageInfo(
+            "generate",
+            "pipeline.stages.generate",
+            1,
+            {"benchmark": "json", "samples": "arrays"},
+            "time how baseline and optimized language model continue texts, interleaved in fresh processes",
             measures=True,
         ),
         StageInfo(
@@ -71,6 +88,7 @@ STAGES: dict[str, StageInfo] = {
             1,
             {"sensitivity": "json"},
             "change one layer at a time and see what it costs",
+            task=("splits",),
         ),
         StageInfo(
             "judge",

@@ -17,13 +17,13 @@ def execute(spec: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
     module = load_dataset_module(spec["name"])
     # The split is fixed by the dataset, not by the experiment's seed, so that every seed is tested on the same images.
     dataset = module.load(Path(spec["root"]) if spec["root"] else None, 0, **spec["args"])
-    splits = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
+    splits = dataset.splits()
     # What a network has to know, by itself: training must not hang on a byte of the test split.
     task = {"classes": list(dataset.classes), "shape": list(dataset.train.shape)}
     info = {
         "name": dataset.name,
         **task,
         "digest": dataset.digest(),
-        "counts": {role: len(split) for role, split in splits.items()},
+        "counts": dataset.counts(),
     }
     return {**{role: split.to_arrays() for role, split in splits.items()}, "task": task, "info": info}

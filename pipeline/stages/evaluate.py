@@ -14,36 +14,32 @@ import numpy as np
 from pipeline.core.stage import Inputs
 from pipeline.stats.accuracy import accuracy_record
 from pipeline.submission.tensors import tensor_digests
-from tinytorch.data.split import Split
 from tinytorch.models.network import Network
 from tinytorch.runtime.session import InferenceSession
 from tinytorch.serialization import dumps
+from tinytorch.tasks import load_task
 
 __all__ = ["execute"]
 
 _CONFIDENCE = 0.95
-_BATCH = 256
 
 
 def execute(spec: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
-    """Return metrics (see `schemas/`) and the predicted labels of the validation and test splits."""
+    """Return metrics (see `schemas/`) and what the model answers on the validation and test splits.
+
+    Of images that are labels; of texts next tokens, with the loss of each (see tinytorch.tasks).
+    """
     model: Network = inputs["model"]
-    session = InferenceSession(model, batch=_BATCH)
+    splits, task = load_task("splits", spec.get("task")), load_task("answers", spec.get("task"))
+    session = InferenceSession(model, batch=task.batch_for(model))
     predictions: dict[str, np.ndarray] = {}
     metrics: dict[str, Any] = {}
     for role in ("validation", "test"):
-        split = Split.from_arrays(inputs[role])
-        predicted = _predict(session, split)
-        predictions[role] = predicted
-        predictions[f"{role}_labels"] = split.labels
-        metrics[role] = accuracy_record(int((predicted == split.labels).sum()), len(split.labels), _CONFIDENCE)
+        found = task.answers(session, splits.read_split(inputs[role]))
+        predictions |= {f"{role}{name}": array for name, array in found.items()}
+        metrics[role] = accuracy_record(int((found[""] == found["_labels"]).sum()), len(found[""]), _CONFIDENCE)
     weight = _weight(model, session, inputs.size("model"))
     return {"metrics": {**metrics, **weight, "tensors": tensor_digests(dumps(model))}, "predictions": predictions}
-
-
-def _predict(session: InferenceSession, split: Split) -> np.ndarray:
-    batches = [slice(start, start + _BATCH) for start in range(0, len(split), _BATCH)]
-    return np.concatenate([session.run(split.images(part)).argmax(axis=1).astype(np.int64) for part in batches])
 
 
 def _weight(model: Network, session: InferenceSession, stored_bytes: int) -> dict[str, Any]:

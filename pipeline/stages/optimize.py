@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.core.stage import Inputs
-from tinytorch.data.split import Split
 from tinytorch.passes import PROFILE, TEACHER, load_pass
+from tinytorch.tasks import load_task
 
 __all__ = ["execute"]
 
@@ -19,6 +19,7 @@ def execute(spec: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
     technique = load_pass(spec["pass"])
     settings = technique.Settings.from_params(spec["params"])
     given = {role: inputs[role] for role in inputs if role != "model"}
-    data = {role: value if role in _AS_THEY_ARE else Split.from_arrays(value) for role, value in given.items()}
+    read_split = load_task("splits", spec.get("task")).read_split
+    data = {role: value if role in _AS_THEY_ARE else read_split(value) for role, value in given.items()}
     model, effect, history = technique.apply(inputs["model"], settings, data, spec["seed"])
     return {"model": model, "effect": effect.to_json(), "history": history or []}

@@ -15,8 +15,8 @@ from pipeline.measure.launch import run_worker
 from pipeline.measure.queries import draw_queries
 from pipeline.measure.quiet import idlest
 from pipeline.measure.setting import check_threads, measured_machine, timestamp
-from tinytorch.data.split import Split
 from tinytorch.serialization import save
+from tinytorch.tasks import load_task
 
 __all__ = ["execute"]
 
@@ -30,7 +30,7 @@ def execute(spec: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
     """
     threads, batch_size = spec["threads"], spec["batch_size"]
     check_threads([threads])
-    images = Split.from_arrays(inputs["sample"])
+    images = load_task("splits", spec.get("task")).read_split(inputs["sample"])
     measured_at = timestamp()
     with tempfile.TemporaryDirectory(prefix="profile-") as name:
         folder = Path(name)

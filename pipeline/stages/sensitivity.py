@@ -7,9 +7,9 @@ from dataclasses import asdict
 from typing import Any
 
 from pipeline.core.stage import Inputs
-from tinytorch.data.split import Split
 from tinytorch.models.network import Network
 from tinytorch.passes.sensitivity import Change, candidates, quality, try_changes
+from tinytorch.tasks import load_task
 
 __all__ = ["execute"]
 
@@ -21,7 +21,8 @@ def execute(spec: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
     matches no layer.
     """
     model: Network = inputs["model"]
-    data = {role: Split.from_arrays(inputs[role]) for role in ("train", "validation")}
+    read_split = load_task("splits", spec.get("task")).read_split
+    data = {role: read_split(inputs[role]) for role in ("train", "validation")}
     changes = [Change(change["label"], change["pass"], change["params"]) for change in spec["changes"]]
     layers = {change.label: candidates(model, change, spec["targets"]) for change in changes}
     trials = [asdict(trial) for trial in try_changes(model, changes, layers, data, spec["seed"])]

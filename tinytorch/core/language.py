@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tinytorch.core.layer import Layer, evaluating, walk
 from tinytorch.core.layers import Dropout
 from tinytorch.core.losses import CrossEntropyLoss, log_softmax
-from tinytorch.core.optimizers import AdamW
+from tinytorch.core.optimizers import SGD, Adam, AdamW, Optimizer
 from tinytorch.core.tensor import Tensor
 from tinytorch.core.training import CosineSchedule, Trainer
 from tinytorch.errors import TinyTorchError
@@ -53,8 +53,9 @@ class TextSettings:
     """How to train: raises ValueError for values out of range.
 
     One of the `steps` sees `batch_size` windows of `context` tokens, `accumulation` batches after each other. The rate
-    rises to `lr` over the first `warmup` steps and falls to `min_lr` along half a cosine. Every `record_every` steps
-    and at the end the model is judged and the checkpoint written.
+    rises to `lr` over the first `warmup` steps; then, by the `schedule`, it falls to `min_lr` along half a cosine or
+    stays. Adam's moments decay as for GPT-3. Every `record_every` steps and at the end the model is judged and the
+    checkpoint written.
     """
 
     steps: int = 1000
@@ -67,9 +68,16 @@ class TextSettings:
     grad_clip: float | None = 1.0
     accumulation: int = 1
     record_every: int = 250
+    optimizer: str = "adamw"
+    schedule: str = "cosine"
+    momentum: float = 0.0
+    label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
         """Check every setting."""
+        for name, value, valid in (("optimizer", self.optimizer, OPTIMIZERS), ("schedule", self.schedule, SCHEDULES)):
+            if value not in valid:
+                raise ValueError(f"{name} must be one of {', '.join(valid)}, but got {value!r}.")
         limits = {
             "steps": self.steps >= 0,
             "batch_size": self.batch_size >= 1,
@@ -81,8 +89,10 @@ class TextSettings:
             "grad_clip": self.grad_clip is None or self.grad_clip > 0,
             "accumulation": self.accumulation >= 1,
             "record_every": self.record_every >= 1,
+            "momentum": 0 <= self.momentum < 1,
+            "label_smoothing": 0 <= self.label_smoothing < 1,
         }
-        wrong = {name: value for name, value in asdict(self).items() if not limits[name]}
+        wrong = {name: value for name, value in asdict(self).items() if not limits.get(name, True)}
         if wrong:
             raise ValueError(f"These training settings are out of range: {wrong}.")
 
@@ -90,7 +100,35 @@ class TextSettings:
         """Return the learning rate of a step, counted from 0."""
         if step < self.warmup:
             return self.lr * (step + 1) / self.warmup
-        return CosineSchedule(self.lr, self.min_lr, max(1, self.steps - self.warmup)).get_lr(step - self.warmup)
+        return SCHEDULES[self.schedule](self, step - self.warmup)
+
+
+def _adam(params: list[Tensor], settings: TextSettings) -> Optimizer:
+    return Adam(params, settings.lr, BETAS, weight_decay=settings.weight_decay)
+
+
+def _adamw(params: list[Tensor], settings: TextSettings) -> Optimizer:
+    return AdamW(params, settings.lr, BETAS, weight_decay=settings.weight_decay)
+
+
+def _sgd(params: list[Tensor], settings: TextSettings) -> Optimizer:
+    return SGD(params, settings.lr, settings.momentum, settings.weight_decay)
+
+
+def _cosine(settings: TextSettings, step: int) -> float:
+    return CosineSchedule(settings.lr, settings.min_lr, max(1, settings.steps - settings.warmup)).get_lr(step)
+
+
+OPTIMIZERS: dict[str, Callable[[list[Tensor], TextSettings], Optimizer]] = {
+    "adam": _adam,
+    "adamw": _adamw,
+    "sgd": _sgd,
+}
+# The rate of a step after the warmup, counted from there.
+SCHEDULES: dict[str, Callable[[TextSettings, int], float]] = {
+    "constant": lambda settings, step: settings.lr,
+    "cosine": _cosine,
+}
 
 
 def fit_text(
@@ -103,14 +141,14 @@ def fit_text(
 ) -> list[TextRecord]:
     """Train `model`, (B, T) -> (B, T, V), in place on random windows; leave it in eval mode and return the records.
 
-    A record is {step, train_loss (the mean since the last one), validation_loss (None without that text), lr}. Windows
-    and dropout follow from `seed` alone. With `checkpoint` the run goes on from that file if it is there, and gives the
-    bits it would have given in one go. Raises ValueError for a checkpoint of other settings, seed or text, and
-    TinyTorchError as soon as the loss stops being a finite number.
+    A record is {step, train_loss (the mean since the last one), validation_loss and validation_accuracy (of the next
+    token; None without that text), lr}. Windows and dropout follow from `seed` alone. With `checkpoint` the run goes on
+    from that file if it is there, and gives the bits it would have given in one go. Raises ValueError for a checkpoint
+    of other settings, seed or text, and TinyTorchError as soon as the loss stops being a finite number.
     """
     rng = np.random.default_rng(seed)
-    optimizer = AdamW(model.parameters(), settings.lr, BETAS, weight_decay=settings.weight_decay)
-    cross_entropy = CrossEntropyLoss()
+    optimizer = OPTIMIZERS[settings.optimizer](model.parameters(), settings)
+    cross_entropy = CrossEntropyLoss(settings.label_smoothing)
 
     def finite_loss(logits: Tensor, targets: Tensor) -> Tensor:
         loss = cross_entropy.forward(logits, targets)
@@ -133,10 +171,8 @@ def fit_text(
             while trainer.step < settings.steps:
                 count = min(settings.record_every - trainer.step % settings.record_every, settings.steps - trainer.step)
                 loss = trainer.train_epoch(_batches(trainer, train, settings, count, rng), settings.accumulation)
-                judged = None if validation is None else float(token_losses(model, validation, settings.context).mean())
-                records.append(
-                    {"step": trainer.step, "train_loss": loss, "validation_loss": judged, "lr": optimizer.lr}
-                )
+                records.append({"step": trainer.step, "train_loss": loss, **_judged(model, validation, settings)})
+                records[-1]["lr"] = optimizer.lr
                 if checkpoint is not None:
                     trainer.save_checkpoint(checkpoint, rng=rng, notes={"facts": facts, "records": records})
     finally:
@@ -177,15 +213,28 @@ def token_losses(model: Layer, text: TokenText, context: int) -> NDArray[np.floa
     The windows cover the text once, so early tokens of a window have little to go by: figures are comparable for
     equal `context` only. The model's mode is put back afterwards.
     """
+    return _losses_and_hits(model, text, context)[0]
+
+
+def _losses_and_hits(model: Layer, text: TokenText, context: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return the losses of the tokens, and where the likeliest token is the right one, (n, context) both."""
     inputs, targets = text.windows(context)
     rows = max(1, EVALUATION_TOKENS // context)
-    losses = np.empty(targets.shape, np.float64)
+    losses, hits = np.empty(targets.shape, np.float64), np.empty(targets.shape, np.bool_)
     with evaluating(walk(model)):
         for start in range(0, len(inputs), rows):
             part = slice(start, start + rows)
             scores = log_softmax(model.forward(inputs[part])).data  # type: ignore[arg-type]
             losses[part] = -np.take_along_axis(scores, targets[part, :, np.newaxis].astype(np.intp), axis=-1)[..., 0]
-    return losses
+            hits[part] = scores.argmax(axis=-1) == targets[part]
+    return losses, hits
+
+
+def _judged(model: Layer, text: TokenText | None, settings: TextSettings) -> TextRecord:
+    if text is None:
+        return {"validation_loss": None, "validation_accuracy": None}
+    losses, hits = _losses_and_hits(model, text, settings.context)
+    return {"validation_loss": float(losses.mean()), "validation_accuracy": float(hits.mean())}
 
 
 def perplexity(losses: NDArray[np.float64]) -> float:

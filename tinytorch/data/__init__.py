@@ -13,7 +13,7 @@ from types import ModuleType
 
 from tinytorch.own import own_module
 
-__all__ = ["DATASETS", "load_dataset_module"]
+__all__ = ["DATASETS", "OF_ONE_FILE", "load_dataset_module"]
 
 DATASETS: dict[str, str] = {
     "cifar10": "tinytorch.data.cifar10",
@@ -21,7 +21,11 @@ DATASETS: dict[str, str] = {
     "image_folder": "tinytorch.data.image_folder",
     "mnist": "tinytorch.data.mnist",
     "synthetic": "tinytorch.data.synthetic",
+    "text": "tinytorch.data.text",
 }
+
+# Data sets that are a file, and no folder: the `root` of their functions is its path, None their default.
+OF_ONE_FILE = frozenset({"text"})
 
 
 def load_dataset_module(name: str) -> ModuleType:

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Dataset", "Index", "Split"]
+__all__ = ["Dataset", "Index", "Split", "read_split"]
 
 Index: TypeAlias = slice | NDArray[np.integer[Any]]
 
@@ -115,6 +115,11 @@ class Split:
         return state.hexdigest()
 
 
+def read_split(arrays: Mapping[str, NDArray[Any]]) -> Split:
+    """Return the split with these arrays; raises ValueError as `Split.from_arrays`."""
+    return Split.from_arrays(arrays)
+
+
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Hold the class names and three disjoint splits: train to fit, validation to choose, test to report."""
@@ -137,6 +142,10 @@ class Dataset:
     def splits(self) -> dict[str, Split]:
         """Return the splits by role: train, validation, test."""
         return {"train": self.train, "validation": self.validation, "test": self.test}
+
+    def counts(self) -> dict[str, int]:
+        """Return by role how many images there are."""
+        return {role: len(split) for role, split in self.splits().items()}
 
     def digest(self) -> str:
         """Return the sha256 (hex) of class names and splits; the data set's own name does not count."""

@@ -17,6 +17,7 @@ __all__ = ["MODELS", "STORED", "WEIGHTS_MODULE", "load_model_module", "load_weig
 
 MODELS: dict[str, str] = {
     "cnn": "tinytorch.models.cnn",
+    "gpt": "tinytorch.models.gpt",
     "mlp": "tinytorch.models.mlp",
     "resnet": "tinytorch.models.resnet",
 }
