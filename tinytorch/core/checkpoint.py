@@ -24,6 +24,7 @@ __all__ = [
     "read_checkpoint",
     "restore_arrays",
     "restore_random_states",
+    "running_statistics",
     "training_arrays",
     "write_checkpoint",
 ]
@@ -101,7 +102,7 @@ def restore_random_states(states: Mapping[str, Any], model: Any, rng: np.random.
 def training_arrays(model: Any, optimizer: Optimizer) -> dict[str, Array | None]:
     """Name everything that training changes; None for optimizer buffers not yet in use."""
     named: dict[str, Array | None] = {f"parameter.{i}": p.data for i, p in enumerate(model.parameters())}
-    named |= {f"running.{i}.{name}": a for i, name, a in _running_statistics(model)}
+    named |= {f"running.{i}.{name}": a for i, name, a in running_statistics(model)}
     for kind, buffers in _optimizer_buffers(optimizer).items():
         named |= {f"{kind}.{i}": b for i, b in enumerate(buffers)}
     return named
@@ -126,13 +127,22 @@ def restore_arrays(path: str | Path, stored: Mapping[str, Array], model: Any, op
             raise ValueError(f"{path}: found {name} as {found_there}, expected float32 of shape {shape}.")
     for i, p in enumerate(model.parameters()):
         p.data[...] = stored[f"parameter.{i}"]  # in place: convolution weights keep their memory layout
-    for i, name, array in _running_statistics(model):
+    for i, name, array in running_statistics(model):
         array[...] = stored[f"running.{i}.{name}"]
     for kind, buffers in _optimizer_buffers(optimizer).items():
-        buffers[:] = [stored.get(f"{kind}.{i}") for i in range(len(buffers))]
+        buffers[:] = [_laid_out_as(p.data, stored.get(f"{kind}.{i}")) for i, p in enumerate(optimizer.params)]
 
 
-def _running_statistics(model: Any) -> list[tuple[int, str, Array]]:
+def _laid_out_as(parameter: Array, values: Array | None) -> Array | None:
+    """Return the values in the memory order of a parameter, so that updates are as quick as before."""
+    if values is None:
+        return None
+    buffer = np.empty_like(parameter)
+    buffer[...] = values
+    return buffer
+
+
+def running_statistics(model: Any) -> list[tuple[int, str, Array]]:
     """List the arrays that layers hold beside their parameters."""
     found = []
     for i, layer in enumerate(walk(model)):
