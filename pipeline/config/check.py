@@ -44,6 +44,7 @@ __all__ = ["check"]
 
 Origins = Mapping[Path, Path]
 
+_READ_FIRST = ("vars", "sweep")  # the rest of the file is read through them, so that they cannot be references
 _MOST_DRAWN = 20  # values of a random axis that are checked: no list of choices is longer
 
 
@@ -53,11 +54,9 @@ def check(document: Document, set_: Sequence[str] = (), sweep: Sequence[str] = (
     report = _Report(document)
     if not isinstance(document.data, dict):
         return report.sorted()
-    for key in ("vars", "sweep"):  # first, because the rest of the file is read through them
+    for key in _READ_FIRST:
         report.add(_schema_findings(document.data.get(key, {}), key))
-    data = {
-        key: value for key, value in document.data.items() if key not in ("vars", "sweep") or isinstance(value, dict)
-    }
+    data = {key: value for key, value in document.data.items() if key not in _READ_FIRST or isinstance(value, dict)}
     for rule in DOCUMENT_RULES:
         report.add(rule(data))
     template = make_template(without_broken(_without_broken_sweep(data, report), report.is_clean))
@@ -146,7 +145,8 @@ def _schema_findings(value: JSON, section: str | None = None) -> Iterator[Findin
     findings: list[Finding] = []
     validator = _validator() if section is None else _validator().evolve(schema=node)
     for error in validator.iter_errors(value):
-        if isinstance(error.instance, str) and "${" in error.instance:
+        is_read_first = section in _READ_FIRST and not error.absolute_path
+        if isinstance(error.instance, str) and "${" in error.instance and not is_read_first:
             continue  # a reference that leads nowhere, which the rules report
         findings += in_words(error, prefix)
     meant = {finding.meant for finding in findings}

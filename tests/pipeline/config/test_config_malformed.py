@@ -213,6 +213,11 @@ CASES = {
         "finetune",
         '10:5 optimize[1] must be a mapping, not the text "finetune" (one step)',
     ),
+    "sweep as a reference": (
+        "data: {name: digits}",
+        'sweep: "${sparsity}"\ndata: {name: digits}',
+        '3:8 sweep must be a mapping, not the text "${sparsity}" (the settings to try)',
+    ),
     "same id twice": (
         "- finetune: {epochs: 5}\n  - quantize: {bits: 8}",
         "- {finetune: {}, id: a}\n  - {quantize: {}, id: a}",
