@@ -370,31 +370,54 @@ def layer_norm(rng: Rng) -> Case:
 
 
 def attention_decode(rng: Rng) -> Case:
-    count, heads, d, capacity = (
-        int(rng.integers(1, 4)),
-        int(rng.integers(1, 4)),
-        min(draw(rng, 1)[0], 130),
-        draw(rng, 1)[0],
-    )
-    position = int(rng.integers(capacity))
+    return _attention(rng, False)
+
+
+def attention_decode_i8(rng: Rng) -> Case:
+    return _attention(rng, True)
+
+
+def _attention(rng: Rng, is_rounded: bool) -> Case:
+    """Attend with the input times a vector as query, key and value, in slots of their own or, one sample, in one."""
+    count, heads = (int(n) for n in rng.integers(1, 4, 2))
+    d, capacity = min(draw(rng, 1)[0], 130), draw(rng, 1)[0]
+    position, is_joined = int(rng.integers(capacity)), count == 1 and rng.random() < 0.5
     x, width = rng.standard_normal((count, heads * d)).astype(np.float32), heads * d
     factors, zeros = rng.standard_normal((3, width)).astype(np.float32), np.zeros(width, np.float32)
     caches = rng.standard_normal((2, count, heads, capacity, d)).astype(np.float32)
-    ops = [("affine", (0, i + 2), (1, width, 0), (), (factor, zeros)) for i, factor in enumerate(factors)]
-    ops.append(("attention_decode", (2, 3, 4, 1), (heads, d, capacity), (), (*caches.copy(), np.array([position]))))
-    inputs = [(x * factor).reshape(count, heads, d).astype(np.float64) for factor in factors]
-    exact = caches.astype(np.float64)
-    y = transformer.attention_decode(*inputs, (exact[0], exact[1]), position)
+    inputs = [(x * factor).reshape(count, heads, d) for factor in factors]
+    exact: Any = caches.astype(np.float64)
+    arrays = (*caches.copy(), np.array([position]))
+    if is_rounded:
+        integers, scales = transformer.round_vectors(caches)
+        arrays = (*integers.copy(), np.array([position]), *scales.copy()[..., 0])
+        scales = scales[..., 0]
+        double = [new.astype(np.float64) for new in inputs]
+        y = transformer.attention_decode_i8(*double, (integers[0], integers[1]), (scales[0], scales[1]), position)
+        exact = integers * scales[..., np.newaxis].astype(np.float64)
+    else:
+        y = transformer.attention_decode(*(new.astype(np.float64) for new in inputs), (exact[0], exact[1]), position)
     size = np.abs(exact[1][:, :, : position + 1]).max(axis=2) * np.sqrt(
         d
     )  # scores are sums of some √d times their size
-    return Case(tuple(ops), (width * 4,) * 5, x, y.reshape(count, -1), size.reshape(count, -1))
+    if is_joined:
+        gains, more = factors.reshape(1, -1), np.zeros(3 * width, np.float32)
+        ops = [("affine", (0, 2), (1, 3 * width, 0), (), (gains.ravel(), more))]
+        slots = (2, 2, 2, 1)
+        x, sizes = np.tile(x, (1, 3)), (3 * width * 4, width * 4, 3 * width * 4)
+    else:
+        ops = [("affine", (0, i + 2), (1, width, 0), (), (factor, zeros)) for i, factor in enumerate(factors)]
+        slots, sizes = (2, 3, 4, 1), (width * 4,) * 5
+    kind = "attention_decode_i8" if is_rounded else "attention_decode"
+    ops.append((kind, slots, (heads, d, capacity, is_joined), (), arrays))
+    return Case(tuple(ops), sizes, x, y.reshape(count, -1), size.reshape(count, -1))
 
 
 MAKERS: dict[str, Callable[[Rng], Case]] = {
     "add": add,
     "affine": affine,
     "attention_decode": attention_decode,
+    "attention_decode_i8": attention_decode_i8,
     "avg_pool": _pool("avg_pool"),
     "conv2d_f32": conv2d_f32,
     "conv2d_i8": conv2d_i8,

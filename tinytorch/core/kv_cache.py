@@ -13,12 +13,11 @@ import numpy as np
 
 from tinytorch.core.function import Array
 from tinytorch.core.tensor import MB_TO_BYTES, Tensor
+from tinytorch.kernels.transformer import round_vectors
 
 __all__ = ["CACHE_DTYPES", "KVCache"]
 
 CACHE_DTYPES = ("float32", "int8")
-STEPS = 127  # of int8 on either side of zero
-LEAST = np.float32(1e-30)  # a vector of zeros keeps a scale that can be divided by
 
 
 class KVCache:
@@ -96,16 +95,19 @@ class KVCache:
                 f"{self.max_seq_len}. Generate fewer tokens, or call reset() to begin a new text."
             )
 
-    def floats(self, layer_idx: int) -> tuple[Array, Array]:
-        """Return the arrays themselves of a float32 cache, for kernels that write to them.
+    def arrays(self, layer_idx: int) -> tuple[Array, ...]:
+        """Return the arrays themselves, for kernels that write to them: keys and values, of int8 also their scales.
 
-        Both are (batch_size, num_heads, max_seq_len, head_dim). Raises ValueError for a cache of integers.
+        Keys and values are (batch_size, num_heads, max_seq_len, head_dim), the scales of both have 1 for head_dim.
         """
         self._check_layer(layer_idx)
         keys, values = self._stores[layer_idx]
-        if self.dtype != "float32":
-            raise ValueError(f"A cache of {self.dtype} has no float32 arrays to share.")
-        return keys.values, values.values
+        return tuple(array for pair in zip(keys.arrays, values.arrays, strict=True) for array in pair)
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of all layers, for max_seq_len positions."""
+        return sum(array.nbytes for pair in self._stores for store in pair for array in store.arrays)
 
     def reset(self) -> None:
         """Forget all positions; the memory stays."""
@@ -113,7 +115,7 @@ class KVCache:
 
     def get_memory_usage(self) -> dict[str, float]:
         """Return total_mb and per_layer_mb of what is held, the number of cache_tensors and of their total_elements."""
-        total = sum(store.nbytes for pair in self._stores for store in pair) / MB_TO_BYTES
+        total = self.nbytes / MB_TO_BYTES
         count = 2 * self.num_layers
         elements = count * self.batch_size * self.num_heads * self.max_seq_len * self.head_dim
         return {
@@ -153,7 +155,7 @@ class _Floats:
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.values = np.zeros(shape, np.float32)
-        self.nbytes = self.values.nbytes
+        self.arrays = (self.values,)
 
     def write(self, start: int, new: Array) -> None:
         self.values[:, :, start : start + new.shape[2]] = new
@@ -168,13 +170,11 @@ class _Integers:
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.values = np.zeros(shape, np.int8)
         self.scales = np.zeros((*shape[:3], 1), np.float32)
-        self.nbytes = self.values.nbytes + self.scales.nbytes
+        self.arrays = (self.values, self.scales)
 
     def write(self, start: int, new: Array) -> None:
         places = (slice(None), slice(None), slice(start, start + new.shape[2]))
-        scale = np.maximum(np.abs(new).max(axis=-1, keepdims=True), LEAST) / np.float32(STEPS)
-        self.values[places] = np.rint(new / scale)
-        self.scales[places] = scale
+        self.values[places], self.scales[places] = round_vectors(new)
 
     def read(self, stop: int) -> Array:
         floats: Array = self.values[:, :, :stop].astype(np.float32)

@@ -12,13 +12,14 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["TOLERANCE", "attention_decode", "layer_norm", "softmax"]
+__all__ = ["TOLERANCE", "attention_decode", "attention_decode_i8", "layer_norm", "round_vectors", "softmax"]
 
 Array: TypeAlias = NDArray[Any]
 
 # How far the native kernels' float32 may be from float64: so much times the size of the terms that an output is the sum
 # of. A float32 is precise to 6e-8; the worst seen over thousands of terms and three functions in a row was 1.6e-6.
 TOLERANCE = 4e-6
+_LEAST = 127 * float(np.finfo(np.float32).tiny)  # a vector of zeros keeps a scale that can be divided by
 
 
 def softmax(x: Array) -> Array:
@@ -47,9 +48,46 @@ def attention_decode(query: Array, key: Array, value: Array, caches: tuple[Array
     al. 2017, "Attention Is All You Need", equation 1, for the last query of a causal model.)
     """
     keys, values = caches
-    if not 0 <= position < keys.shape[2]:
-        raise IndexError(f"position {position} is outside of a cache for {keys.shape[2]}")
+    _check_position(position, keys)
     keys[:, :, position], values[:, :, position] = key, value
-    scores = np.einsum("nhd,nhtd->nht", query, keys[:, :, : position + 1]) / query.dtype.type(math.sqrt(query.shape[2]))
-    out: Array = np.einsum("nht,nhtd->nhd", softmax(scores), values[:, :, : position + 1])
+    return _attend(query, keys[:, :, : position + 1], values[:, :, : position + 1])
+
+
+def attention_decode_i8(
+    query: Array, key: Array, value: Array, caches: tuple[Array, Array], scales: tuple[Array, Array], position: int
+) -> Array:
+    """Do the same with caches of int8 whose vectors have `scales` (N, heads, capacity): `round_vectors` of each."""
+    _check_position(position, caches[0])
+    past = []
+    for cache, scale, new in zip(caches, scales, (key, value), strict=True):
+        integers, scale_of_new = round_vectors(new)
+        cache[:, :, position], scale[:, :, position] = integers, scale_of_new[..., 0]
+        past.append(cache[:, :, : position + 1] * scale[:, :, : position + 1, np.newaxis].astype(query.dtype))
+    return _attend(query, *past)
+
+
+def round_vectors(x: Array) -> tuple[Array, Array]:
+    """Return vectors x (..., d) as int8 and their scales (..., 1), float32: x ≈ integers · scale.
+
+    scale = max|x| / 127, and at least the smallest normal float32. A NaN or an infinity makes the scale NaN.
+    """
+    x = x.astype(np.float32, copy=False)
+    scale: Array = np.maximum.reduce(np.abs(x), axis=-1, keepdims=True, initial=_LEAST)
+    scale /= np.float32(127)
+    is_finite = np.isfinite(scale)
+    if not is_finite.all():
+        scale[~is_finite] = np.nan
+        x = np.where(is_finite, x, np.float32(0))
+        return np.rint(np.divide(x, scale, out=np.zeros_like(x), where=is_finite)).astype(np.int8), scale
+    return np.rint(x / scale).astype(np.int8), scale
+
+
+def _check_position(position: int, cache: Array) -> None:
+    if not 0 <= position < cache.shape[2]:
+        raise IndexError(f"position {position} is outside of a cache for {cache.shape[2]}")
+
+
+def _attend(query: Array, keys: Array, values: Array) -> Array:
+    scores = np.einsum("nhd,nhtd->nht", query, keys) / query.dtype.type(math.sqrt(query.shape[2]))
+    out: Array = np.einsum("nht,nhtd->nhd", softmax(scores), values)
     return out

@@ -22,6 +22,7 @@ from tinytorch.runtime.fusion import LINEAR_MAPS, Step
 from tinytorch.runtime.lowering import kernels_of, lower
 
 if TYPE_CHECKING:
+    from tinytorch.core.attention import MultiHeadAttention
     from tinytorch.core.transformers import GPT, TransformerBlock
 
 __all__ = ["NativeDecoder", "why_not_native"]
@@ -30,8 +31,11 @@ Array: TypeAlias = NDArray[Any]
 Operation: TypeAlias = "tuple[str, tuple[int, ...], tuple[int, ...], tuple[float, ...], tuple[Array | None, ...]]"
 
 GELU = 4  # of the operation "unary"
-# The buffers of a text; 0 and 1 are what the program is given and gives.
-INPUT, SCORES, STREAM, NORMED, QUERY, KEY, VALUE, READ, HIDDEN = range(9)
+# The buffers of a text; 0 and 1 are what the program is given and gives. JOINED holds a query, a key and a value.
+INPUT, SCORES, STREAM, NORMED, QUERY, KEY, VALUE, JOINED, READ, HIDDEN = range(10)
+# The first of the arrays of these operations, one row an output, are joined where several read the same input.
+_BY_OUTPUT = {"linear_f32": 2, "linear_i4": 3, "linear_i8": 3, "linear_w8": 3}
+OUTPUTS, SCALES = 2, {"linear_i8": 6, "linear_w8": 4}  # of their dimensions
 
 
 def why_not_native(model: GPT, cache: KVCache) -> str:
@@ -40,8 +44,6 @@ def why_not_native(model: GPT, cache: KVCache) -> str:
         return native.why_not()
     if not model.is_plain():
         return "it has parts that are not the usual ones"
-    if cache.dtype != "float32":
-        return f"the kernels read a cache of float32, not {cache.dtype}"
     for name, layer in _linear_layers(model):
         if _kernel(layer) is None:
             return f"no kernel computes {name}, a {type(layer).__name__}"
@@ -59,23 +61,23 @@ class NativeDecoder:
         if reason := why_not_native(model, cache):
             raise KernelsError(reason)
         embedding = model.embedding_layer
-        scale = np.float32(math.sqrt(embedding.embed_dim) if embedding.scale_embeddings else 1)
-        self._tokens, self._positions = embedding.token_embedding.weight.data * scale, embedding.position_vectors()
+        self._scale = np.float32(math.sqrt(embedding.embed_dim)) if embedding.scale_embeddings else None
+        self._tokens, self._positions = embedding.token_embedding.weight.data, embedding.position_vectors()
         self._cache, self._vocab_size = cache, model.vocab_size
         self._position = np.zeros(1, np.int64)
-        width, hidden = (
-            model.embed_dim,
-            max(block.mlp.linear1.output_shape((model.embed_dim,))[0] for block in model.blocks),
-        )
-        sizes = [width, model.vocab_size, *[width] * (HIDDEN - STREAM), hidden]
+        width = model.embed_dim
+        hidden = max(block.mlp.linear1.output_shape((width,))[0] for block in model.blocks)
+        sizes = [width, model.vocab_size, *[width] * (JOINED - STREAM), 3 * width, width, hidden]
         program = native.Program(self._operations(model), [4 * size for size in sizes], cache.batch_size, threads)
-        self._run, self.kernels, self.working_set_bytes = program.run, program.isa, program.nbytes + _cache_bytes(cache)
+        self._run, self.kernels, self.working_set_bytes = program.run, program.isa, program.nbytes + cache.nbytes
 
     def step(self, tokens: NDArray[np.intp]) -> Array:
         """Return the scores after these tokens; raise ValueError where the cache is full."""
         self._cache.require_room(1)
         self._position[0] = self._cache.seq_pos
-        x = self._tokens[tokens]
+        x = self._tokens.take(tokens, axis=0)
+        if self._scale is not None:
+            x *= self._scale
         x += self._positions[self._cache.seq_pos]
         scores = np.empty((len(x), self._vocab_size), np.float32)
         self._run(x, scores)
@@ -90,16 +92,12 @@ class NativeDecoder:
 
     def _block(self, block: TransformerBlock, layer: int, stream: int) -> list[Operation]:
         """Return a block's operations, which read the sum so far from `stream` and leave it in STREAM."""
-        attention, mlp, width = block.attention, block.mlp, block.embed_dim
-        heads = attention.num_heads, attention.head_dim, self._cache.max_seq_len
+        mlp, width = block.mlp, block.embed_dim
         hidden = mlp.linear1.output_shape((width,))[0]
         return [
             _norm(block.ln1, stream),
-            _linear(attention.q_proj, NORMED, QUERY),
-            _linear(attention.k_proj, NORMED, KEY),
-            _linear(attention.v_proj, NORMED, VALUE),
-            ("attention_decode", (QUERY, KEY, VALUE, READ), heads, (), (*self._cache.floats(layer), self._position)),
-            _linear(attention.out_proj, READ, NORMED),
+            *self._attention(block.attention, layer),
+            _linear(block.attention.out_proj, READ, NORMED),
             ("add", (stream, NORMED, STREAM), (width, 0), (), ()),
             _norm(block.ln2, STREAM),
             _linear(mlp.linear1, NORMED, HIDDEN),
@@ -107,6 +105,21 @@ class NativeDecoder:
             _linear(mlp.linear2, HIDDEN, NORMED),
             ("add", (STREAM, NORMED, STREAM), (width, 0), (), ()),
         ]
+
+    def _attention(self, attention: MultiHeadAttention, layer: int) -> list[Operation]:
+        """Return the three products and what reads them; one product where their layers are of one kind."""
+        slots = QUERY, KEY, VALUE
+        products = [
+            _linear(projection, NORMED, slot)
+            for projection, slot in zip((attention.q_proj, attention.k_proj, attention.v_proj), slots, strict=True)
+        ]
+        joined = _joined(products)
+        if joined is not None:
+            slots, products = (JOINED, JOINED, JOINED), [joined]
+        keys, values, *scales = self._cache.arrays(layer)
+        dims = attention.num_heads, attention.head_dim, self._cache.max_seq_len, joined is not None
+        kind = "attention_decode_i8" if scales else "attention_decode"
+        return [*products, (kind, (*slots, READ), dims, (), (keys, values, self._position, *scales))]
 
 
 def _norm(layer: LayerNorm, stream: int) -> Operation:
@@ -119,6 +132,44 @@ def _linear(layer: Layer, before: int, after: int) -> Operation:
     assert kernel is not None  # why_not_native
     body = lower(_step(layer), kernel, None)
     return (body.kind, (before, after), body.dims, body.scalars, body.arrays)
+
+
+def _joined(products: list[Operation]) -> Operation | None:
+    """Return one product with the outputs of all, one after the other, or None where they differ in more than that.
+
+    Every output is the same number as before: it is the same sum.
+    """
+    kind, (before, _), dims, scalars, arrays = products[0]
+    by_output = _BY_OUTPUT.get(kind, 0)
+    for other in products[1:]:
+        are_alike = (other[0], other[3]) == (kind, scalars) and _but_outputs(other) == _but_outputs(products[0])
+        if not by_output or not are_alike or not all(map(_is_same, arrays[by_output:], other[4][by_output:])):
+            return None
+        if any((a is None) != (b is None) for a, b in zip(arrays, other[4], strict=True)):
+            return None
+    outputs = [product[2][OUTPUTS] for product in products]
+    parts = [[_per_output(array, n) for array in p[4][:by_output]] for p, n in zip(products, outputs, strict=True)]
+    together = [None if column[0] is None else np.concatenate(column) for column in zip(*parts, strict=True)]
+    sizes = list(dims)
+    sizes[OUTPUTS] = sum(outputs)
+    if kind in SCALES:
+        sizes[SCALES[kind]] = sum(outputs)
+    return (kind, (before, JOINED), tuple(sizes), scalars, (*together, *arrays[by_output:]))
+
+
+def _but_outputs(product: Operation) -> tuple[int, ...]:
+    """Return the dimensions but for the numbers of outputs and of their scales."""
+    left_out = {OUTPUTS, SCALES.get(product[0], OUTPUTS)}
+    return tuple(size for i, size in enumerate(product[2]) if i not in left_out)
+
+
+def _per_output(array: Array | None, outputs: int) -> Array | None:
+    """Repeat a scale that all outputs share."""
+    return array if array is None or len(array) == outputs else np.repeat(array, outputs)
+
+
+def _is_same(a: Array | None, b: Array | None) -> bool:
+    return a is b is None or (a is not None and b is not None and np.array_equal(a, b))
 
 
 def _kernel(layer: Layer) -> str | None:
@@ -143,7 +194,3 @@ def _linear_layers(model: GPT) -> Iterable[tuple[str, Layer]]:
         yield f"blocks.{i}.mlp.linear1", block.mlp.linear1
         yield f"blocks.{i}.mlp.linear2", block.mlp.linear2
     yield "lm_head", model.lm_head
-
-
-def _cache_bytes(cache: KVCache) -> int:
-    return sum(array.nbytes for layer in range(cache.num_layers) for array in cache.floats(layer))

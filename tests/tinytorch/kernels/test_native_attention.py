@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tinytorch.kernels import native
-from tinytorch.kernels.transformer import TOLERANCE, attention_decode
+from tinytorch.kernels.transformer import TOLERANCE, attention_decode, attention_decode_i8
 
 pytestmark = pytest.mark.skipif(not native.isas(), reason=f"the native kernels are not built: {native.why_not()}")
 
@@ -24,7 +24,7 @@ class Decoder:
         self.factors = rng.standard_normal((3, heads, d)).astype(np.float32)
         width, zeros = heads * d, np.zeros(heads * d, np.float32)
         ops = [("affine", (0, i + 2), (1, width, 0), (), (f.ravel(), zeros)) for i, f in enumerate(self.factors)]
-        ops.append(("attention_decode", (2, 3, 4, 1), (heads, d, capacity), (), (*self.caches, self.position)))
+        ops.append(("attention_decode", (2, 3, 4, 1), (heads, d, capacity, 0), (), (*self.caches, self.position)))
         self.program = native.Program(ops, (width * 4,) * 5, batch, threads, isa)
 
     def step(self, x: np.ndarray, position: int) -> np.ndarray:
@@ -34,7 +34,7 @@ class Decoder:
         return out
 
 
-SHAPES = [(1, 1, 1, 1), (2, 3, 5, 7), (1, 2, 64, 40), (3, 1, 17, 9), (1, 4, 16, 33)]
+SHAPES = [(1, 1, 1, 1), (2, 3, 5, 7), (1, 2, 64, 40), (3, 1, 17, 9), (1, 4, 16, 33), (1, 2, 112, 18), (2, 1, 32, 19)]
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -51,6 +51,35 @@ def test_a_sequence_of_steps_agrees_with_numpy(isa: str, shape: tuple[int, int, 
         assert np.all(np.abs(decoder.step(x, position) - expected) <= TOLERANCE * size)
     for cache, exact in zip(decoder.caches, caches, strict=True):
         np.testing.assert_array_equal(cache, exact)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_cache_of_bytes_holds_what_numpy_rounds(isa: str, shape: tuple[int, int, int, int]) -> None:
+    """Each step's output is close, the integers and their scales are the same bits; a vector that is NaN stays one."""
+    batch, heads, d, capacity = shape
+    caches, scales = (
+        np.zeros((2, batch, heads, capacity, d), np.int8),
+        np.zeros((2, batch, heads, capacity), np.float32),
+    )
+    expected_caches, expected_scales = caches.copy(), scales.copy()
+    position = np.zeros(1, np.int64)
+    arrays = (*caches, position, *scales)
+    width = heads * d
+    op = ("attention_decode_i8", (0, 0, 0, 1), (heads, d, capacity, 1), (), arrays)
+    program = native.Program([op], (width * 12, width * 4), batch, 1, isa)
+    out = np.empty((batch, width), np.float32)
+    for t, x in enumerate(np.random.default_rng(1).standard_normal((capacity, batch, 3, heads, d), np.float32)):
+        if t == capacity - 1:
+            x[0, 1, 0, 0] = np.nan
+        position[0] = t
+        program.run(x, out)
+        both = tuple(expected_caches), tuple(expected_scales)
+        expected = attention_decode_i8(x[:, 0], x[:, 1], x[:, 2], *both, t).reshape(batch, -1)
+        np.testing.assert_allclose(out, expected, atol=1e-5)
+    np.testing.assert_array_equal(caches, expected_caches)
+    np.testing.assert_array_equal(scales, expected_scales)
+    assert np.isnan(out[0, :d]).all()
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -89,12 +118,22 @@ def test_threads_change_nothing(isa: str) -> None:
         np.testing.assert_array_equal(two.step(x[position], position), one.step(x[position], position))
 
 
+def refused(kind: str, slots: tuple[int, ...], dims: tuple[int, ...], arrays: tuple[object, ...]) -> bool:
+    """Say whether a program of two samples with slots of 60 bytes, the last of three times as many, is refused."""
+    try:
+        native.Program([(kind, slots, dims, (), arrays)], (60, 60, 60, 60, 60, 180), 2, 1)
+    except ValueError as error:
+        return kind in str(error)
+    return False
+
+
 def test_caches_that_do_not_fit_are_refused() -> None:
     """Too few samples for the batch, a cache of another size, a cache that cannot be written to."""
     good = np.zeros((2, 3, 7, 5), np.float32)
+    more, position = good.copy(), np.zeros(1, np.int64)
     frozen = good.copy()
     frozen.flags.writeable = False
-    position = np.zeros(1, np.int64)
+    slots, dims = (2, 3, 4, 1), (3, 5, 7, 0)
     bad = [
         (good[:1].copy(), good[:1].copy(), position),
         (good, good[:1].copy(), position),
@@ -102,14 +141,52 @@ def test_caches_that_do_not_fit_are_refused() -> None:
         (good, frozen, position),
         (good, good, position),
         (good, None, position),
-        (good, good.copy(), np.zeros(2, np.int64)),
-        (good, good.copy(), np.zeros(1, np.int32)),
+        (good, more, np.zeros(2, np.int64)),
+        (good, more, np.zeros(1, np.int32)),
     ]
-    for arrays in bad:
-        with pytest.raises(ValueError, match="attention_decode"):
-            native.Program([("attention_decode", (2, 3, 4, 1), (3, 5, 7), (), arrays)], (60,) * 5, 2, 1)
-    for dims in [(3, 5, 8), (3, 5, 0), (-3, -5, 7), (3, 5, 2**62), (2**31, 2**31, 2**31)]:
-        with pytest.raises(ValueError, match="attention_decode"):
-            native.Program(
-                [("attention_decode", (2, 3, 4, 1), dims, (), (good, good.copy(), position))], (60,) * 5, 2, 1
-            )
+    assert not refused("attention_decode", slots, dims, (good, more, position))
+    assert all(refused("attention_decode", slots, dims, arrays) for arrays in bad)
+    for wrong in [
+        (3, 5, 8, 0),
+        (3, 5, 0, 0),
+        (-3, -5, 7, 0),
+        (3, 5, 2**62, 0),
+        (2**31, 2**31, 2**31, 0),
+        (3, 5, 7, 2),
+        (3, 5, 7),
+    ]:
+        assert refused("attention_decode", slots, wrong, (good, more, position))
+
+
+def test_joined_slots_that_do_not_fit_are_refused() -> None:
+    """Query, key and value lie in one slot of three times the size, or in three of one each."""
+    arrays = np.zeros((2, 3, 7, 5), np.float32), np.zeros((2, 3, 7, 5), np.float32), np.zeros(1, np.int64)
+    assert not refused("attention_decode", (5, 5, 5, 1), (3, 5, 7, 1), arrays)
+    for slots, is_joined in [
+        ((5, 5, 5, 1), 0),
+        ((2, 2, 2, 1), 1),
+        ((5, 5, 4, 1), 1),
+        ((5, 5, 5, 5), 1),
+        ((2, 3, 4, 2), 0),
+    ]:
+        assert refused("attention_decode", slots, (3, 5, 7, is_joined), arrays)
+
+
+def test_scales_that_do_not_fit_are_refused() -> None:
+    """A cache of bytes has a scale for each vector of its keys, and one for each of its values."""
+    caches, scales, position = (
+        np.zeros((2, 2, 3, 7, 5), np.int8),
+        np.zeros((2, 2, 3, 7), np.float32),
+        np.zeros(1, np.int64),
+    )
+    kind, slots, dims = "attention_decode_i8", (2, 3, 4, 1), (3, 5, 7, 0)
+    assert not refused(kind, slots, dims, (*caches, position, *scales))
+    bad = [
+        (*caches, position),
+        (*caches, position, scales[0], scales[0]),
+        (*caches, position, scales[0], scales[1, :1].copy()),
+        (*caches, position, scales[0], None),
+        (*np.zeros((2, 2, 3, 7, 5), np.float32), position, *scales),
+        (caches[0], caches[1, :1].copy(), position, *scales),
+    ]
+    assert all(refused(kind, slots, dims, arrays) for arrays in bad)

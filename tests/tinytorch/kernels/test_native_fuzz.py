@@ -48,12 +48,12 @@ def run(case: Case, isa: str, batch: int, threads: int = 1) -> np.ndarray:
 
 def fresh(ops: Any) -> list[Any]:
     """Copy what a run writes to: the caches of attention."""
-    return [(*op[:4], tuple(map(np.copy, op[4])) if op[0] == "attention_decode" else op[4]) for op in ops]
+    return [(*op[:4], tuple(map(np.copy, op[4])) if op[0].startswith("attention") else op[4]) for op in ops]
 
 
 def batch_of(case: Case) -> int:
     """Attention's caches belong to the samples, so that it takes them all at once."""
-    return max(1, len(case.x) if any(op[0] == "attention_decode" for op in case.ops) else (len(case.x) + 1) // 2)
+    return max(1, len(case.x) if any(op[0].startswith("attention") for op in case.ops) else (len(case.x) + 1) // 2)
 
 
 def disagreement(out: np.ndarray, case: Case) -> str:

@@ -32,9 +32,9 @@ def model(pos_encoding="learned", width=20):
     return gpt
 
 
-def decoded(gpt, ids, prompt=4, threads=1):
+def decoded(gpt, ids, prompt=4, threads=1, dtype="float32"):
     """Return the scores after each token from `prompt` on."""
-    cache = enable_kv_cache(gpt, batch_size=len(ids))
+    cache = enable_kv_cache(gpt, batch_size=len(ids), dtype=dtype)
     gpt(ids[:, :prompt])
     decoder = NativeDecoder(gpt, cache, threads)
     return np.stack([decoder.step(ids[:, t]) for t in range(prompt, ids.shape[1])], axis=1)
@@ -78,6 +78,51 @@ def test_quantized_models_decode_with_their_integers(ids, bits, is_calibrated):
 
 
 @needs_kernels
+@pytest.mark.parametrize("isa", native.isas())
+@pytest.mark.parametrize("width", [20, 64])
+def test_a_cache_of_bytes_decodes_as_in_numpy(monkeypatch, ids, isa, width):
+    """Scores to 1e-5, and the same bytes in the cache of the first layer."""
+    monkeypatch.setenv(native.VARIABLE, isa)
+    gpt = model(width=width)
+    found = decoded(gpt, ids, dtype="int8")
+    held = [array.copy() for array in gpt._kv_cache.arrays(0)]
+    cache = enable_kv_cache(gpt, batch_size=len(ids), dtype="int8")
+    gpt(ids[:, :4])
+    decoder = Decoder(gpt, cache)
+    expected = np.stack([decoder.step(ids[:, t]) for t in range(4, ids.shape[1])], axis=1)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert np.mean(held[0] == cache.arrays(0)[0]) > 0.99  # a float that differs in its last bit may round otherwise
+
+
+@needs_kernels
+@pytest.mark.parametrize("bits", [None, 8, 4])
+def test_products_of_one_input_are_one_operation(monkeypatch, ids, bits):
+    """Query, key and value, with the same bits as three of them; layers of two kinds stay apart."""
+    gpt = model(width=40)
+    if bits:
+        quantize_model(gpt, bits=bits)
+    joined = decoded(gpt, ids)
+    operations = NativeDecoder(gpt, gpt.new_cache())._operations(gpt)
+    assert len([op for op in operations if op[0].startswith("linear")]) == 4 * len(gpt.blocks) + 1
+    monkeypatch.setattr("tinytorch.runtime.decoding._joined", lambda products: None)
+    np.testing.assert_array_equal(decoded(gpt, ids), joined)
+    assert len([op for op in NativeDecoder(gpt, gpt.new_cache())._operations(gpt) if "linear" in op[0]]) == 13
+
+
+@needs_kernels
+def test_products_of_different_kinds_stay_apart(ids):
+    """A projection that alone has no bias, and one that alone is quantized."""
+    gpt = model(width=40)
+    gpt.blocks[0].attention.k_proj = Linear(40, 40, bias=False, rng=np.random.default_rng(5))
+    quantize_model(gpt.blocks[1].attention)
+    gpt.blocks[1].attention.q_proj = Linear(40, 40, rng=np.random.default_rng(6))
+    operations = NativeDecoder(gpt, gpt.new_cache())._operations(gpt)
+    assert len([op for op in operations if op[0].startswith("linear")]) == 13
+    whole = gpt(ids).data
+    assert np.median(np.abs(decoded(gpt, ids) - whole[:, 4:])) < 1e-5
+
+
+@needs_kernels
 def test_generate_decodes_natively(monkeypatch, ids):
     """The same text as the reference, which is used where it is asked for."""
     made = []
@@ -105,10 +150,8 @@ def test_a_full_cache_is_refused(ids):
 
 @needs_kernels
 def test_what_cannot_be_decoded_natively():
-    """A cache of integers and a layer of one's own are named; the plain decoder takes them."""
+    """A layer of one's own is named; the plain decoder takes it."""
     gpt = model()
-    with pytest.raises(KernelsError, match="a cache of float32, not int8"):
-        NativeDecoder(gpt, gpt.new_cache(dtype="int8"))
 
     class Doubled(Linear):
         def forward(self, x: Tensor) -> Tensor:

@@ -1,25 +1,43 @@
 /* Attention of one new position over a cache of the keys and values before it: the check, the division among threads and the
-   portable function. */
+   portable functions. The cache holds float32, or int8 with a scale for each vector. */
 #define FMA 0
 #define RUN(name) tt_##name##_portable
 #include "attention_body.h"
 #include "parallel.h"
 
-static int64_t score_bytes(const Op *op) { return (op->dim[2] + 15) / 16 * 64; }
+enum { HEADS, HEAD_DIM, CAPACITY, IS_JOINED, DIMS };                                      /* of Op.dim */
+enum { KEYS, VALUES, POSITION, FLOAT_ARRAYS, KEY_SCALES = FLOAT_ARRAYS, VALUE_SCALES, BYTE_ARRAYS }; /* of Op.array */
+
+enum { ALONE = 1 << 15 }; /* multiplications below which a thread takes longer to wake than to help */
+
+static int64_t score_bytes(const Op *op) { return (op->dim[CAPACITY] + 15) / 16 * 64; }
+
+static int cell_of_op(const Op *op) { return op->array_count == BYTE_ARRAYS ? BYTE_CELL : FLOAT_CELL; }
+
+static float *writable(const Op *op, int which) { return (float *)(uintptr_t)op->array[which]; } /* check() has asked */
 
 static Head head_of(const Op *op, const Context *ctx, int64_t which, int64_t position) {
-    int64_t head_dim = op->dim[1], cached = which * op->dim[2] * head_dim;
+    const int64_t heads = op->dim[HEADS], head_dim = op->dim[HEAD_DIM], first = which * op->dim[CAPACITY];
+    const int64_t bytes = head_dim * cell_of_op(op), vector = heads * head_dim, sample = which / heads;
     const float *const *slot = (const float *const *)(void *)ctx->slot;
-    return (Head){
-        .query = slot[op->slot[SLOT_QUERY]] + which * head_dim,
-        .key = slot[op->slot[SLOT_KEY]] + which * head_dim,
-        .value = slot[op->slot[SLOT_VALUE]] + which * head_dim,
+    /* Query, key and value of a sample are in slots of their own, or lie one after the other in one. */
+    const int64_t next = op->dim[IS_JOINED] ? vector : 0, at = which * head_dim + sample * 2 * next;
+    Head head = {
+        .query = slot[op->slot[SLOT_QUERY]] + at,
+        .key = slot[op->slot[SLOT_KEY]] + at + next,
+        .value = slot[op->slot[SLOT_VALUE]] + at + 2 * next,
         .result = (float *)ctx->slot[op->slot[SLOT_RESULT]] + which * head_dim,
-        .keys = (float *)(uintptr_t)op->array[0] + cached, /* writable: check() */
-        .values = (float *)(uintptr_t)op->array[1] + cached,
+        .keys = (char *)writable(op, KEYS) + first * bytes,
+        .values = (char *)writable(op, VALUES) + first * bytes,
+        .rounding = tt_int8_rows(op->isa),
         .head_dim = head_dim,
         .position = position,
     };
+    if (op->array_count == BYTE_ARRAYS) {
+        head.key_scale = writable(op, KEY_SCALES) + first;
+        head.value_scale = writable(op, VALUE_SCALES) + first;
+    }
+    return head;
 }
 
 typedef struct {
@@ -32,7 +50,8 @@ typedef struct {
 static void attend_part(const void *task, int64_t part, int thread) {
     const Task *t = task;
     (void)thread; /* the scratch belongs to the part */
-    for (int64_t which = t->heads * part / t->parts; which < t->heads * (part + 1) / t->parts; which++) {
+    const int64_t end = t->heads * (part + 1) / t->parts;
+    for (int64_t which = t->heads * part / t->parts; which < end; which++) {
         Head head = head_of(t->op, t->ctx, which, t->position);
         head.score = (float *)(t->ctx->scratch + part * score_bytes(t->op));
         t->attend_head(&head);
@@ -40,63 +59,92 @@ static void attend_part(const void *task, int64_t part, int thread) {
 }
 
 void tt_attention_split(const Op *op, const Context *ctx, AttendHead attend_head) {
-    int64_t heads = ctx->batch * op->dim[0], parts = heads < ctx->threads ? heads : ctx->threads;
+    const int64_t heads = ctx->batch * op->dim[HEADS];
     /* The caller moves it on between runs. Read once: what is checked is what is used. */
-    int64_t position = *(const volatile int64_t *)op->array[2];
-    if (position < 0 || position >= op->dim[2]) { /* no such place in the cache: there is no result */
+    const int64_t position = *(const volatile int64_t *)op->array[POSITION];
+    if (position < 0 || position >= op->dim[CAPACITY]) { /* no such place in the cache: there is no result */
         float *out = (float *)ctx->slot[op->slot[SLOT_RESULT]];
-        for (int64_t i = 0; i < heads * op->dim[1]; i++) out[i] = NAN;
+        for (int64_t i = 0; i < heads * op->dim[HEAD_DIM]; i++) out[i] = NAN;
         return;
     }
+    int64_t parts = heads * (position + 1) * op->dim[HEAD_DIM] < ALONE ? 1 : ctx->threads;
+    parts = heads < parts ? heads : parts;
     const Task task = {op, ctx, attend_head, heads, parts, position};
     tt_for_each(parts, (int)parts, attend_part, &task);
 }
 
-static const char *check(const Op *op, const int64_t *slot_bytes) {
-    int64_t vector, cache;
-    if (op->slot_count != 4 || op->dim_count != 3 || op->scalar_count != 0 || op->array_count != 3)
-        return "takes slots q, k, v, out, dims heads, head_dim, capacity and arrays K, V, position";
-    for (int i = 0; i < 3; i++)
-        if (op->dim[i] < 1 || op->dim[i] > INT32_MAX) return "heads, head_dim and capacity are 1 or more";
-    if (__builtin_mul_overflow(op->dim[0] * 4, op->dim[1], &vector) || __builtin_mul_overflow(vector, op->dim[2], &cache))
-        return "heads, head_dim and capacity are too large";
-    for (int i = 0; i < 4; i++)
-        if (slot_bytes[i] != vector) return "a slot does not hold heads * head_dim float32 values a sample";
-    for (int i = 0; i < 2; i++) {
-        if (op->array[i] == NULL || op->array_bytes[i] < cache || op->array_bytes[i] % cache)
-            return "a cache does not hold batch * heads * capacity * head_dim float32 values";
-        if (!op->is_writable[i]) return "a cache cannot be written to";
+static const char *check_slots(const Op *op, const int64_t *slot_bytes, int64_t vector) {
+    const int *slot = op->slot;
+    const int is_joined = op->dim[IS_JOINED] == 1;
+    if (!is_joined && op->dim[IS_JOINED] != 0) return "joined is neither 0 nor 1";
+    if (is_joined && (slot[SLOT_QUERY] != slot[SLOT_KEY] || slot[SLOT_QUERY] != slot[SLOT_VALUE]))
+        return "query, key and value are joined, but not one slot";
+    for (int i = 0; i < SLOT_RESULT; i++) {
+        if (slot_bytes[i] != (is_joined ? 3 * vector : vector)) return "a slot does not hold heads * head_dim float32 values a sample";
+        if (slot[i] == slot[SLOT_RESULT]) return "out cannot be one of the inputs";
     }
-    if (op->array_bytes[0] != op->array_bytes[1]) return "the caches have different sizes";
-    if (op->array[0] == op->array[1]) return "one cache cannot hold both keys and values";
-    if (op->array[2] == NULL || op->array_bytes[2] != 8) return "position takes one int64";
-    for (int i = 0; i < 3; i++)
-        if (op->slot[i] == op->slot[SLOT_RESULT]) return "out cannot be one of the inputs";
-    return NULL;
+    return slot_bytes[SLOT_RESULT] == vector ? NULL : "out does not hold heads * head_dim float32 values a sample";
 }
+
+static const char *check_caches(const Op *op, int64_t rows, int64_t samples) {
+    const int64_t cell = cell_of_op(op);
+    for (int i = 0; i < op->array_count; i++) {
+        if (i == POSITION) continue;
+        const int64_t bytes = i < POSITION ? rows * op->dim[HEAD_DIM] * cell : rows * 4;
+        if (op->array[i] == NULL || op->array_bytes[i] != samples * bytes)
+            return "a cache does not hold batch * heads * capacity * head_dim values, or so many scales";
+        if (!op->is_writable[i]) return "a cache cannot be written to";
+        for (int other = 0; other < i; other++)
+            if (op->array[i] == op->array[other]) return "one cache cannot hold both keys and values";
+    }
+    return op->array[POSITION] == NULL || op->array_bytes[POSITION] != 8 ? "position takes one int64" : NULL;
+}
+
+/* How many samples the caches are for, if they are as large as they should be. */
+static int64_t samples_of(const Op *op) {
+    return op->array_bytes[KEYS] / (op->dim[HEADS] * op->dim[CAPACITY] * op->dim[HEAD_DIM] * cell_of_op(op));
+}
+
+static const char *check_arrays(const Op *op, const int64_t *slot_bytes, int arrays) {
+    int64_t vector, cache;
+    if (op->slot_count != 4 || op->dim_count != DIMS || op->scalar_count != 0 || op->array_count != arrays)
+        return arrays == FLOAT_ARRAYS
+                   ? "takes slots q, k, v, out, dims heads, head_dim, capacity, joined and arrays K, V, position"
+                   : "takes slots q, k, v, out, dims heads, head_dim, capacity, joined and arrays K, V, position, scales of K, of V";
+    for (int i = 0; i < IS_JOINED; i++)
+        if (op->dim[i] < 1 || op->dim[i] > INT32_MAX) return "heads, head_dim and capacity are 1 or more";
+    if (__builtin_mul_overflow(op->dim[HEADS] * 12, op->dim[HEAD_DIM], &vector) ||
+        __builtin_mul_overflow(vector, op->dim[CAPACITY], &cache))
+        return "heads, head_dim and capacity are too large";
+    const char *problem = check_slots(op, slot_bytes, vector / 3);
+    if (problem) return problem;
+    const int64_t samples = samples_of(op);
+    if (samples < 1) return "a cache does not hold batch * heads * capacity * head_dim values";
+    return check_caches(op, op->dim[HEADS] * op->dim[CAPACITY], samples);
+}
+
+static const char *check_floats(const Op *op, const int64_t *slot_bytes) { return check_arrays(op, slot_bytes, FLOAT_ARRAYS); }
+
+static const char *check_bytes(const Op *op, const int64_t *slot_bytes) { return check_arrays(op, slot_bytes, BYTE_ARRAYS); }
 
 /* A row of scores for each thread; -1 where the caches hold fewer samples than the batch. */
 static int64_t scratch(const Op *op, int64_t batch, int threads) {
-    int64_t cache = op->dim[0] * op->dim[1] * op->dim[2] * 4;
-    return batch > op->array_bytes[0] / cache ? -1 : threads * score_bytes(op);
+    return batch > samples_of(op) ? -1 : threads * score_bytes(op);
 }
 
-const OpKind tt_attention_kinds[] = {
-    {
-        .name = "attention_decode",
-        .check = check,
-        .scratch = scratch,
-        .output = SLOT_RESULT,
-        .run =
-            {
-                [ISA_PORTABLE] = tt_attention_decode_portable,
 #if TT_X86
-                [ISA_AVX2] = tt_attention_decode_avx2,
-                [ISA_AVX512] = tt_attention_decode_avx512,
+#define RUNS(name) \
+    { [ISA_PORTABLE] = tt_##name##_portable, [ISA_AVX2] = tt_##name##_avx2, [ISA_AVX512] = tt_##name##_avx512 }
 #elif TT_ARM
-                [ISA_NEON] = tt_attention_decode_neon,
+#define RUNS(name) \
+    { [ISA_PORTABLE] = tt_##name##_portable, [ISA_NEON] = tt_##name##_neon }
+#else
+#define RUNS(name) \
+    { [ISA_PORTABLE] = tt_##name##_portable }
 #endif
-            },
-    },
+
+const OpKind tt_attention_kinds[] = {
+    {.name = "attention_decode", .check = check_floats, .scratch = scratch, .output = SLOT_RESULT, .run = RUNS(attention_decode)},
+    {.name = "attention_decode_i8", .check = check_bytes, .scratch = scratch, .output = SLOT_RESULT, .run = RUNS(attention_decode_i8)},
     {.name = NULL},
 };
