@@ -59,7 +59,7 @@ class Environment:
     def __init__(self, store: LocalStore) -> None:
         self.code = CodeDigests(store)
         self.data = DataFiles(store, self.code.module_digest)
-        self._known: dict[tuple[frozenset[str], bool, bool], dict[str, str]] = {}
+        self._known: dict[tuple[frozenset[str], frozenset[str], bool], dict[str, str]] = {}
         for package in FIRST_PARTY:
             _check_home(package)
 
@@ -68,13 +68,13 @@ class Environment:
 
         Raises EnvironmentProblem for kernels that were asked for and are not here.
         """
-        libraries, runs_kernels = self.code.libraries(node), self.code.runs_kernels(node)
-        name = libraries, runs_kernels, info.measures
+        libraries, kernels = self.code.libraries(node), self.code.kernels(node)
+        name = libraries, kernels, info.measures
         if name not in self._known:
             versions = {library: library_version(library) for library in sorted(libraries)}
             alone = {"machine": machine.fingerprint()} if info.measures else {}
-            kernels = {"kernels": _kernels()} if runs_kernels else {}
-            self._known[name] = {**numeric_environment(), **versions, **kernels, **alone}
+            native_code = {kind: _kernels(kind) for kind in sorted(kernels)}
+            self._known[name] = {**numeric_environment(), **versions, **native_code, **alone}
         return self._known[name]
 
 
@@ -102,7 +102,10 @@ def numeric_environment() -> dict[str, str]:
     }
 
 
-def _kernels() -> str:
+_FACTS = {"kernels": native.build_facts, "training_kernels": native.training_facts}
+
+
+def _kernels(kind: str) -> str:
     """Name the kernels that run: the instruction set, the C source and how it was compiled; rounding can differ."""
     try:
         isa = native.isa()
@@ -110,7 +113,7 @@ def _kernels() -> str:
         raise EnvironmentProblem(str(error), hint=f"unset {native.VARIABLE} to use what is here") from error
     if isa is None:
         return "reference"
-    source, compiler = native.build_facts()
+    source, compiler = _FACTS[kind]()
     return f"{isa} {source} {digest_bytes(compiler.encode())[:6]}"
 
 

@@ -24,6 +24,7 @@ _NOT_LIBRARIES = {
     "kernels": "native kernels",
     "python": "Python",
     "simd": "instructions in use",
+    "training_kernels": "native kernels of training",
 }
 _FILES = "files."  # how the parameters of a data node name its files
 _LONGEST = 60

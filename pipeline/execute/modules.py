@@ -14,7 +14,7 @@ import functools
 import importlib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -38,19 +38,19 @@ _STAGES = "pipeline.stages"
 # A node's code_roots, its writers, and its outputs with their codecs.
 Roots = tuple[tuple[str, ...], tuple[str, ...], tuple[tuple[str, str], ...]]
 
-# Code that leads here may run native kernels, whose source is not Python's.
-_KERNELS = "tinytorch.kernels.native"
+# Code that leads to these may run native kernels, whose source is not Python's: those of programs, those of training.
+_KERNELS = {"tinytorch.kernels.native": "kernels", "tinytorch.kernels.calls": "training_kernels"}
 
 _SOURCE_CODE = "pipeline.execute.source_code"  # imported when a file has to be read: it needs the parser
 _READERS = ("core/code.py", "execute/source_code.py")
 
 
 class _Closure(NamedTuple):
-    """All code behind a node: its digest, and the top-level names of the installed packages that it imports."""
+    """All code behind a node: its digest, the top-level names of installed packages that it imports, and kernels."""
 
     digest: str
     libraries: frozenset[str]
-    runs_kernels: bool
+    kernels: frozenset[str]
 
 
 class CodeDigests:
@@ -95,9 +95,9 @@ class CodeDigests:
         """Return the top-level names of the installed packages that the code behind a node imports."""
         return self._closure(_roots(node)).libraries
 
-    def runs_kernels(self, node: Node) -> bool:
-        """Say whether the code behind a node may run native kernels."""
-        return self._closure(_roots(node)).runs_kernels
+    def kernels(self, node: Node) -> frozenset[str]:
+        """Name the native kernels that the code behind a node may run: "kernels" of programs, "training_kernels"."""
+        return self._closure(_roots(node)).kernels
 
     def changed(self, before: str, after: str) -> tuple[str, ...]:
         """Name the modules in which two code digests differ; empty when the older one is no longer known."""
@@ -143,7 +143,7 @@ class CodeDigests:
         if any(not self._is_as_it_was(path, stamp) for path, stamp in known["others"].items()):
             return None
         self._note_files({module: (path, digest) for module, (path, _, digest) in modules.items()})
-        return _Closure(known["digest"], frozenset(known["libraries"]), _KERNELS in modules)
+        return _Closure(known["digest"], frozenset(known["libraries"]), _kernels_of(modules))
 
     def _is_as_it_was(self, path: str, stamp: list[int] | None) -> bool:
         return self._seen.of(path) == (tuple(stamp) if stamp else None)
@@ -159,7 +159,7 @@ class CodeDigests:
         facts = {module: each for module in found if (each := code.facts(module))}
         names = {name.partition(".")[0] for each in facts.values() for name in each.imports}
         libraries = frozenset(name for name in names - sys.stdlib_module_names - {""} if _home_of(name) is None)
-        closure = _Closure(digest_value(found), libraries, _KERNELS in found)
+        closure = _Closure(digest_value(found), libraries, _kernels_of(found))
         self._note_files({module: (code.paths[module], each.digest) for module, each in facts.items()})
         modules = {module: self._files[module] for module in facts}
         others = code.searched(found)
@@ -202,3 +202,7 @@ def _is_package_of(source: OwnSource, found: Mapping[str, str]) -> bool:
 
 def _roots(node: Node) -> Roots:
     return node.code_roots, node.writers, tuple(sorted(node.outputs.items()))
+
+
+def _kernels_of(modules: Collection[str]) -> frozenset[str]:
+    return frozenset(name for module, name in _KERNELS.items() if module in modules)

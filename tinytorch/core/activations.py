@@ -9,6 +9,7 @@ import numpy as np
 from tinytorch.core.function import Array, Function
 from tinytorch.core.layer import Stateless
 from tinytorch.core.tensor import Tensor
+from tinytorch.kernels import training
 
 __all__ = [
     "GELU",
@@ -34,14 +35,12 @@ class ReLUBackward(Function):
 
     def forward(self, x: Array) -> Array:
         """Cut off below zero."""
-        self.out = np.maximum(x, 0)
+        self.out = training.relu(x)
         return self.out
 
     def backward(self, grad: Array) -> tuple[Array | None, ...]:
         """1 where the output is positive, else 0."""
-        slope = (self.out > 0).astype(grad.dtype)  # multiplying by booleans would convert them piece by piece
-        slope *= grad
-        return (slope,)
+        return (training.relu_grad(grad, self.out),)
 
 
 class SigmoidBackward(Function):

@@ -13,7 +13,7 @@ import numpy as np
 from tinytorch.core.function import Array, Function, is_grad_enabled
 from tinytorch.core.layer import JSON, Leaf, checked_config, checked_state
 from tinytorch.core.tensor import Tensor
-from tinytorch.kernels.reference import as_rows, channel_sums, from_rows, product_sums, row_blocks, tiled
+from tinytorch.kernels import training
 
 __all__ = ["BatchNorm2d", "BatchNorm2dBackward"]
 
@@ -32,42 +32,22 @@ class BatchNorm2dBackward(Function):
 
     def forward(self, x: Array, gamma: Array, beta: Array) -> Array:
         """Normalize, scale and shift."""
-        rows, self.channels, width = as_rows(x), x.shape[1], x.shape[3]
-        self.shape, self.count = x.shape, x.size // x.shape[1]
-        self.centered = np.empty_like(rows)
         if self.mean is None or self.var is None:
-            mean = channel_sums(rows, self.channels) / self.count
-            np.subtract(rows, tiled(mean, width), out=self.centered)
-            var = product_sums(self.centered, self.centered, self.channels) / self.count
+            mean, var = training.batch_moments(x)
             if self.track is not None:
-                self.track(mean, var, self.count)
+                self.track(mean, var, x.size // x.shape[1])
         else:
-            var = self.var.astype(x.dtype)
-            np.subtract(rows, tiled(self.mean.astype(x.dtype), width), out=self.centered)
-        self.inverse_std, self.gamma = 1 / np.sqrt(var + x.dtype.type(self.eps)), gamma
-        out = self.centered * tiled(gamma * self.inverse_std, width)
-        out += tiled(beta, width)
-        return from_rows(out, x.shape)
+            mean, var = self.mean.astype(x.dtype), self.var.astype(x.dtype)
+        self.x, self.own_mean, self.gamma = x, mean, gamma
+        self.inverse_std = 1 / np.sqrt(var + x.dtype.type(self.eps))
+        return training.normalize(x, mean, gamma * self.inverse_std, beta)
 
     def backward(self, grad: Array) -> tuple[Array | None, ...]:
         """d/dx = γ/σ·(g - mean(g) - x̂·mean(g·x̂)); the two means vanish for fixed statistics."""
-        rows, width = as_rows(grad), self.shape[3]
-        grad_beta = channel_sums(rows, self.channels)
-        grad_gamma = product_sums(rows, self.centered, self.channels) * self.inverse_std
-        if not self.needs[0]:
-            return None, grad_gamma, grad_beta
-        scale = self.gamma * self.inverse_std
-        if self.mean is not None:
-            return from_rows(rows * tiled(scale, width), self.shape), grad_gamma, grad_beta
-        slope = tiled(-grad_gamma * self.inverse_std / self.count, width)
-        offset, factor = tiled(grad_beta / self.count, width), tiled(scale, width)
-        grad_x = np.empty_like(rows)
-        for block in row_blocks(rows):
-            part = np.multiply(self.centered[block], slope, out=grad_x[block])
-            part += rows[block]
-            part -= offset
-            part *= factor
-        return from_rows(grad_x, self.shape), grad_gamma, grad_beta
+        is_fixed = self.mean is not None
+        return training.normalize_grads(
+            grad, self.x, self.own_mean, self.inverse_std, self.gamma, is_fixed=is_fixed, needs_x=self.needs[0]
+        )
 
 
 class BatchNorm2d(Leaf):
@@ -109,9 +89,7 @@ class BatchNorm2d(Leaf):
             out = x.data * scale[:, None, None]
             out += shift[:, None, None]
             return Tensor._wrap(out)
-        out = as_rows(x.data) * tiled(scale, x.shape[3])
-        out += tiled(shift, x.shape[3])
-        return Tensor._wrap(from_rows(out, x.shape))
+        return Tensor._wrap(training.normalize(x.data, np.zeros_like(scale), scale, shift))
 
     def _track(self, mean: Array, var: Array, count: int) -> None:
         keep, new = np.float32(1 - self.momentum), np.float32(self.momentum)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 
 from tinytorch.core.function import Array
 from tinytorch.core.tensor import Tensor
+from tinytorch.kernels.updates import AdamRates, adam_step, sgd_step
 
 __all__ = ["Adam", "AdamW", "Optimizer", "SGD"]
 
@@ -27,7 +29,6 @@ class Optimizer:
             p.requires_grad = True
             p.grad = None
         self.step_count = 0
-        self._scratch: list[Array | None] = [None] * len(self.params)
 
     def zero_grad(self) -> None:
         """Forget all gradients."""
@@ -37,13 +38,6 @@ class Optimizer:
     def step(self) -> None:
         """Update every parameter that has a gradient."""
         raise NotImplementedError(f"{type(self).__name__} must define step().")
-
-    def _buffer(self, i: int) -> Array:
-        """Return a reusable array of parameter i's shape, for one step's intermediate values."""
-        buffer = self._scratch[i]
-        if buffer is None or buffer.shape != self.params[i].shape:
-            buffer = self._scratch[i] = np.empty_like(self.params[i].data)
-        return buffer
 
 
 class SGD(Optimizer):
@@ -84,20 +78,10 @@ class SGD(Optimizer):
         for i, p in enumerate(self.params):
             if p.grad is None:
                 continue
-            update, scratch = p.grad, self._buffer(i)
-            if self.weight_decay:
-                np.multiply(p.data, self.weight_decay, out=scratch)
-                scratch += update
-                update = scratch
-            if self.has_momentum():
-                velocity = self.momentum_buffers[i]
-                if velocity is None:
-                    velocity = self.momentum_buffers[i] = np.zeros_like(p.data)
-                velocity *= self.momentum
-                velocity += update
-                update = velocity
-            np.multiply(update, self.lr, out=scratch)
-            p.data -= scratch
+            velocity = self.momentum_buffers[i]
+            if velocity is None and self.has_momentum():
+                velocity = self.momentum_buffers[i] = np.zeros_like(p.data)
+            sgd_step(p.data, p.grad, velocity, rate=self.lr, momentum=self.momentum, decay=self.weight_decay)
         self.step_count += 1
 
 
@@ -129,30 +113,18 @@ class Adam(Optimizer):
         self.step_count += 1
         correction = math.sqrt(1 - self.beta2**self.step_count)
         rate = self.lr * correction / (1 - self.beta1**self.step_count)
+        # m̂/(√v̂ + ε) = rate·m/(√v + ε·correction): one pass fewer
+        rates = AdamRates(self.betas, self.eps * correction, rate, decay=self.weight_decay)
+        if self.decouples_decay:
+            rates = replace(rates, decay=0.0, keep=1 - self.lr * self.weight_decay)
         for i, p in enumerate(self.params):
             if p.grad is None:
                 continue
-            m, v, scratch = self.m_buffers[i], self.v_buffers[i], self._buffer(i)
+            m, v = self.m_buffers[i], self.v_buffers[i]
             if m is None or v is None:
                 m = self.m_buffers[i] = np.zeros_like(p.data)
                 v = self.v_buffers[i] = np.zeros_like(p.data)
-            grad = p.grad
-            if self.weight_decay and self.decouples_decay:
-                p.data *= 1 - self.lr * self.weight_decay
-            elif self.weight_decay:
-                grad = grad + self.weight_decay * p.data
-            m *= self.beta1
-            m += np.multiply(grad, 1 - self.beta1, out=scratch)
-            v *= self.beta2
-            np.multiply(grad, grad, out=scratch)
-            scratch *= 1 - self.beta2
-            v += scratch
-            # m̂/(√v̂ + ε) = rate·m/(√v + ε·correction): one pass fewer
-            np.sqrt(v, out=scratch)
-            scratch += self.eps * correction
-            np.divide(m, scratch, out=scratch)
-            scratch *= rate
-            p.data -= scratch
+            adam_step(p.data, p.grad, m, v, rates)
 
 
 class AdamW(Adam):

@@ -17,7 +17,7 @@ from tinytorch.core.layer import JSON, Layer, Leaf, Stateless, checked_config, c
 from tinytorch.core.layers import Flatten, Linear
 from tinytorch.core.normalization import BatchNorm2d
 from tinytorch.core.tensor import Tensor
-from tinytorch.kernels import reference
+from tinytorch.kernels import reference, training
 
 __all__ = [
     "AvgPool2d",
@@ -42,21 +42,13 @@ class Conv2dBackward(Function):
     def forward(self, x: Array, weight: Array, bias: Array | None = None) -> Array:
         """Return (N, O, H', W')."""
         self.x, self.weight = x, weight
-        return reference.conv2d(x, weight, bias, self.stride, self.padding)
+        return training.conv2d(x, weight, bias, self.stride, self.padding)
 
     def backward(self, grad: Array) -> tuple[Array | None, ...]:
         """Correlate the gradient with the input (weight) and with the weight, transposed (input)."""
-        size, kernel = self.x.shape[2:], self.weight.shape[2:]
-        grad_x = grad_w = None
-        if self.needs[0] and self.needs[1]:
-            grad_x, grad_w = reference.conv2d_grads(grad, self.x, self.weight, self.stride, self.padding)
-        elif self.needs[0]:
-            grad_x = reference.conv2d_input_grad(grad, self.weight, size, self.stride, self.padding)
-        elif self.needs[1]:
-            grad_w = reference.conv2d_weight_grad(grad, self.x, kernel, self.stride, self.padding)
-        if len(self.needs) == 2:
-            return grad_x, grad_w
-        return grad_x, grad_w, reference.channel_sums(reference.as_rows(grad), grad.shape[1])
+        needs = self.needs[0], self.needs[1]
+        grads = training.conv2d_grads(grad, self.x, self.weight, self.stride, self.padding, needs)
+        return grads if len(self.needs) == 2 else (*grads, training.pixel_sums(grad))
 
 
 class MaxPool2dBackward(Function):
@@ -68,12 +60,13 @@ class MaxPool2dBackward(Function):
 
     def forward(self, x: Array) -> Array:
         """Return (N, C, H', W')."""
-        self.x, self.out = x, reference.max_pool2d(x, self.kernel, self.stride, self.padding)
-        return self.out
+        out, self.found = training.max_pool2d(x, self.kernel, self.stride, self.padding)
+        self.x = x
+        return out
 
     def backward(self, grad: Array) -> tuple[Array | None, ...]:
         """The first maximum of a window gets its gradient."""
-        return (reference.max_pool2d_grad(grad, self.x, self.out, self.kernel, self.stride, self.padding),)
+        return (training.max_pool2d_grad(grad, self.x, self.found, self.kernel, self.stride, self.padding),)
 
 
 class AvgPool2dBackward(Function):

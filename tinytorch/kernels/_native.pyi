@@ -8,6 +8,17 @@ best_isa: int
 openmp: int
 digest: str
 compiler: str
+training_digest: str
+
+def train(
+    kind: str,
+    dims: tuple[int, ...],
+    scalars: tuple[float, ...],
+    arrays: tuple[Array | None, ...],
+    threads: int,
+    isa: int,
+    /,
+) -> None: ...
 
 class Program:
     def __new__(

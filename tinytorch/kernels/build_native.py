@@ -13,7 +13,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -42,6 +42,7 @@ SECTIONS, UNUSED = ("-ffunction-sections", "-fdata-sections"), "-Wl,--gc-section
 OPENMP = "-fopenmp"
 VECTORS = "-fopenmp-simd"  # without threads, what the pragmas say of vectors still counts
 TIMEOUT_S = 600
+SHARED = ("begin_", "end_", "op.h", "parallel.h")  # what the files of training include besides their own
 
 # What is linked may still lack a symbol, which shows when it is loaded.
 _LOAD = """
@@ -58,11 +59,24 @@ class BuildError(Exception):
 
 def source_digest() -> str:
     """Return the first 16 hexadecimal digits of SHA-256 over names and bytes of all C files, in order of name."""
+    return _digest(_sources())
+
+
+def _sources() -> list[Path]:
+    return sorted((*SOURCES.glob("*.c"), *SOURCES.glob("*.h")))
+
+
+def _digest(paths: Iterable[Path]) -> str:
     digest = hashlib.sha256()
-    for path in sorted((*SOURCES.glob("*.c"), *SOURCES.glob("*.h"))):
+    for path in paths:
         content = path.read_bytes()
         digest.update(f"{path.name} {len(content)}\n".encode() + content)
     return digest.hexdigest()[:16]
+
+
+def training_digest() -> str:
+    """Return the digest of the C files behind `train`: what other kernels are edited for changes no training."""
+    return _digest(path for path in _sources() if path.name.startswith(("train", *SHARED)))
 
 
 def is_stale(digest: str) -> bool:
@@ -129,7 +143,11 @@ def _compiler() -> tuple[str, ...]:
 def _compile(compiler: Sequence[str], flags: Sequence[str], include: str, folder: Path) -> list[Path]:
     """Compile every C file into an object in `folder`."""
     described = " ".join((_version(compiler), *flags)).replace("\\", "/").replace('"', "'")
-    definitions = (f'-DTT_DIGEST="{source_digest()}"', f'-DTT_COMPILER="{described}"')
+    definitions = (
+        f'-DTT_DIGEST="{source_digest()}"',
+        f'-DTT_TRAINING_DIGEST="{training_digest()}"',
+        f'-DTT_COMPILER="{described}"',
+    )
 
     def compile_one(source: Path) -> Path:
         made = folder / f"{source.stem}.o"

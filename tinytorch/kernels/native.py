@@ -6,17 +6,16 @@ and the NumPy code runs instead. Nothing here imports numpy.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tinytorch.errors import KernelsError
+from tinytorch.kernels.instructions import CHOICES, VARIABLE, isa, isas, why_not
 
 try:
     from tinytorch.kernels import _native
-except ImportError as error:
-    _import_error = str(error)
+except ImportError:
     _native = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
@@ -35,52 +34,12 @@ __all__ = [
     "isas",
     "kernel_names",
     "openmp",
+    "training_facts",
     "why_not",
 ]
 
-VARIABLE = "TINYTORCH_KERNELS"
-CHOICES = ("auto", "reference", "portable", "neon", "avx2", "avx512vnni")
-
 kernel_names: tuple[str, ...] = () if _native is None else _native.kernel_names
 """The operations that a program may have; none where the extension is not built."""
-
-
-def isas() -> tuple[str, ...]:
-    """Return the instruction sets that kernels can use here, from the least to the most; none if they are not built."""
-    return () if _native is None else tuple(name for name in _native.isa_names if name)
-
-
-def isa() -> str | None:
-    """Return the instruction set that programs use, or None where the NumPy reference runs instead.
-
-    TINYTORCH_KERNELS chooses one of CHOICES; `auto` is the most that this processor has. Raises KernelsError for an
-    unknown one and for one that is not offered here.
-    """
-    wanted = os.environ.get(VARIABLE) or "auto"
-    if wanted not in CHOICES:
-        raise KernelsError(f"{VARIABLE}={wanted}: found {wanted!r}, expected one of {', '.join(CHOICES)}")
-    if wanted == "reference" or (wanted == "auto" and _native is None):
-        return None
-    if wanted == "auto":
-        return _native.isa_names[_native.best_isa]
-    if wanted not in isas():
-        offered = ", ".join(("auto", "reference", *isas()))
-        reason = _not_built() if _native is None else "this processor does not have it"
-        raise KernelsError(f"{VARIABLE}={wanted}: {reason}; here it can be {offered}")
-    return wanted
-
-
-def why_not() -> str:
-    """Say why the NumPy reference runs; empty where the native kernels do."""
-    if os.environ.get(VARIABLE) == "reference":
-        return f"{VARIABLE}=reference"
-    return _not_built() if _native is None else ""
-
-
-def _not_built() -> str:
-    reason = Path(__file__).with_name("native") / "not_built.txt"  # as build_native wrote it
-    found = reason.read_text().partition("\n")[0] if reason.is_file() else _import_error
-    return f"the native kernels are not built: {found}"
 
 
 def openmp() -> int:
@@ -91,6 +50,11 @@ def openmp() -> int:
 def build_facts() -> tuple[str, str]:
     """Return the digest of the C source that the extension was built from, compiler and flags, or two empty ones."""
     return ("", "") if _native is None else (_native.digest, _native.compiler)
+
+
+def training_facts() -> tuple[str, str]:
+    """Return the same of the C source that training runs: a part of it, which seldom changes."""
+    return ("", "") if _native is None else (_native.training_digest, _native.compiler)
 
 
 def has_newer_source() -> bool:

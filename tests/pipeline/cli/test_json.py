@@ -13,7 +13,7 @@ from pipeline.cli.main import main
 from pipeline.measure.gauge import read_gauges
 from pipeline.measure.quantities import QUANTITIES
 from pipeline.measure.quiet import Place
-from tinytorch.kernels import native
+from tinytorch.kernels import instructions
 
 
 def document(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, Any]:
@@ -158,17 +158,17 @@ def test_doctor_names_the_kernels_that_run(capsys: pytest.CaptureFixture[str], m
     def checks() -> list[dict[str, str]]:
         return document(capsys, "doctor", "--json")[1]["checks"]
 
-    monkeypatch.setenv(native.VARIABLE, "reference")
+    monkeypatch.setenv(instructions.VARIABLE, "reference")
     (row,) = [check for check in checks() if check["what"] == "kernels"]
     assert row["status"] == "note"
-    assert row["found"].startswith(f"NumPy, the reference: {native.VARIABLE}=reference")
-    monkeypatch.setenv(native.VARIABLE, "sse9")
+    assert row["found"].startswith(f"NumPy, the reference: {instructions.VARIABLE}=reference")
+    monkeypatch.setenv(instructions.VARIABLE, "sse9")
     (row,) = [check for check in checks() if check["what"] == "kernels"]
     assert (row["status"], "avx512vnni" in row["found"]) == ("missing", True)
-    monkeypatch.delenv(native.VARIABLE)
+    monkeypatch.delenv(instructions.VARIABLE)
     row = next(check for check in checks() if check["what"] == "kernels")
-    assert row["status"] == ("ok" if native.isas() else "note")
-    monkeypatch.setattr(native, "_native", None)
-    monkeypatch.setattr(native, "_import_error", "no module", raising=False)
+    assert row["status"] == ("ok" if instructions.isas() else "note")
+    monkeypatch.setattr(instructions, "_native", None)
+    monkeypatch.setattr(instructions, "_import_error", "no module", raising=False)
     (row,) = [check for check in checks() if check["what"] == "kernels"]
     assert row["found"].endswith("with a C compiler, python -m tinytorch.kernels.build_native builds them")

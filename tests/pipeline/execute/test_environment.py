@@ -51,7 +51,7 @@ def test_what_changes_no_byte_does_not_count(name: str, monkeypatch: pytest.Monk
 
 
 def test_the_native_kernels_count_where_they_may_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Their rounding depends on the instruction set, the C source and the compiler; training does not use them."""
+    """Their rounding depends on the instruction set, the C source and the compiler; training has kernels of its own."""
     oracle = Environment(LocalStore(tmp_path))
     info = StageInfo("train", "", 1, {}, "")
 
@@ -60,18 +60,21 @@ def test_the_native_kernels_count_where_they_may_run(tmp_path: Path, monkeypatch
 
     monkeypatch.setenv(native.VARIABLE, "reference")
     assert facts("tinytorch.kernels.native")["kernels"] == "reference"
-    assert "kernels" not in facts("tinytorch.core.fitting")
+    trained = facts("tinytorch.core.fitting")
+    assert "kernels" not in trained
+    assert trained["training_kernels"] == "reference"
     monkeypatch.setenv(native.VARIABLE, "fastest")
     with pytest.raises(EnvironmentProblem, match="expected one of auto, reference"):
-        environment._kernels()
+        environment._kernels("kernels")
 
 
 @pytest.mark.skipif(not native.isas(), reason="the native kernels are not built")
 def test_kernels_are_named_by_instruction_set_source_and_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     """The portable ones of a build are other kernels than its best ones."""
     monkeypatch.setenv(native.VARIABLE, "portable")
-    isa, source, compiler = environment._kernels().split()
+    isa, source, compiler = environment._kernels("kernels").split()
     assert (isa, source, len(compiler)) == ("portable", native.build_facts()[0], 6)
+    assert environment._kernels("training_kernels").split() == ["portable", native.training_facts()[0], compiler]
 
 
 def test_running_without_assertions_counts() -> None:

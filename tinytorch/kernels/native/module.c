@@ -252,14 +252,16 @@ static int fill_module(PyObject *module) {
                    PyModule_AddIntConstant(module, "best_isa", tt_best_isa()) ||
                    PyModule_AddIntConstant(module, "openmp", tt_openmp()) ||
                    PyModule_AddStringConstant(module, "digest", TT_DIGEST) ||
+                   PyModule_AddStringConstant(module, "training_digest", TT_TRAINING_DIGEST) ||
                    PyModule_AddStringConstant(module, "compiler", TT_COMPILER)
                ? -1
                : 0;
 }
 
+static PyMethodDef module_functions[] = {{"train", tt_train, METH_VARARGS, NULL}, {NULL, NULL, 0, NULL}};
 static PyModuleDef_Slot module_slots[] = {{Py_mod_exec, fill_module}, {0, NULL}};
 static struct PyModuleDef module_definition = {
-    PyModuleDef_HEAD_INIT, .m_name = "_native", .m_size = 0, .m_slots = module_slots};
+    PyModuleDef_HEAD_INIT, .m_name = "_native", .m_size = 0, .m_methods = module_functions, .m_slots = module_slots};
 
 __attribute__((visibility("default"))) PyObject *PyInit__native(void);
 PyObject *PyInit__native(void) {

@@ -105,11 +105,12 @@ static void watch_forks(void) {
     pthread_atfork(NULL, NULL, after_fork_in_child);
 }
 
-static int usable_threads(const Program *program) {
-    if (program->threads == 1 || has_lost_threads)
+int program_usable_threads(int threads) {
+    pthread_once(&watch_forks_once, watch_forks);
+    if (threads == 1 || has_lost_threads || !tt_openmp())
         return 1;
     has_started_threads = 1;
-    return program->threads;
+    return threads;
 }
 
 /* ---- Planning ---- */
@@ -254,7 +255,7 @@ static Context chunk_of(Program *program, const char *in, char *out, int64_t don
         .slot = program->slot,
         .batch = left < program->batch ? left : program->batch,
         .scratch = program->scratch,
-        .threads = usable_threads(program),
+        .threads = program_usable_threads(program->threads),
     };
 }
 

@@ -22,4 +22,7 @@ typedef struct {
 /* Read the sequences of operations and of slot sizes into a new program, whose arrays are borrowed from Python; -1 with
    an exception for what a program cannot hold. What fits together is not looked at. */
 int tt_describe(ProgramObject *self, PyObject *ops, PyObject *slots);
+
+/* train_module.c: the module's function `train`. */
+PyObject *tt_train(PyObject *module, PyObject *args);
 #endif
