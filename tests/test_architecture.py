@@ -161,7 +161,18 @@ def test_the_framework_does_not_know_the_pipeline() -> None:
 
 def test_only_the_worker_side_of_measure_imports_the_framework() -> None:
     """What times is stdlib, numpy and tinytorch; the planner's part of measure needs none of it."""
-    workers = ("layers", "loadgen_worker", "model", "peer_torch", "peer_worker", "planned", "worker")
+    workers = (
+        "generate_worker",
+        "generating",
+        "layers",
+        "loadgen_worker",
+        "model",
+        "parity",
+        "peer_torch",
+        "peer_worker",
+        "planned",
+        "worker",
+    )
     allowed = {f"pipeline.measure.{name}" for name in workers}
     guilty = {
         module

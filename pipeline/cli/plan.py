@@ -239,7 +239,7 @@ def _ablated(plan: Plan, wanted: frozenset[str] | None) -> list[Run]:
     if plan.ablation is None or (wanted is not None and plan.ablation not in wanted):
         return []
     known = {nodes.benchmark for nodes in plan.runs}
-    count = sum(node.stage == "benchmark" and node.id not in known for node in plan.nodes)
+    count = sum(node.stage in ("benchmark", "generate") and node.id not in known for node in plan.nodes)
     index = plan.node(plan.ablation).spec["point"]["index"]
     run = next(nodes.run for nodes in plan.runs if nodes.run.index == index)
     first = run.benchmark._replace(batch_sizes=run.benchmark.batch_sizes[:1], threads=run.benchmark.threads[:1])

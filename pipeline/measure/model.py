@@ -16,10 +16,14 @@ from tinytorch.runtime.session import InferenceSession
 from tinytorch.serialization import load
 
 __all__ = [
+    "ABSOLUTE",
     "AnswersDiffer",
+    "RELATIVE",
+    "ROUNDED",
     "call_size",
     "check_answers",
     "copies_that_fit",
+    "is_rounded",
     "load_model",
     "open_session",
     "read_queries",
@@ -34,9 +38,9 @@ _MOST_COPIES = 32  # the copies' spread of about 4 % becomes 0.7 % of their mean
 
 # Of the largest output. The same kernels on the same query give the same bits. Others, and BLAS with several threads,
 # add in another order: float32 sums of some thousand terms then differ by about 1e-5 of their size.
-_RELATIVE, _ABSOLUTE = 1e-4, 1e-5
+RELATIVE, ABSOLUTE = 1e-4, 1e-5
 # Where a later layer rounds such sums to 8 bits, one that lies between two integers may go to the other.
-_ROUNDED = 2e-2
+ROUNDED = 2e-2
 
 
 class AnswersDiffer(Exception):
@@ -83,16 +87,16 @@ def check_answers(
     if not answers:  # a server that met no limit
         return
     evaluated = InferenceSession(model, batch_size or len(queries[0]))
-    relative = _ROUNDED if _is_rounded(model) else _RELATIVE
+    relative = ROUNDED if is_rounded(model) else RELATIVE
     for number, answer in list(answers.items())[:: 1 + len(answers) // _CHECKED]:
         expected = evaluated.run(queries[number])
         largest = float(np.abs(expected[np.isfinite(expected)]).max(initial=0))
-        allowed = _ABSOLUTE + relative * largest
+        allowed = ABSOLUTE + relative * largest
         if answer.shape != expected.shape or not np.allclose(answer, expected, 0, allowed, equal_nan=True):
             raise AnswersDiffer(f"{name}: the timed output for query {number} is not the evaluated model's")
 
 
-def _is_rounded(model: Network) -> bool:
+def is_rounded(model: Network) -> bool:
     """Say whether a layer rounds its inputs to integers."""
     layers = [layer for _, layer in model.named_layers() if isinstance(layer, QuantizedLinear | QuantizedConv2d)]
     return any(layer.scheme.activations != "none" for layer in layers)

@@ -19,13 +19,23 @@ from pipeline.measure.quiet import Patience, Place, idlest
 from pipeline.measure.serving import options
 from pipeline.measure.summary import Question, speedup_and_control, unsettled
 
-__all__ = ["Collected", "Material", "collect", "plan_sessions", "repeat", "slowest_call_ns", "wants_more"]
+__all__ = [
+    "Collected",
+    "FIRST",
+    "Material",
+    "collect",
+    "is_precise",
+    "plan_sessions",
+    "repeat",
+    "slowest_call_ns",
+    "wants_more",
+]
 
 Processes = Sequence[Mapping[str, Any]]
 
 _PHASES = Phases()
 _LEAST = 3  # processes, even beyond the budget: fewer give no interval worth reading
-_FIRST = ("baseline", "optimized", "control", "optimized")  # whose first call is cold, by process, in turn
+FIRST = ("baseline", "optimized", "control", "optimized")  # whose first call is cold, by process, in turn
 
 
 @dataclass(frozen=True)
@@ -89,7 +99,7 @@ def collect(
     def compare(number: int, place: Place | None) -> Mapping[str, Any]:
         return _run(question, material, kind, ARMS, number, limit_s, place, phases)
 
-    processes, busy = repeat(question, compare, functools.partial(_is_answered, question), patience, prepared_s)
+    processes, busy = repeat(question, compare, functools.partial(is_precise, question), patience, prepared_s)
     return Collected(processes, busy, memory, quantities, patience.waited_s)
 
 
@@ -165,11 +175,12 @@ def wants_more(
         return False
     if count < question.processes:
         return True
-    answered = is_answered or functools.partial(_is_answered, question)
+    answered = is_answered or functools.partial(is_precise, question)
     return not (answered(processes) and (count == 2 or answered(processes[:-1])))
 
 
-def _is_answered(question: Question, processes: Processes) -> bool:
+def is_precise(question: Question, processes: Processes) -> bool:
+    """Say whether the speed-up is as precise as was asked for, and identical code did not differ in earnest."""
     speedup, control = speedup_and_control(question, processes)
     return speedup.half_width <= question.target_ci and not unsettled(control, question.threshold)
 
@@ -192,7 +203,7 @@ def _run(
         threads=question.threads,
         seed=question.seed * 1_000 + number,
         batch_size=question.call_size,
-        first=_FIRST[number % len(_FIRST)],
+        first=FIRST[number % len(FIRST)],
         choices={arm: material.choices(arm) for arm in arms},
         cores=place.cores if place else None,
         phases=phases,

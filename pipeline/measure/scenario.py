@@ -2,6 +2,7 @@
 
 Names and meanings are those of the MLCommons inference rules ("Scenarios"): single_stream and multi_stream send the
 next query when the last is answered, offline has everything at once, server sends single samples at random times.
+generate is not among them: a language model continues texts.
 Standard library only: reports read this, too.
 """
 
@@ -27,7 +28,8 @@ class Scenario:
     """One line of SCENARIOS.
 
     `samples_per_query` is None where it is chosen from the speed of the models. `headline` is the percentile of latency
-    that the scenario asks for, "throughput", or "rate". `no_percentiles` says why there are none, "" where there are.
+    that the scenario asks for, "throughput", "decode" (tokens after the first by second), or "rate". `no_percentiles`
+    says why there are none, "" where there are.
     """
 
     name: str
@@ -56,6 +58,7 @@ SCENARIOS: dict[str, Scenario] = {
             no_percentiles="offline: all samples are there at once, so that no query has a latency of its own",
         ),
         Scenario("server", "queries arrive at random times", 1, "rate", Phases(0.25, 0.25, 0.0)),
+        Scenario("generate", "prompts are continued by new tokens", None, "decode"),
     )
 }
 

@@ -29,6 +29,7 @@ from pipeline.stats.compare import Ratio, ratio, verdict
 
 __all__ = ["Question", "comparison", "measured_under", "raw_arrays", "speedup_and_control", "unsettled"]
 
+_LATER = ("prompt_tokens", "new_tokens", "kv_cache")  # fields that older evidence lacks
 _MANY_DROPPED = 0.2
 _MUCH_SLOWER = 1.2  # one process than another, in the baseline's median
 
@@ -38,7 +39,8 @@ class Question:
     """What is asked of one comparison. `threshold` and `target_ci` are relative (0.02 is 2 %), `budget_s` wall time.
 
     A query has `samples_per_query` samples and is worked off in calls of at most `batch_size`; a server takes up to so
-    many queries in a call. The last two fields are a server's, which has a limit.
+    many queries in a call. A limit and a rate are a server's; of the scenario generate, whose samples are the tokens
+    after the first of each text, are the last three fields.
     """
 
     scenario: str
@@ -52,6 +54,9 @@ class Question:
     samples_per_query: int = 1
     latency_limit_ms: float | None = None
     rate_per_s: float | None = None
+    prompt_tokens: int | None = None
+    new_tokens: int | None = None
+    kv_cache: str | None = None
 
     @property
     def call_size(self) -> int:
@@ -62,6 +67,10 @@ class Question:
     def is_server(self) -> bool:
         """Whether queries arrive by themselves."""
         return self.latency_limit_ms is not None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what a record holds: without the fields of other scenarios that came later than the first ones."""
+        return {name: value for name, value in asdict(self).items() if value is not None or name not in _LATER}
 
 
 def speedup_and_control(question: Question, processes: Sequence[Process]) -> tuple[Ratio, Ratio]:
@@ -198,7 +207,7 @@ def measured_under(
     With the raw samples it is all that `comparison` computes its figures and warnings from.
     """
     return {
-        "question": asdict(question),
+        "question": question.to_json(),
         "copies": [process["copies"] for process in processes],
         "loops": [process["loops"] for process in processes],
         "empty_ns": [process["empty_ns"] for process in processes],

@@ -59,7 +59,14 @@ _FACTS: dict[str, tuple[tuple[str, ...], str]] = {
 # Of these a submission's `environment` says exactly what made its bits; its machine is that of the benchmark.
 _SAID_EXACTLY = ("architecture", "instruction sets", "BLAS", "python", "numpy", "kernels")
 _NAMES = {"arch": "architecture", "simd": "instruction sets", "blas": "BLAS"}
-_CODE = {"data": "bits", "train": "bits", "optimize": "bits", "evaluate": "bits", "benchmark": "speed"}
+_CODE = {
+    "data": "bits",
+    "train": "bits",
+    "optimize": "bits",
+    "evaluate": "bits",
+    "benchmark": "speed",
+    "generate": "speed",
+}
 
 
 def other_environment(document: Mapping[str, Any], here: Here) -> list[Other]:

@@ -251,6 +251,14 @@ class GPT(Layer):
 
         return scores
 
+    def scores_after(self, tokens: Ids, start_pos: int = 0, cache: KVCache | None = None) -> Array:
+        """Return the scores (B, vocab_size) of the token after these (B, T) only.
+
+        With a `cache` the tokens are appended to it from `start_pos` on and see what it holds before. Raises ValueError
+        as `forward` does.
+        """
+        return self._scores(self._hidden(tokens, start_pos, cache))
+
     def _scores(self, hidden: Tensor) -> Array:
         """Return the scores (B, V) after the last position only."""
         return self.lm_head.forward(self.ln_f.forward(Tensor._wrap(hidden.data[:, -1]))).data

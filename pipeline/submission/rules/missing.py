@@ -68,6 +68,11 @@ def _server(comparison: Mapping[str, Any], path: Path) -> Iterator[Broken]:
     server = comparison["server"]
     if (comparison["scenario"] == "server") != (server is not None):
         yield (*path, "server"), "expected rates in the scenario server, and null in every other"
+    if (comparison["scenario"] == "generate") != ("generate" in comparison):
+        yield (*path, "scenario"), "expected what generating texts took in the scenario generate, and only there"
+    for name, found in comparison.get("generate", {"variants": {}})["variants"].items():
+        if (found["tokens_per_s"] is None or found["speedup"] is None) and not found["reason"]:
+            yield (*path, "generate", "variants", name), _NO_REASON.format("reason")
     for side, arm in (server or {"arms": {}})["arms"].items():
         for name in ("rate_per_s", "p99_ns"):
             yield from _reasoned(arm, name, (*path, "server", "arms", side))

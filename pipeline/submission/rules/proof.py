@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.keys import digest_bytes
+from pipeline.measure.generation import DEFAULTS, generate_arrays
 from pipeline.measure.job import ARMS
 from pipeline.measure.summary import raw_arrays
 from pipeline.store.codecs import arrays as codec
 from pipeline.submission.evidence import SIDES, Evidence
 from pipeline.submission.rules.restore import processes_of, question_of
+from pipeline.submission.rules.texts import parity_of
 
 __all__ = ["answers", "broken_file", "broken_samples", "broken_setting"]
 
@@ -67,6 +69,9 @@ def broken_samples(document: Mapping[str, Any], evidence: Evidence) -> Iterator[
         processes = processes_of(index, evidence)
         question = question_of(under)
         expected |= raw_arrays(index, question, processes)
+        if question.scenario == "generate":
+            parity = parity_of(index, evidence, question.new_tokens or 0)
+            expected |= generate_arrays(index, processes, parity)
         for number, process in enumerate(processes):
             wall, cpu = np.array(process["wall_ns"]), np.array(process["cpu_ns"])
             for arm, times, busy in zip(ARMS, wall.T, cpu.T, strict=True):
@@ -128,6 +133,10 @@ def broken_setting(document: Mapping[str, Any], evidence: Evidence) -> Iterator[
             value = getattr(question, name)
             if asked.get(name) != value:
                 yield "R028", _WHERE, f"found {name} {value} in comparison {index}, expected {asked.get(name)}"
+        for name, usual in DEFAULTS.items() if question.scenario == "generate" else ():
+            value, wanted = getattr(question, name), asked.get(name) or usual
+            if value != wanted:
+                yield "R028", _WHERE, f"found {name} {value} in comparison {index}, expected {wanted}"
         for name, listed in (("batch_size", "batch_sizes"), ("threads", "threads")):
             if isinstance(asked.get(listed), list) and getattr(question, name) not in asked[listed]:
                 yield "R028", _WHERE, f"found {name} {getattr(question, name)}, expected one of {asked[listed]}"

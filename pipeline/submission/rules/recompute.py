@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.measure.generation import with_generate
 from pipeline.measure.job import ARMS
 from pipeline.measure.summary import comparison
 from pipeline.stats.accuracy import accuracy_record
@@ -24,6 +25,7 @@ from pipeline.submission.goals import LIMITS
 from pipeline.submission.metrics import METRICS
 from pipeline.submission.rules.agree import Path, disagreements
 from pipeline.submission.rules.restore import processes_of, question_of
+from pipeline.submission.rules.texts import parity_of
 from pipeline.submission.select import constraints_on
 
 __all__ = ["candidate_of", "comparisons_of", "correct_of", "different", "goals_of"]
@@ -41,6 +43,7 @@ _PLACES: tuple[tuple[str, str], ...] = (
     ("benchmark.comparisons.*.speedup", "R023"),
     ("benchmark.comparisons.*.control", "R023"),
     ("benchmark.comparisons.*.server", "R025"),
+    ("benchmark.comparisons.*.generate", "R029"),
     ("benchmark", "R024"),
     ("optimized.techniques_applied", "R034"),
     ("baseline", "R026"),
@@ -82,7 +85,13 @@ def comparisons_of(document: Mapping[str, Any], evidence: Evidence) -> list[dict
         }
         quantities = {arm: {key: arms[arm][key] for key in _QUANTITIES if key in arms[arm]} for arm in ARMS}
         sessions = {arm: arms[arm]["session"] for arm in ARMS if "session" in arms[arm]}
-        found.append(comparison(question_of(under), processes, busy, memory, quantities, float(waited), sessions))
+        question = question_of(under)
+        computed = comparison(question, processes, busy, memory, quantities, float(waited), sessions)
+        if question.scenario == "generate":
+            computed = with_generate(
+                computed, question, processes, parity_of(index, evidence, question.new_tokens or 0)
+            )
+        found.append(computed)
     return found
 
 

@@ -16,6 +16,7 @@ from pipeline.measure.job import ARMS
 from pipeline.measure.scenario import SCENARIOS
 from pipeline.measure.summary import Question
 from pipeline.submission.evidence import Evidence
+from pipeline.submission.rules.texts import check_texts, parity_of, times_of
 
 __all__ = ["processes_of", "question_of"]
 
@@ -24,14 +25,18 @@ _MOST_PROCESSES = 200
 _MOST_ROWS = 20_000
 _GAUGES = ("others", "stolen", "paused", "pauses")
 _RATES = ("rate_per_s", "served_ns", "most_per_s", "trials")
-_TEXTS, _NULLABLE = ("scenario",), ("latency_limit_ms", "rate_per_s")
+_TEXTS, _NULLABLE = ("scenario", "kv_cache"), ("latency_limit_ms", "rate_per_s")
+_OF_TEXTS = ("prompt_tokens", "new_tokens", "kv_cache")  # of a question in the scenario generate alone
 
 
 def question_of(conditions: Mapping[str, Any]) -> Question:
     """Return what was asked of a comparison; raises ValueError if the record has no such form."""
     found = conditions.get("question")
     names = {field.name for field in dataclasses.fields(Question)}
-    if not isinstance(found, dict) or set(found) != names or found["scenario"] not in list(SCENARIOS):
+    if not isinstance(found, dict) or found.get("scenario") not in list(SCENARIOS):
+        raise ValueError("has no question")
+    is_generate = found["scenario"] == "generate"
+    if set(found) != (names if is_generate else names - {*_OF_TEXTS}):
         raise ValueError("has no question")
     for name, value in found.items():
         if name not in _TEXTS and not (value is None and name in _NULLABLE) and not _is_number(value):
@@ -42,6 +47,8 @@ def question_of(conditions: Mapping[str, Any]) -> Question:
         raise ValueError("has a limit without a server, or a server without a limit")
     if not isinstance(found["seed"], int) or found["seed"] < 0:
         raise ValueError("has no seed")
+    if is_generate:
+        check_texts(found)
     return Question(**found)
 
 
@@ -54,7 +61,14 @@ def processes_of(index: int, evidence: Evidence) -> list[dict[str, Any]]:
     loops = conditions.get("loops")
     if not isinstance(loops, list) or not 2 <= len(loops) <= _MOST_PROCESSES:
         raise ValueError("has no two processes")
-    return [_process(index, number, len(loops), evidence) for number in range(len(loops))]
+    found = [_process(index, number, len(loops), evidence) for number in range(len(loops))]
+    if question_of(conditions).scenario != "generate":
+        return found
+    parity = parity_of(index, evidence, question_of(conditions).new_tokens or 0)
+    return [
+        {**process, "generate": times_of(index, number, len(process["wall_ns"]), evidence, parity)}
+        for number, process in enumerate(found)
+    ]
 
 
 def _process(index: int, number: int, count: int, evidence: Evidence) -> dict[str, Any]:

@@ -60,6 +60,10 @@ RULES: dict[str, str] = {
         "What was measured is what the embedded experiment asks for: scenario, batch size, threads, processes, "
         "threshold, budget, and the seed of the submitted point, which also draws the bootstrap."
     ),
+    "R029": (
+        "In the scenario generate times to first token, tokens per second and ratios are those of the samples, and the "
+        "counts of equal tokens those of the texts in the evidence."
+    ),
     "R030": (
         "Every accuracy is correct over evaluated with Wilson's interval, and the counts are those of the predictions "
         "and labels in the evidence."

@@ -305,12 +305,14 @@ SEARCH = (
 DISTRIBUTIONS = ("uniform", "log_uniform", "integers", "choice")
 # key -> where its effect is tested, or why it has none yet
 CUSTOM = "it needs code that is told of: tests/pipeline/own/test_use_in_runs.py"
+GENERATE = "it needs a language model: tests/pipeline/config/test_config_generate.py"
 ELSEWHERE = {
     **{f"sweep.search.{key}": "the points that it asks for: tests/pipeline/search" for key in SEARCH},
     **{f"sweep.search.axes.{key}": "the points that it asks for: tests/pipeline/search" for key in DISTRIBUTIONS},
     "version": "it has one value so far",
     "model.weights.file": "it changes what training begins with: tests/pipeline/stages/test_train_weights.py",
     "model.weights.layout": "it changes how they are read: tests/pipeline/stages/test_train_weights.py",
+    **{f"benchmark.{key}": GENERATE for key in ("kv_cache", "new_tokens", "prompt_tokens")},
     **{f"optimize.custom.{key}": CUSTOM for key in ("allow_no_effect", "args", "name")},
     "data.root": "it changes the files that are read: tests/pipeline/execute/test_sources.py",
     "sweep.max_points": "it stops what has more points: below",

@@ -1,0 +1,72 @@
+"""Texts that grow token by token: the same scores whatever keeps keys and values, and clear limits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tinytorch.core.function import no_grad
+from tinytorch.core.transformers import GPT
+from tinytorch.runtime.generation import Generation
+
+VOCAB, LENGTH, PROMPT = 11, 9, 4
+
+
+@pytest.fixture(scope="module")
+def gpt() -> GPT:
+    model = GPT(VOCAB, 8, 2, 2, 12, rng=np.random.default_rng(0))
+    model.eval()
+    return model
+
+
+@pytest.fixture(scope="module")
+def texts() -> np.ndarray:
+    return np.random.default_rng(1).integers(0, VOCAB, (3, LENGTH))
+
+
+@pytest.mark.parametrize(("cache", "tolerance"), [(None, 1e-6), ("float32", 1e-5), ("int8", 0.02)])
+def test_scores_are_those_of_one_pass(gpt: GPT, texts: np.ndarray, cache: str | None, tolerance: float) -> None:
+    """After the prompt and after each token, for every text of the batch."""
+    with no_grad():
+        expected = gpt.forward(texts).data
+        session = Generation(gpt, len(texts), LENGTH, cache)
+        found = [session.begin(texts[:, :PROMPT])]
+        found += [session.step(texts[:, position]) for position in range(PROMPT, LENGTH)]
+    np.testing.assert_allclose(np.stack(found, axis=1), expected[:, PROMPT - 1 :], atol=tolerance)
+
+
+@pytest.mark.parametrize("cache", [None, "float32", "int8"])
+def test_a_new_text_forgets_the_last(gpt: GPT, texts: np.ndarray, cache: str | None) -> None:
+    """The same prompt gives the same bits again, after another text."""
+    with no_grad():
+        session = Generation(gpt, 3, LENGTH, cache)
+        first = session.begin(texts[:, :PROMPT])
+        session.step(texts[:, 0])
+        session.begin(texts[:, 2:7])
+        np.testing.assert_array_equal(session.begin(texts[:, :PROMPT]), first)
+
+
+def test_what_the_cache_holds(gpt: GPT) -> None:
+    """Two arrays of a layer in float32; int8 has a byte for each value and a scale for each vector."""
+    values = 2 * 2 * 3 * LENGTH * 8
+    found = {cache: Generation(gpt, 3, LENGTH, cache).cache_bytes for cache in (None, "float32", "int8")}
+    assert found == {None: 0, "float32": 4 * values, "int8": values + 4 * values // 4}
+
+
+def test_what_is_not_native_says_why(gpt: GPT) -> None:
+    """Without a cache nothing is decoded by itself."""
+    session = Generation(gpt, 1, LENGTH, None)
+    assert session.computed_by == "numpy"
+    assert "without a cache" in session.reason
+
+
+def test_no_room_is_an_error(gpt: GPT, texts: np.ndarray) -> None:
+    """For a length beyond the model's, a prompt beyond the length, and a token beyond both."""
+    with pytest.raises(ValueError, match="max_seq_len = 12"):
+        Generation(gpt, 1, 13)
+    session = Generation(gpt, 3, PROMPT)
+    with pytest.raises(ValueError, match="prompt of 9 tokens"):
+        session.begin(texts)
+    session.begin(texts[:, :PROMPT])
+    with pytest.raises(ValueError, match="all their 4 positions"):
+        session.step(texts[:, 0])

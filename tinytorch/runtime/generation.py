@@ -1,0 +1,74 @@
+"""Continuing texts as they are continued in earnest: the prompts at once, then one token after the other.
+
+Which code computes a token is decided once, when this is made: native kernels where they can, else NumPy. How tokens
+are chosen is the caller's business.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinytorch.core.decoding import Decoder
+from tinytorch.kernels import native
+from tinytorch.runtime.decoding import NativeDecoder, why_not_native
+
+if TYPE_CHECKING:
+    from tinytorch.core.transformers import GPT
+
+__all__ = ["Generation"]
+
+Array: TypeAlias = NDArray[Any]
+Ids: TypeAlias = NDArray[np.integer[Any]]
+
+
+class Generation:
+    """Texts of a model that grow: `begin` takes prompts (B, T), `step` a token of each (B,); both give scores (B, V).
+
+    `cache` says how keys and values of earlier positions are kept: "float32", "int8", or None to compute them again for
+    every token. There is room for `length` positions. `computed_by` names the instruction set of the native kernels
+    that decode, or "numpy" with the `reason` why; `cache_bytes` is what the cache holds. The weights are read when it
+    is made. Raises ValueError for sizes that do not fit the model.
+    """
+
+    def __init__(
+        self, model: GPT, batch_size: int, length: int, cache: str | None = "float32", threads: int = 1
+    ) -> None:
+        if not 1 <= length <= model.max_seq_len:
+            raise ValueError(f"a text of {length} tokens is not within 1 to max_seq_len = {model.max_seq_len}")
+        self._model, self._length = model, length
+        self._text = np.zeros((batch_size, length), np.intp)
+        self._count = 0
+        self._cache = None if cache is None else model.new_cache(batch_size, length, cache)
+        self._decoder: Decoder | NativeDecoder | None = None
+        if self._cache is None:
+            self.reason = "without a cache every layer computes all positions again"
+        else:
+            self.reason = why_not_native(model, self._cache)
+            if not self.reason:
+                self._decoder = NativeDecoder(model, self._cache, threads)
+            elif model.is_plain():
+                self._decoder = Decoder(model, self._cache)
+        self.computed_by = "numpy" if self.reason else str(native.isa())
+        self.cache_bytes = 0 if self._cache is None else round(self._cache.get_memory_usage()["total_mb"] * 2**20)
+
+    def begin(self, prompts: Ids) -> Array:
+        """Begin new texts; return the scores of the token after each prompt. Raises ValueError if they do not fit."""
+        count = prompts.shape[1]
+        if count > self._length:
+            raise ValueError(f"a prompt of {count} tokens does not fit into {self._length} positions")
+        self._text[:, :count], self._count = prompts, count
+        return self._model.scores_after(self._text[:, :count], 0, self._cache)
+
+    def step(self, tokens: Ids) -> Array:
+        """Append a token to each text; return the scores of the next. Raises ValueError where there is no room."""
+        if self._count == self._length:
+            raise ValueError(f"the texts have all their {self._length} positions already")
+        self._text[:, self._count] = tokens
+        self._count += 1
+        if self._decoder is not None:
+            return self._decoder.step(self._text[:, self._count - 1])
+        start = 0 if self._cache is None else self._count - 1
+        return self._model.scores_after(self._text[:, start : self._count], start, self._cache)
