@@ -52,6 +52,8 @@ class TrainSpec(NamedTuple):
     schedule: str = "constant"
     label_smoothing: float = 0.0
     grad_clip: float | None = None
+    augment: Mapping[str, JSON] | None = None
+    workers: int = 1
 
 
 class WeightsSpec(NamedTuple):

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from pipeline.core.experiment import BenchmarkSpec, DataSpec, Experiment, ModelSpec, Run, Step, as_json
 from pipeline.core.keys import digest_value
-from pipeline.core.specs import given, run_spec, submit_spec, timing
+from pipeline.core.specs import given, of_training, run_spec, submit_spec, timing
 from pipeline.core.stage import StageInfo
 from pipeline.core.titles import step_title
 
@@ -282,7 +282,7 @@ def _plan_data(draft: Draft, data: DataSpec) -> str:
 
 
 def _plan_train(draft: Draft, model: ModelSpec, seed: int, data: str) -> str:
-    spec = {"arch": model.arch, "args": dict(model.args), "fit": as_json(model.train), "seed": seed}
+    spec = {"arch": model.arch, "args": dict(model.args), "fit": of_training(model.train), "seed": seed}
     inputs = {role: Ref(data, role) for role in ("train", "validation", "task")}
     if weights := model.weights:
         spec["weights"] = {"layout": weights.layout, "digest": draft.catalog.file_digest(weights.file)}
@@ -299,7 +299,7 @@ def plan_step(draft: Draft, step: Step, seed: int, model: Ref, sources: tuple[st
     data, train, profile = sources
     name, params = draft.catalog.resolve_step(step.use, step.params)
     needs = sorted(draft.catalog.pass_needs(name, params))
-    spec = {"pass": name, "params": as_json(params), "seed": seed}
+    spec = {"pass": name, "params": as_json(params) if step.use == "custom" else of_training(params), "seed": seed}
     at_hand = {"model": model, _TEACHER: Ref(train, "model"), _PROFILE: Ref(profile, "profile")}
     inputs = {role: at_hand.get(role) or Ref(data, role) for role in ("model", *needs)}
     code = (draft.catalog.pass_module(name), *draft.catalog.codec_modules("model"))

@@ -5,11 +5,15 @@ Pure functions from an experiment's values to plain dicts of JSON values.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from pipeline.core.experiment import BenchmarkSpec, Experiment, Goal, Run, as_json
+from pipeline.core.experiment import JSON, BenchmarkSpec, Experiment, Goal, Run, TrainSpec, as_json
 
-__all__ = ["given", "run_spec", "submit_spec", "timing"]
+__all__ = ["given", "of_training", "run_spec", "submit_spec", "timing"]
+
+# Settings of training that came later, and what leaves it as it was before.
+_CAME_LATER = {"augment": None, "workers": 1}
 
 
 def submit_spec(experiment: Experiment) -> dict[str, Any]:
@@ -45,3 +49,9 @@ def timing(benchmark: BenchmarkSpec) -> tuple[dict[str, Any], dict[str, Any]]:
 def given(spec: BenchmarkSpec | Goal) -> dict[str, Any]:
     """Return a spec without what is null: a new key of the file must not change the ids of those that lack it."""
     return {name: value for name, value in as_json(spec).items() if value is not None}
+
+
+def of_training(settings: TrainSpec | Mapping[str, JSON]) -> dict[str, JSON]:
+    """Return settings without those that came later and change nothing: they must not change the ids of old files."""
+    plain = as_json(settings)
+    return {name: value for name, value in plain.items() if name not in _CAME_LATER or value != _CAME_LATER[name]}

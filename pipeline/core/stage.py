@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 __all__ = ["InputArtifact", "Inputs", "StageInfo"]
@@ -43,11 +44,18 @@ class Inputs(Mapping[str, Any]):
     """The inputs of one execution: `inputs["model"]` decodes on first use, `inputs.digest("model")` does not.
 
     `say` tells the person who waits one line, while the stage works: why it takes longer than expected. What a result
-    depends on belongs into the result.
+    depends on belongs into the result. `scratch` is a folder of this very computation, in which a stage may keep how
+    far it came, for the case that it is killed; it is made when it is needed, and removed with the result in the store.
     """
 
-    def __init__(self, artifacts: Mapping[str, InputArtifact], say: Callable[[str], None] = _tell_nobody) -> None:
+    def __init__(
+        self,
+        artifacts: Mapping[str, InputArtifact],
+        say: Callable[[str], None] = _tell_nobody,
+        scratch: Path | None = None,
+    ) -> None:
         self.say = say
+        self.scratch = scratch
         self._artifacts = dict(artifacts)
         self._values: dict[str, Any] = {}
 

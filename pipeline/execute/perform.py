@@ -54,13 +54,14 @@ def perform(
             began()
             with one_blas_thread():
                 started = time.perf_counter()
-                values = stage.execute({**node.spec, **node.local}, _load(store, task.inputs, say))
+                values = stage.execute({**node.spec, **node.local}, _load(task, store, say))
                 seconds = time.perf_counter() - started
             outputs = _encode(store, node, values, seconds)
             oracle.confirm(node)
             earlier = (*former.earlier, former.outputs) if former and measures else ()
             record = Record(task.key, node.label, task.preimage, outputs, time.time(), seconds, earlier)
             store.commit(record)
+            store.forget_unfinished(task.key)
         return record, Outcome.RAN
 
 
@@ -72,8 +73,9 @@ def _import(node: Node, oracle: Oracle) -> ModuleType:
     return importlib.import_module(oracle.stages[node.stage].module)
 
 
-def _load(store: LocalStore, inputs: Mapping[str, Artifact], say: Callable[[str], None]) -> Inputs:
-    return Inputs({role: _input(store, artifact) for role, artifact in inputs.items()}, say)
+def _load(task: Task, store: LocalStore, say: Callable[[str], None]) -> Inputs:
+    artifacts = {role: _input(store, artifact) for role, artifact in task.inputs.items()}
+    return Inputs(artifacts, say, store.unfinished(task.key))
 
 
 def _input(store: LocalStore, artifact: Artifact) -> InputArtifact:

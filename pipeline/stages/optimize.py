@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.core.stage import Inputs
+from tinytorch.core.watching import watched
 from tinytorch.passes import PROFILE, TEACHER, load_pass
 from tinytorch.tasks import load_task
 
@@ -21,5 +22,6 @@ def execute(spec: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
     given = {role: inputs[role] for role in inputs if role != "model"}
     read_split = load_task("splits", spec.get("task")).read_split
     data = {role: value if role in _AS_THEY_ARE else read_split(value) for role, value in given.items()}
-    model, effect, history = technique.apply(inputs["model"], settings, data, spec["seed"])
+    with watched(inputs.scratch, inputs.say):
+        model, effect, history = technique.apply(inputs["model"], settings, data, spec["seed"])
     return {"model": model, "effect": effect.to_json(), "history": history or []}

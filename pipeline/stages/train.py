@@ -11,6 +11,7 @@ import numpy as np
 
 from pipeline.core.errors import StageFailed
 from pipeline.core.stage import Inputs
+from tinytorch.core.watching import watched
 from tinytorch.models import STORED, load_model_module, load_weights_module
 from tinytorch.models.network import Network
 from tinytorch.tasks import load_task
@@ -19,11 +20,16 @@ __all__ = ["execute"]
 
 
 def execute(spec: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
-    """Train `spec["arch"]` under `spec["seed"]`: the same seed, data and settings give the same bytes."""
+    """Train `spec["arch"]` under `spec["seed"]`: the same seed, data and settings give the same bytes.
+
+    How far it came is kept in `inputs.scratch`.
+    """
     read_split = load_task("splits", spec.get("task")).read_split
     train, validation = (read_split(inputs[role]) for role in ("train", "validation"))
     model = _built(spec, inputs["task"])
-    history = load_task("training", spec.get("task")).train(model, train, validation, spec["fit"], spec["seed"])
+    training = load_task("training", spec.get("task"))
+    with watched(inputs.scratch, inputs.say):
+        history = training.train(model, train, validation, spec["fit"], spec["seed"])
     return {"model": model, "history": history}
 
 

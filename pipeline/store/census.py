@@ -135,6 +135,7 @@ def noted_days(root: Path) -> Iterator[tuple[float, set[str]]]:
 
 _REST = {
     "interrupted writes": "tmp/.writing-*",
+    "unfinished computations": "unfinished/*/*",
     "locks": "locks/*.lock",
     "quarantine": "quarantine/*",
     "notes of days": "uses/*/*-*-*",

@@ -121,9 +121,10 @@ def _with_origins(census: Census, roots: Iterable[Result]) -> dict[str, Result]:
 
 
 def _leftovers(census: Census, unused_since: float, settled: float, is_alone: bool) -> tuple[StoredFile, ...]:
-    """Return what interrupted writes left, locks that nobody holds, and what was set aside or noted long ago."""
+    """Return what was interrupted, locks that nobody holds, and what was set aside or noted long ago."""
     limits = {
         "interrupted writes": settled,
+        "unfinished computations": min(unused_since, settled),
         "locks": math.inf if is_alone else -math.inf,  # who waits for one must not be left with a file of no name
         "quarantine": unused_since,
         "notes of days": unused_since - _DAY_S,

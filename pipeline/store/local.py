@@ -9,6 +9,7 @@ Layout of the folder (default `.pipeline/` in the working directory):
     locks/keys            a byte of it is locked while a key is computed (`pipeline.store.locks`)
     locks/in-use          shared by all who have the store open
     tmp/                  files that are being written; they are renamed to where they belong
+    unfinished/<key>/     how far a computation came, so that it continues there after it was killed
     quarantine/           damaged files, by digest; they count as missing and are computed again
     search/*.journal      what searches asked for and were told, for optuna's tools; a copy of what the results say
     remote/<id>/          a store like this one in front of each URL (`pipeline.store.shared`), with an outbox/
@@ -24,6 +25,7 @@ import contextlib
 import json
 import math
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -124,6 +126,14 @@ class LocalStore:
     def put(self, artifact_bytes: bytes, codec: str, seconds: float = math.inf) -> Artifact:
         """Store an encoded output that took some seconds to compute."""
         return Artifact(self.write(artifact_bytes, seconds), codec, len(artifact_bytes))
+
+    def unfinished(self, key: str) -> Path:
+        """Return the folder in which a computation keeps how far it came; it is made when it is needed."""
+        return self.root / "unfinished" / key
+
+    def forget_unfinished(self, key: str) -> None:
+        """Remove that folder: the computation has ended. What cannot be removed is left to `pipeline store gc`."""
+        shutil.rmtree(self.unfinished(key), ignore_errors=True)
 
     def object_path(self, digest: str) -> Path:
         """Return where an object lies."""
