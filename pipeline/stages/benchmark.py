@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 
 from pipeline.core.errors import UserError
 from pipeline.core.stage import Inputs
-from pipeline.measure.queries import draw_queries
+from pipeline.measure.queries import Images, draw_queries
 from pipeline.measure.quiet import Patience
 from pipeline.measure.sampling import Material, collect, plan_sessions, slowest_call_ns
 from pipeline.measure.scenario import SCENARIOS, pass_samples, phases_of, samples_per_query
 from pipeline.measure.setting import check_threads, measured_machine, timestamp
 from pipeline.measure.summary import Question, comparison, measured_under, raw_arrays
-from tinytorch.data.split import Split
 from tinytorch.serialization import save
+from tinytorch.tasks import load_task
 
 __all__ = ["PROTOCOL", "execute"]
 
@@ -41,7 +41,7 @@ def execute(spec: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
         raise UserError(f"scenario must be one of {', '.join(SCENARIOS)}, not {spec['scenario']!r}")
     check_threads(spec["threads"])
     measured_at = timestamp()
-    images = Split.from_arrays(inputs["sample"])
+    images = load_task("splits", spec.get("task")).read_split(inputs["sample"])
     records: list[dict[str, Any]] = []
     samples: dict[str, NDArray[Any]] = {}
     conditions: list[dict[str, Any]] = []
@@ -78,7 +78,7 @@ def execute(spec: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
     return {"benchmark": benchmark, "samples": samples}
 
 
-def _prepared(question: Question, images: Split, material: Material) -> Question:
+def _prepared(question: Question, images: Images, material: Material) -> Question:
     """Return the question with the samples of a query, and write its queries; a scenario may choose by the speed."""
     if not SCENARIOS[question.scenario].is_in_passes:
         return question
@@ -89,7 +89,7 @@ def _prepared(question: Question, images: Split, material: Material) -> Question
     return sized
 
 
-def _write_queries(question: Question, images: Split, material: Material) -> None:
+def _write_queries(question: Question, images: Images, material: Material) -> None:
     np.save(material.queries, draw_queries(images, question.samples_per_query, question.seed), allow_pickle=False)
 
 
