@@ -1,18 +1,21 @@
-"""CIFAR-10 in its binary version (A. Krizhevsky, 2009): data_batch_1.bin to data_batch_5.bin and test_batch.bin.
+"""CIFAR-10 (A. Krizhevsky, 2009): 60,000 pictures of 32x32 pixels in ten classes, in either of two forms.
 
-A record is one class byte and 3 x 32 x 32 colour bytes, channel by channel. `root` is the folder with the files or
-the one with cifar-10-batches-bin/ in it. `validation_share` of the five batches becomes the validation split. It
-downloads nothing.
+The binary version is data_batch_1.bin to data_batch_5.bin and test_batch.bin, in `root` or in cifar-10-batches-bin/
+there; a record is one class byte and 3 x 32 x 32 colour bytes, channel by channel. The other form is picture files
+(PNG, JPEG) in train/<class>/ and test/<class>/; reading them needs Pillow. `validation_share` of the training pictures
+becomes the validation split. It downloads nothing, and does not read the version for Python, which is pickled.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from tinytorch.arguments import Argument, number, with_defaults
+from tinytorch.data import image_folder
 from tinytorch.data.partition import Pool, from_train_and_test
 from tinytorch.data.reading import find, inside, open_data, read_end, read_exactly, require_folder
 from tinytorch.data.split import Dataset
@@ -25,14 +28,21 @@ ARGS: dict[str, Argument] = {"validation_share": 0.1}
 _CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 _FILES = (*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin")
 _FOLDER = "cifar-10-batches-bin"
+_HOLDS = f"{_FILES[0]} to {_FILES[-1]}, {_FOLDER}/ with them, or train/ and test/ with a folder of pictures per class"
 _RECORD = 1 + 3 * 32 * 32
 _MOST = 10_000 * _RECORD  # the size of each original file
 _EXPECTED = f"1 to 10,000 records of {_RECORD} bytes, as many as in {_FILES[0]}"
 
 
 def load(root: Path | None, seed: int, **args: Argument) -> Dataset:
-    """Read the six files; raises DataFileError if one is missing or wrong. `seed` changes nothing."""
+    """Read the six files, or all pictures; `seed` changes nothing.
+
+    Raises DataFileError if something is missing or wrong, ImportError for pictures without Pillow.
+    """
     share = _validation_share(args)
+    folder = _folder(root)
+    if _holds_pictures(folder):
+        return replace(image_folder.load(folder, seed, size=32, validation_share=share), name="cifar10")
     paths = files(root, **args)
     size = paths[0].stat().st_size
     records = [_read_records(path, size) for path in paths]
@@ -55,13 +65,40 @@ def classes_count(**args: Argument) -> int | None:
 
 
 def files(root: Path | None, **args: Argument) -> list[Path]:
-    """Return the files that the content depends on: the five batches, then the test batch."""
+    """Return the files that the content depends on: the five batches, then the test batch; or all pictures."""
     _validation_share(args)
-    folder = require_folder(root, "cifar10", f"{_FILES[0]} or {_FOLDER}/")
+    folder = _folder(root)
+    if _holds_pictures(folder):
+        return image_folder.files(folder)
+    return [find(folder, [name]) for name in _FILES]
+
+
+def _folder(root: Path | None) -> Path:
+    """Return the folder that holds the batches or train/ and test/; raises DataFileError if it holds neither."""
+    folder = require_folder(root, "cifar10", _HOLDS)
     nested = folder / _FOLDER
     if nested.is_dir():
-        folder = inside(folder, nested).resolve()
-    return [find(folder, [name]) for name in _FILES]
+        return inside(folder, nested).resolve()
+    if (folder / _FILES[0]).exists() or _holds_pictures(folder) or any((folder / name).exists() for name in _FILES):
+        return folder
+    if any((path / "data_batch_1").exists() for path in (folder, folder / "cifar-10-batches-py")):
+        raise DataFileError(
+            folder, "the version for Python, which is pickled", "the binary version (.bin), or pictures"
+        )
+    raise DataFileError(folder, f"no {_FILES[0]} and no train/ with test/", _HOLDS)
+
+
+def _holds_pictures(folder: Path) -> bool:
+    """Tell whether there are train/ and test/; raises DataFileError unless they have the ten classes."""
+    parts = [folder / name for name in ("train", "test")]
+    if (folder / _FILES[0]).exists() or not all(part.is_dir() for part in parts):
+        return False
+    for part in parts:
+        found = {path.name for path in part.iterdir() if path.is_dir() and not path.name.startswith(".")}
+        if odd := sorted(found.symmetric_difference(_CLASSES)):
+            what = f"{odd[0]}/" if odd[0] in found else f"no {odd[0]}/"
+            raise DataFileError(part, what, f"the ten classes {', '.join(_CLASSES)}")
+    return True
 
 
 def _validation_share(args: dict[str, Argument]) -> float:

@@ -1,4 +1,4 @@
-"""CIFAR-10's binary files: where they may lie, and everything that can be wrong with them."""
+"""CIFAR-10's binary files and pictures: where they may lie, and everything that can be wrong with them."""
 
 from __future__ import annotations
 
@@ -99,3 +99,63 @@ def test_a_class_that_cannot_be_divided_is_an_error_of_the_folder(tmp_path: Path
         path.write_bytes(bytes([number]) + path.read_bytes()[1:])
     with pytest.raises(DataFileError, match="has 1 images, too few for 2 parts, expected more images of every class"):
         cifar10.load(root, 0)
+
+
+def write_pictures(root: Path, per_class: int = 2) -> Path:
+    """Write the same pictures as `write_batches` would have room for, as PNG files by class."""
+    image = pytest.importorskip("PIL.Image", reason='pictures need pip install "tinytorch-pipeline[images]"')
+    rng = np.random.default_rng(0)
+    for part in ("train", "test"):
+        for name in cifar10._CLASSES:
+            (root / part / name).mkdir(parents=True)
+            for number in range(per_class):
+                pixels = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+                image.fromarray(pixels).save(root / part / name / f"{number:04}.png")
+    return root
+
+
+def test_pictures_by_class_are_the_same_data_set(tmp_path: Path) -> None:
+    """Of the same pictures both forms give the same pixels, classes and shapes; only their order differs."""
+    pictures = cifar10.load(write_pictures(tmp_path / "pictures"), 0, validation_share=0.4)
+    assert pictures.name == "cifar10"
+    assert pictures.classes == cifar10._CLASSES
+    assert {role: len(split) for role, split in pictures.splits().items()} == {
+        "train": 10,
+        "validation": 10,
+        "test": 20,
+    }
+    root = tmp_path / "binary"
+    root.mkdir()
+    table = np.concatenate(
+        [pictures.test.labels[:, None].astype(np.uint8), pictures.test.pixels.reshape(20, -1)], axis=1
+    )
+    for name in NAMES:
+        (root / name).write_bytes(table.tobytes())
+    binary = cifar10.load(root, 0)
+    np.testing.assert_array_equal(binary.test.pixels, pictures.test.pixels)
+    np.testing.assert_array_equal(binary.test.labels, pictures.test.labels)
+    assert len(cifar10.files(tmp_path / "pictures")) == 40
+
+
+def test_pictures_of_other_classes_are_refused(tmp_path: Path) -> None:
+    """A folder that is missing or does not belong is named, with the ten that do."""
+    root = write_pictures(tmp_path)
+    (root / "test" / "eel").mkdir()
+    with pytest.raises(DataFileError, match=r"test: found eel/, expected the ten classes airplane, .*, truck"):
+        cifar10.files(root)
+    (root / "test" / "eel").rename(tmp_path / "eel")
+    (root / "train" / "cat").rename(tmp_path / "cat")
+    with pytest.raises(DataFileError, match=r"train: found no cat/, expected the ten classes"):
+        cifar10.load(root, 0)
+
+
+def test_a_folder_with_neither_form_is_refused(tmp_path: Path) -> None:
+    """The error names both forms; of the pickled version it says why not."""
+    with pytest.raises(
+        DataFileError, match=r"found no data_batch_1\.bin and no train/ with test/, expected .*pictures"
+    ):
+        cifar10.load(tmp_path, 0)
+    (tmp_path / "cifar-10-batches-py").mkdir()
+    (tmp_path / "cifar-10-batches-py" / "data_batch_1").touch()
+    with pytest.raises(DataFileError, match=r"found the version for Python, which is pickled, expected the binary"):
+        cifar10.load(tmp_path, 0)
