@@ -56,10 +56,10 @@ INERT: tuple[Inert, ...] = (
     Inert(("optimize", "quantize"), "schedule", "method", ("qat",)),
     Inert(("benchmark",), "latency_limit_ms", "scenario", ("server",)),
     Inert(("benchmark",), "rate_per_s", "scenario", ("server",)),
-)
     Inert(("benchmark",), "prompt_tokens", "scenario", ("generate",)),
     Inert(("benchmark",), "new_tokens", "scenario", ("generate",)),
     Inert(("benchmark",), "kv_cache", "scenario", ("generate",)),
+)
 
 # The same mapping the other way round: where the other key has one of the values, this one must be given.
 NEEDED: tuple[Inert, ...] = (Inert(("benchmark",), "latency_limit_ms", "scenario", ("server",)),)
