@@ -39,6 +39,12 @@ def test_each_file_is_listed_with_its_place_and_content(tmp_path: Path) -> None:
     assert sorted(digests) == [f"{part}/{name}/1.png" for part in ("test", "train") for name in ("cat", "dog")]
 
 
+def test_very_many_files_have_one_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record does not repeat 60,000 of them; the entry says how many there are."""
+    monkeypatch.setattr(sources, "_MOST_NAMED", 3)
+    assert list(files_of(tmp_path).digests(make_folder(tmp_path / "root"))) == ["4 files"]
+
+
 def test_another_place_gives_the_same_digests(tmp_path: Path) -> None:
     """Where a dataset lies is not part of its content."""
     here, there = make_folder(tmp_path / "here"), make_folder(tmp_path / "there")
@@ -46,9 +52,11 @@ def test_another_place_gives_the_same_digests(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("change", ["content", "name", "new"])
-def test_a_change_is_noticed(tmp_path: Path, change: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("most_named", [1000, 3], ids=["each", "together"])
+def test_a_change_is_noticed(tmp_path: Path, change: str, most_named: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Edited bytes, a renamed class folder and an added picture give other digests, remembered or not."""
     monkeypatch.setattr(sources, "_SETTLED_NS", -(10**18))  # remember at once
+    monkeypatch.setattr(sources, "_MOST_NAMED", most_named)
     root = tmp_path / "root"
     data, files = make_folder(root), files_of(tmp_path)
     before = files.digests(data)
