@@ -33,9 +33,9 @@ class DataFiles:
         self._code_digest = code_digest
 
     def digests(self, data: DataSpec) -> dict[str, str]:
-        """Return path within the dataset's folder -> SHA-256 of the content, for every file.
+        """Return path within the dataset's folder -> SHA-256 of the content, for every file; very many have one entry.
 
-        The path belongs to the content: a class is named by its folder. Many files have one entry together. Raises what the dataset raises when a file is
+        The path belongs to the content: a class is named by its folder. Raises what the dataset raises when a file is
         missing or its folder is not one.
         """
         root = None if data.root is None else os.path.realpath(data.root)  # a link may point elsewhere by now
