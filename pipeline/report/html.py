@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.config.dump import dump
 from pipeline.report.charts import CHARTS
 from pipeline.report.distribution import Samples
+from pipeline.report.health import ACTIVITY_HEADER, GRADIENT_HEADER
 from pipeline.report.material import Material, make_material
 from pipeline.report.page import PAGE
 from pipeline.report.palette import CONFIG, PALETTES
@@ -63,6 +64,8 @@ def render(
             "charts": {name: CHARTS[name] for name in specs},
             "reasons": {"latency": material.reasons.get("latency", "")},
             "maps": material["maps"],
+            "activity_header": ACTIVITY_HEADER,
+            "gradient_header": GRADIENT_HEADER,
             "sections": _sections(view, material),
             "data": _data(material, specs),
             "experiment": _escaped(dump(_plain(view.document))),

@@ -9,6 +9,7 @@ from typing import Any
 from pipeline.report import loadgen
 from pipeline.report.ablation import HEADER as HEADER_OF_STEPS
 from pipeline.report.execution import EXECUTION_HEADER
+from pipeline.report.health import ACTIVITY_HEADER, GRADIENT_HEADER
 from pipeline.report.peers import HEADER
 from pipeline.report.text import printable
 from pipeline.report.view import View, make_view
@@ -38,6 +39,7 @@ def render(submission: Mapping[str, Any], ablation: Mapping[str, Any] | None = N
         _steps,
         _contributions,
         _trainings,
+        _health,
         _execution,
         _layers,
         _warnings,
@@ -181,6 +183,18 @@ def _trainings(view: View) -> Iterator[str]:
         yield "## Training\n"
         rows = [(escape(name), *figures) for name, *figures in view.trainings]
         yield from _table(("training", "epochs", "loss", "validation accuracy"), rows)
+
+
+def _health(view: View) -> Iterator[str]:
+    for health in view.health:
+        yield f"### Inside the training{f' of {escape(health.training)}' if len(view.health) > 1 else ''}\n"
+        yield f"{_paragraph(health.looked)}.\n"
+        yield from (f"- {escape(obstacle.text)}" for obstacle in health.obstacles)
+        if not health.obstacles:
+            yield "Nothing was found that hinders learning."
+        for header, rows in ((ACTIVITY_HEADER, health.activity), (GRADIENT_HEADER, health.gradients)):
+            yield ""
+            yield from _table(header, [tuple(map(escape, row)) for row in rows])
 
 
 def _execution(view: View) -> Iterator[str]:

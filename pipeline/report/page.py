@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pipeline.report.page_health import HEALTH
+
 __all__ = ["PAGE"]
 
 _MACROS = """
@@ -325,6 +327,9 @@ _DETAILS = """
 {% endfor %}
 </tbody>{% endcall %}
 {% endif %}
+"""
+
+_END = """
 {% if "sweep" in charts %}
 <h2 id="sweep">All points, all axes</h2>
 <p class="soft">Each line is a point; the submitted one is drawn thick. Drag over an axis to pick lines.</p>
@@ -355,4 +360,4 @@ _DETAILS = """
 </html>
 """
 
-PAGE = _MACROS.lstrip() + _HEAD + _RESULTS + _TIMES + _DETAILS
+PAGE = _MACROS.lstrip() + _HEAD + _RESULTS + _TIMES + _DETAILS + HEALTH + _END

@@ -228,6 +228,11 @@ def _training(view: View, width: int, colour: bool) -> Iterator[str]:
     ]
     if told:
         yield from wrap(f"training: {'; '.join(told)}".replace("→", "to"), width, "", "  ")
+    for health in view.health:
+        for obstacle in (found for found in health.obstacles if found.tone):
+            first, *rest = wrap(printable(f"{health.training}: {obstacle.text}"), width, "  ", "    ")
+            yield first.replace(obstacle.what, paint(obstacle.what, obstacle.tone, colour), 1)
+            yield from rest
 
 
 def _layers(view: View, width: int, colour: bool) -> Iterator[str]:

@@ -20,6 +20,7 @@ from pipeline.report.facts import machine_facts, noise_facts, provenance_facts
 from pipeline.report.figures import course_figures, figures
 from pipeline.report.front import on_front, worth
 from pipeline.report.headline import headline, scenario_text
+from pipeline.report.health import Health, health_of
 from pipeline.report.loadgen import LoadGen, loadgen
 from pipeline.report.peers import Peers, peers
 from pipeline.report.row import Figure, Note
@@ -133,6 +134,7 @@ class View:
     steps: tuple[Step, ...] = ()
     contributions: AblationView | None = None
     trainings: tuple[tuple[str, ...], ...] = ()
+    health: tuple[Health, ...] = ()
     execution: Execution = field(default_factory=Execution)
     layers: tuple[Layer, ...] = ()
     profile_note: str = ""
@@ -202,6 +204,7 @@ def _view(submission: Document) -> View:
         answers=answers(submission),
         steps=tuple(_step(effect) for effect in submission["effects"]),
         trainings=tuple(map(_training, submission.get("training", ()))),
+        health=health_of(submission),
         execution=execution(submission["benchmark"]["comparisons"][0]),
         layers=tuple(_layer(layer) for layer in profile["layers"]) if profile else (),
         profile_note=_profile_note(profile) if profile else "",

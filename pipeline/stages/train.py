@@ -15,6 +15,7 @@ from tinytorch.core.watching import watched
 from tinytorch.models import STORED, load_model_module, load_weights_module
 from tinytorch.models.network import Network
 from tinytorch.tasks import load_task
+from tinytorch.tasks.study import train_and_look
 
 __all__ = ["execute"]
 
@@ -26,10 +27,11 @@ def execute(spec: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
     """
     read_split = load_task("splits", spec.get("task")).read_split
     train, validation = (read_split(inputs[role]) for role in ("train", "validation"))
-    model = _built(spec, inputs["task"])
-    training = load_task("training", spec.get("task"))
+    learner = load_task("training", spec.get("task"))
     with watched(inputs.scratch, inputs.say):
-        history = training.train(model, train, validation, spec["fit"], spec["seed"])
+        model, history = train_and_look(
+            learner, lambda: _built(spec, inputs["task"]), (train, validation), spec["fit"], spec["seed"]
+        )
     return {"model": model, "history": history}
 
 

@@ -36,10 +36,19 @@ def accuracies_after(index: int, steps: Sequence[Mapping[str, Any]], inputs: Inp
 
 
 def training_curves(index: int, steps: Sequence[Mapping[str, Any]], inputs: Inputs) -> list[dict[str, Any]]:
-    """Return loss and accuracy of each epoch, of the baseline's training ("train") and of each step that trains."""
+    """Return loss and accuracy of each epoch, of the baseline's training ("train") and of each step that trains.
+
+    What was seen of a training from inside, which its first epoch holds, is its `inspection`.
+    """
     histories = [("train", inputs[f"history.{index}"])]
     histories += [(step["id"], inputs[f"history.{index}.{k}"]) for k, step in enumerate(steps)]
-    return [{"id": name, "epochs": list(epochs)} for name, epochs in histories if epochs]
+    return [_curve(name, epochs) for name, epochs in histories if epochs]
+
+
+def _curve(name: str, epochs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    figures = [{key: value for key, value in epoch.items() if key != "inspection"} for epoch in epochs]
+    inspection = epochs[0].get("inspection")
+    return {"id": name, "epochs": figures, **({"inspection": inspection} if inspection else {})}
 
 
 def _after(before: Mapping[str, Any], after: Mapping[str, Any], split: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from tinytorch.core.losses import CrossEntropyLoss, log_softmax
 from tinytorch.core.optimizers import SGD, Adam, AdamW, Optimizer
 from tinytorch.core.tensor import Tensor
 from tinytorch.core.training import CosineSchedule, Trainer
-from tinytorch.errors import TinyTorchError
+from tinytorch.errors import TrainingDiverged
 from tinytorch.kernels.memory import freed_memory_kept
 
 __all__ = ["TextRecord", "TextSettings", "TokenText", "fit_text", "perplexity", "token_losses"]
@@ -31,7 +31,7 @@ BETAS = (0.9, 0.95)  # Brown et al., 2020, appendix B
 EVALUATION_TOKENS = 4096  # of a batch: its scores for 1,000 entries are 16 MB
 
 Ids: TypeAlias = NDArray[np.int32]
-TextRecord: TypeAlias = dict[str, float | int | None]
+TextRecord: TypeAlias = dict[str, Any]
 
 
 class TokenText(Protocol):
@@ -138,13 +138,15 @@ def fit_text(
     settings: TextSettings,
     seed: int,
     checkpoint: Path | None = None,
+    look: Callable[[int], dict[str, Any] | None] | None = None,
 ) -> list[TextRecord]:
     """Train `model`, (B, T) -> (B, T, V), in place on random windows; leave it in eval mode and return the records.
 
     A record is {step, train_loss (the mean since the last one), validation_loss and validation_accuracy (of the next
     token; None without that text), lr}. Windows and dropout follow from `seed` alone. With `checkpoint` the run goes on
-    from that file if it is there, and gives the bits it would have given in one go. Raises ValueError for a checkpoint
-    of other settings, seed or text, and TinyTorchError as soon as the loss stops being a finite number.
+    from that file if it is there, and gives the bits it would have given in one go. `look`, called with the number of
+    each record, may add what it sees of the model as "inspection", and changes nothing. Raises ValueError for a
+    checkpoint of other settings, seed or text, and TrainingDiverged as soon as the loss stops being a finite number.
     """
     rng = np.random.default_rng(seed)
     optimizer = OPTIMIZERS[settings.optimizer](model.parameters(), settings)
@@ -153,7 +155,7 @@ def fit_text(
     def finite_loss(logits: Tensor, targets: Tensor) -> Tensor:
         loss = cross_entropy.forward(logits, targets)
         if not math.isfinite(float(loss.data)):
-            raise TinyTorchError(
+            raise TrainingDiverged(
                 f"Training diverged in step {trainer.step + 1}: its loss is {loss.data}. Lower lr={settings.lr} or "
                 "lengthen warmup."
             )
@@ -173,6 +175,8 @@ def fit_text(
                 loss = trainer.train_epoch(_batches(trainer, train, settings, count, rng), settings.accumulation)
                 records.append({"step": trainer.step, "train_loss": loss, **_judged(model, validation, settings)})
                 records[-1]["lr"] = optimizer.lr
+                if look is not None and (seen := look(len(records))):
+                    records[-1]["inspection"] = seen
                 if checkpoint is not None:
                     trainer.save_checkpoint(checkpoint, rng=rng, notes={"facts": facts, "records": records})
     finally:

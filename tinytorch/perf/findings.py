@@ -13,7 +13,7 @@ from statistics import fmean, median
 
 from tinytorch.core.facts import Activation, Gradient, Inspection
 
-__all__ = ["Finding", "findings_of", "loss_findings", "rate_findings", "weights_of"]
+__all__ = ["Finding", "findings_of", "loss_findings", "rate_findings", "update_ratio", "weights_of"]
 
 DEAD_SHARE = 0.4  # of a layer's units that give 0 for a whole batch; Lu et al., 2020, call networks of dead ones lost
 SATURATED_SHARE = 0.5  # of outputs where the slope is below 0.02
@@ -50,17 +50,23 @@ def findings_of(seen: Inspection) -> list[Finding]:
     return broken or [*_activation_findings(seen.activations), *_gradient_findings(seen.gradients)]
 
 
-def rate_findings(gradients: Sequence[Gradient], lr: float, *, is_adam: bool, momentum: float = 0.0) -> list[Finding]:
-    """Compare a step's update with the weights: Adam's first step is lr for each value, SGD's lr times the gradient.
+def update_ratio(gradients: Sequence[Gradient], lr: float, *, is_adam: bool, momentum: float = 0.0) -> float | None:
+    """Return by what share of itself a step changes a typical weight; None where nothing moves.
 
-    Momentum adds steps in one direction up, to 1 / (1 - momentum) of them.
+    Adam's first step is lr for each value, SGD's lr times the gradient; momentum adds steps in one direction up, to
+    1 / (1 - momentum) of them.
     """
     moved = [g for g in weights_of(gradients) if g.norm and g.weight_norm]
-    if not moved:
-        return []
+    if not moved or not lr:
+        return None
     steps = [math.sqrt(g.size) if is_adam else float(g.norm or 0) / (1 - momentum) for g in moved]
-    typical = median(lr * step / g.weight_norm for g, step in zip(moved, steps, strict=True))
-    if SLOWEST_UPDATE <= typical <= FASTEST_UPDATE:
+    return median(lr * step / g.weight_norm for g, step in zip(moved, steps, strict=True))
+
+
+def rate_findings(gradients: Sequence[Gradient], lr: float, *, is_adam: bool, momentum: float = 0.0) -> list[Finding]:
+    """Say whether a step changes the weights by too much or too little of themselves."""
+    typical = update_ratio(gradients, lr, is_adam=is_adam, momentum=momentum)
+    if typical is None or SLOWEST_UPDATE <= typical <= FASTEST_UPDATE:
         return []
     kind = "rate_too_high" if typical > FASTEST_UPDATE else "rate_too_low"
     message = f"with lr={lr:g} a step changes weights by {typical:.1e} of themselves"
@@ -123,7 +129,7 @@ def _gradient_findings(gradients: Sequence[Gradient]) -> Iterator[Finding]:
             message = "it got no gradient"
             yield Finding("no_gradient", g.parameter, message, "Is its layer used in forward(), outside of no_grad()?")
     known = [g for g in gradients if g.norm is not None]
-    total = math.sqrt(sum((g.norm or 0.0) ** 2 for g in known))
+    total = math.hypot(*(g.norm or 0.0 for g in known))
     if not math.isfinite(total) or total > LARGEST_NORM:
         message = f"the norm of all gradients is {total:.3g}"
         suggestion = "Clip it (clip_grad_norm, max_norm=1) and normalize inputs."

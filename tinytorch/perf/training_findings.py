@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tinytorch.core.facts import Activation, Gradient, Inspection
-from tinytorch.perf.findings import Finding, findings_of, rate_findings
+from tinytorch.perf.findings import Finding, findings_of, rate_findings, update_ratio
 
 __all__ = ["course_findings", "inspections_of", "is_learning", "rate_advice", "total_gradient", "training_findings"]
 
@@ -50,10 +50,7 @@ def training_findings(facts: Facts, epochs: Sequence[Facts]) -> list[Finding]:
         for times in found.values()
         if times[-1][0] == last or (len(times) >= 2 and len(times) >= OFTEN * len(looks))
     ]
-    rates = rate_findings(
-        looks[0][1].gradients, facts["lr"], is_adam=facts["optimizer"] != "sgd", momentum=facts.get("momentum", 0.0)
-    )
-    return [*course_findings(facts, epochs), *rates, *kept]
+    return [*course_findings(facts, epochs), *_rate_findings(facts, [seen for _, seen in looks]), *kept]
 
 
 def course_findings(facts: Facts, epochs: Sequence[Facts]) -> list[Finding]:
@@ -94,7 +91,21 @@ def rate_advice(facts: Facts) -> str:
 
 def total_gradient(seen: Inspection) -> float:
     """Return the norm of all gradients together; NaN where one is not finite."""
-    return math.sqrt(sum(g.norm**2 for g in seen.gradients if g.norm is not None))
+    return math.hypot(*(g.norm for g in seen.gradients if g.norm is not None))
+
+
+def _rate_findings(facts: Facts, looks: Sequence[Inspection]) -> list[Finding]:
+    """Say that the rate is too high if it is at the first step or at half of all looks, too low only if at all."""
+    found = []
+    for point, seen in zip(facts["points"], looks, strict=True):
+        told = {"is_adam": facts["optimizer"] != "sgd", "momentum": facts["momentum"]}
+        if update_ratio(seen.gradients, point["lr"], **told) is not None:
+            found.append(rate_findings(seen.gradients, point["lr"], **told))
+    high = [told[0] for told in found if told and told[0].kind == "rate_too_high"]
+    low = [told[0] for told in found if told and told[0].kind == "rate_too_low"]
+    if high and (found[0] == [high[0]] or len(high) >= OFTEN * len(found)):
+        return [high[0]]
+    return low[:1] if len(low) == len(found) else []
 
 
 def _is_slow(start: float, losses: Sequence[float]) -> bool:
@@ -120,7 +131,7 @@ def _dated(times: Sequence[tuple[int, Finding]]) -> Finding:
 
 def _inspection(facts: Facts, point: Facts) -> Inspection:
     activations = tuple(_activations(facts["layers"], point))
-    columns = zip(facts["parameters"], point["gradient"], point["weight"], strict=True)
+    columns = zip(facts["parameters"], point["gradient"], point["weight"], strict=False)
     gradients = tuple(
         Gradient(parameter["name"], gradient, _number(weight), parameter["size"])
         for parameter, gradient, weight in columns
@@ -130,7 +141,7 @@ def _inspection(facts: Facts, point: Facts) -> Inspection:
 
 def _activations(layers: Sequence[Facts], point: Facts) -> Iterator[Activation]:
     names = ("mean", "std", "zeros", "dead", "saturated")
-    for layer, *values in zip(layers, *(point[name] for name in names), strict=True):
+    for layer, *values in zip(layers, *(point[name] for name in names), strict=False):
         mean, std, zeros, dead, saturated = values
         mean, std = _number(mean), _number(std)
         yield Activation(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pipeline.report.charts.contributions import gains_in_accuracy, gains_in_size, gains_in_speed
+from pipeline.report.charts.health import gradient_flow, idle_units
 from pipeline.report.charts.model import layers, map_of_bits, map_of_sparsity, training
 from pipeline.report.charts.points import by_size, by_speed, sweep
 from pipeline.report.charts.steps import accuracy_steps, size_steps, work_steps
@@ -150,6 +151,24 @@ CHARTS: dict[str, Chart] = {
         "epochs",
         training,
         "validation accuracy",
+        2,
+    ),
+    "gradients": Chart(
+        "health",
+        "Gradients through the layers",
+        "Root mean square of the gradient of each layer's weights, before the training and after some of its epochs.",
+        "health",
+        gradient_flow,
+        "gradient",
+        2,
+    ),
+    "idle": Chart(
+        "health",
+        "Dead or saturated units",
+        "Share of each layer's units that give 0 for all items, or of its outputs that are saturated, at every look.",
+        "health",
+        idle_units,
+        "idle",
         2,
     ),
     "sweep": Chart(

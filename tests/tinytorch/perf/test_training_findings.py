@@ -40,9 +40,9 @@ def trained(digits, model, **settings):
     chosen = np.array(spread(len(digits.train)))
     batch = Tensor(digits.train.images(chosen)), Tensor(digits.train.labels[chosen])
     probe = TrainingProbe(model, model.named_layers(), batch, CrossEntropyLoss().forward, settings.epochs)
-    points = [probe(0)]
+    points = [{"lr": settings.lr, **probe(0)}]
     epochs = fit(model, digits.train, digits.validation, settings, 0, look=probe)
-    points += [epoch.pop("inspection") for epoch in epochs if "inspection" in epoch]
+    points += [{"lr": epoch["lr"], **epoch.pop("inspection")} for epoch in epochs if "inspection" in epoch]
     given = {"lr": settings.lr, "optimizer": settings.optimizer, "momentum": settings.momentum}
     return {**given, **probe.layout(), "points": points}, epochs
 
