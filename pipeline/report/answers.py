@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.report.correction import correction_text
 from pipeline.report.front import on_front, worth
 from pipeline.report.verdicts import limits
-from pipeline.submission.quantities import quantity, with_interval
+from pipeline.submission.quantities import p_value_text, quantity, with_interval
 
 __all__ = ["Answer", "answers"]
 
@@ -91,7 +91,7 @@ def _instead(selection: Document) -> Iterator[str]:
     ]
     told: dict[int, str] = {}
     for word, of in (
-        ("the most accurate", lambda point: worth(point)[0]),
+        ("the most accurate", lambda point: worth(point)[:2]),
         ("the fastest", lambda point: worth(point)[2]),
     ):
         best = max(others, key=of, default=None)
@@ -117,6 +117,11 @@ def _how_sure(submission: Document) -> Iterator[str]:
         f"processes; identical code came to {control} "
         "in the same processes, which is what this machine cannot tell apart."
     )
+    if speed["adjusted_p_value"] is not None and speed["verdict"] != "inconclusive":
+        yield (
+            f"That holds after the correction for {speed['compared']} comparisons "
+            f"(Holm: {p_value_text(speed['adjusted_p_value'])})."
+        )
     if undecided := correction_text(submission):
         yield f"{undecided}."
     yield (
@@ -156,4 +161,4 @@ def _again(submission: Document) -> Iterator[str]:
 
 
 def _all_of(count: int, noun: str) -> str:
-    return f"The only {noun} is" if count == 1 else f"All {count} {noun}s are"
+    return {1: f"The only {noun} is", 2: f"Both {noun}s are"}.get(count, f"All {count} {noun}s are")

@@ -60,3 +60,10 @@ def test_percentiles_below_the_median_are_explained(submission: dict[str, Any]) 
     arm["percentiles"]["p90"] = arm["median_ns"] * 0.9
     text = " ".join(render(submission).split())
     assert "latency, p90, baseline: below the median, because the two are of different samples" in text
+
+
+def test_a_claim_among_many_says_that_it_was_corrected(submission: dict[str, Any]) -> None:
+    """How sure it is depends on how many were tried."""
+    submission["comparisons"]["speed"] |= {"verdict": "faster", "compared": 48, "adjusted_p_value": 0.004}
+    text = answered(submission, "How sure is that?")
+    assert "That holds after the correction for 48 comparisons (Holm: p = 0.004)." in text
