@@ -11,14 +11,9 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from tinytorch.kernels.instructions import isa
+from tinytorch.kernels.instructions import extension, isa
 
-try:
-    from tinytorch.kernels import _native
-except ImportError:
-    _native = None  # type: ignore[assignment]
-
-__all__ = ["is_native", "run", "threads", "using_threads"]
+__all__ = ["chosen_isa", "run", "threads", "using_threads"]
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -52,13 +47,24 @@ def using_threads(count: int) -> Iterator[None]:
         _chosen.reset(before)
 
 
-def is_native(*arrays: Array | None) -> bool:
-    """Say whether these arrays go to native kernels: all of float32, and such kernels are to be used."""
-    return all(a is None or a.dtype is _FLOAT32 for a in arrays) and isa() is not None
+def chosen_isa(*arrays: Array | None) -> int | None:
+    """Return the number of the instruction set for kernels on these arrays; None where NumPy computes with them.
 
-
-def run(kind: str, dims: Sequence[int], arrays: tuple[Array | None, ...], scalars: tuple[float, ...] = ()) -> None:
+    They go to native kernels if all are of float32 and such kernels are built and wanted.
+    """
+    # `==`, not `is`: an array that was unpickled has a dtype of its own, and must not take another way for that
+    if extension is None or any(a is not None and not (a.dtype == _FLOAT32 and a.flags.aligned) for a in arrays):
+        return None
     name = isa()
-    if name is None:  # `is_native` was asked before
-        raise RuntimeError(f"{kind} has no native kernel to run")
-    _native.train(kind, tuple(dims), scalars, arrays, threads(), _native.isa_names.index(name))
+    return None if name is None else extension.isa_names.index(name)
+
+
+def run(
+    isa_number: int,
+    kind: str,
+    dims: Sequence[int],
+    arrays: tuple[Array | None, ...],
+    scalars: tuple[float, ...] = (),
+) -> None:
+    """Run one operation of native/train*.c. Raises ValueError for sizes that do not fit together."""
+    extension.train(kind, tuple(dims), scalars, arrays, threads(), isa_number)

@@ -8,12 +8,13 @@ from pathlib import Path
 from tinytorch.errors import KernelsError
 
 try:
-    from tinytorch.kernels import _native
+    from tinytorch.kernels import _native as extension
+    from tinytorch.kernels._native import train as _newest  # noqa: F401 - an older build lacks it
 except ImportError as error:
     _import_error = str(error)
-    _native = None  # type: ignore[assignment]
+    extension = None  # type: ignore[assignment]
 
-__all__ = ["CHOICES", "VARIABLE", "isa", "isas", "why_not"]
+__all__ = ["CHOICES", "VARIABLE", "extension", "isa", "isas", "why_not"]
 
 VARIABLE = "TINYTORCH_KERNELS"
 CHOICES = ("auto", "reference", "portable", "neon", "avx2", "avx512vnni")
@@ -21,7 +22,7 @@ CHOICES = ("auto", "reference", "portable", "neon", "avx2", "avx512vnni")
 
 def isas() -> tuple[str, ...]:
     """Return the instruction sets that kernels can use here, from the least to the most; none if they are not built."""
-    return () if _native is None else tuple(name for name in _native.isa_names if name)
+    return () if extension is None else tuple(name for name in extension.isa_names if name)
 
 
 def isa() -> str | None:
@@ -33,13 +34,13 @@ def isa() -> str | None:
     wanted = os.environ.get(VARIABLE) or "auto"
     if wanted not in CHOICES:
         raise KernelsError(f"{VARIABLE}={wanted}: found {wanted!r}, expected one of {', '.join(CHOICES)}")
-    if wanted == "reference" or (wanted == "auto" and _native is None):
+    if wanted == "reference" or (wanted == "auto" and extension is None):
         return None
     if wanted == "auto":
-        return _native.isa_names[_native.best_isa]
+        return extension.isa_names[extension.best_isa]
     if wanted not in isas():
         offered = ", ".join(("auto", "reference", *isas()))
-        reason = _not_built() if _native is None else "this processor does not have it"
+        reason = _not_built() if extension is None else "this processor does not have it"
         raise KernelsError(f"{VARIABLE}={wanted}: {reason}; here it can be {offered}")
     return wanted
 
@@ -48,7 +49,7 @@ def why_not() -> str:
     """Say why the NumPy reference runs; empty where the native kernels do."""
     if os.environ.get(VARIABLE) == "reference":
         return f"{VARIABLE}=reference"
-    return _not_built() if _native is None else ""
+    return _not_built() if extension is None else ""
 
 
 def _not_built() -> str:

@@ -11,12 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tinytorch.errors import KernelsError
-from tinytorch.kernels.instructions import CHOICES, VARIABLE, isa, isas, why_not
-
-try:
-    from tinytorch.kernels import _native
-except ImportError:
-    _native = None  # type: ignore[assignment]
+from tinytorch.kernels.instructions import CHOICES, VARIABLE, extension, isa, isas, why_not
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,30 +33,30 @@ __all__ = [
     "why_not",
 ]
 
-kernel_names: tuple[str, ...] = () if _native is None else _native.kernel_names
+kernel_names: tuple[str, ...] = () if extension is None else extension.kernel_names
 """The operations that a program may have; none where the extension is not built."""
 
 
 def openmp() -> int:
     """Return the version of OpenMP that the extension was built with (as 201511), or 0: programs have one thread."""
-    return 0 if _native is None else _native.openmp
+    return 0 if extension is None else extension.openmp
 
 
 def build_facts() -> tuple[str, str]:
     """Return the digest of the C source that the extension was built from, compiler and flags, or two empty ones."""
-    return ("", "") if _native is None else (_native.digest, _native.compiler)
+    return ("", "") if extension is None else (extension.digest, extension.compiler)
 
 
 def training_facts() -> tuple[str, str]:
     """Return the same of the C source that training runs: a part of it, which seldom changes."""
-    return ("", "") if _native is None else (_native.training_digest, _native.compiler)
+    return ("", "") if extension is None else (extension.training_digest, extension.compiler)
 
 
 def has_newer_source() -> bool:
     """Say whether a C file was written after the extension: then it is worth comparing digests (`build_native`)."""
-    if _native is None or _native.__file__ is None:
+    if extension is None or extension.__file__ is None:
         return False
-    built = Path(_native.__file__).stat().st_mtime
+    built = Path(extension.__file__).stat().st_mtime
     return any(file.stat().st_mtime > built for file in Path(__file__).with_name("native").glob("*.[ch]"))
 
 
@@ -90,11 +85,11 @@ class Program:
         self, ops: Sequence[OpDescription], slots: Sequence[int], batch: int, threads: int, isa: str | None = None
     ) -> None:
         chosen = isa or _chosen()
-        if _native is None or chosen is None:
+        if extension is None or chosen is None:
             raise KernelsError(why_not())
         if chosen not in isas():
             raise KernelsError(f"found instruction set {chosen!r}, expected one of {', '.join(isas())}")
-        self._program = _native.Program(ops, slots, batch, threads, _native.isa_names.index(chosen))
+        self._program = extension.Program(ops, slots, batch, threads, extension.isa_names.index(chosen))
         self.isa = chosen
         # The built-in methods themselves: a call in between would take as long as a small layer.
         self.run = self._program.run

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinytorch.kernels import reference
-from tinytorch.kernels.calls import is_native, run
+from tinytorch.kernels.calls import chosen_isa, run
 
 __all__ = [
     "batch_moments",
@@ -55,12 +55,13 @@ def _conv_dims(x: tuple[int, ...], weight: tuple[int, ...], stride: Pair, paddin
 
 def conv2d(x: Array, weight: Array, bias: Array | None, stride: Pair, padding: Pair) -> Array:
     """Cross-correlate: x (N, C, H, W), weight (O, C, kh, kw) -> (N, O, H', W')."""
-    if not is_native(x, weight, bias):
+    isa = chosen_isa(x, weight, bias)
+    if isa is None:
         return reference.conv2d(x, weight, bias, stride, padding)
     size = reference.output_size(x.shape[2:], weight.shape[2:], stride, padding)
     out = np.empty((len(x), *size, len(weight)), np.float32)
     dims = _conv_dims(x.shape, weight.shape, stride, padding)
-    run("conv2d", dims, (_last(x), _by_window(weight), bias, out))
+    run(isa, "conv2d", dims, (_last(x), _by_window(weight), bias, out))
     return _first(out)
 
 
@@ -68,17 +69,18 @@ def conv2d_grads(
     grad: Array, x: Array, weight: Array, stride: Pair, padding: Pair, needs: tuple[bool, bool]
 ) -> tuple[Array | None, Array | None]:
     """Return the gradients for input and weight, each None unless it is needed, given that of the output."""
-    if not is_native(grad, x, weight):
+    isa = chosen_isa(grad, x, weight)
+    if isa is None:
         return _reference_conv2d_grads(grad, x, weight, stride, padding, needs)
     dims, by_pixel = _conv_dims(x.shape, weight.shape, stride, padding), _last(grad)
     grad_x = grad_w = None
     if needs[0]:
         made = np.empty((len(x), *x.shape[2:], x.shape[1]), np.float32)
-        run("conv2d_input_grad", dims, (by_pixel, _by_window(weight), made))
+        run(isa, "conv2d_input_grad", dims, (by_pixel, _by_window(weight), made))
         grad_x = _first(made)
     if needs[1]:
         summed = np.empty((*weight.shape[2:], weight.shape[1], weight.shape[0]), np.float32)
-        run("conv2d_weight_grad", dims, (by_pixel, _last(x), summed))
+        run(isa, "conv2d_weight_grad", dims, (by_pixel, _last(x), summed))
         grad_w = summed.transpose(3, 2, 0, 1)
     return grad_x, grad_w
 
@@ -97,19 +99,21 @@ def _reference_conv2d_grads(
 
 def pixel_sums(x: Array) -> Array:
     """Return the sum over images and pixels of x (N, C, H, W) for each channel (C,)."""
-    if not x.size or not is_native(x):
+    isa = chosen_isa(x)
+    if isa is None or not x.size:
         return reference.channel_sums(reference.as_rows(x), x.shape[1])
     sums = np.empty(x.shape[1], np.float32)
-    run("channel_sums", (x.size // x.shape[1], x.shape[1]), (_last(x), sums))
+    run(isa, "channel_sums", (x.size // x.shape[1], x.shape[1]), (_last(x), sums))
     return sums
 
 
 def batch_moments(x: Array) -> tuple[Array, Array]:
     """Return mean and biased variance of each channel (C,) over images and pixels of x (N, C, H, W)."""
     channels = x.shape[1]
-    if x.size and is_native(x):
+    isa = chosen_isa(x)
+    if isa is not None and x.size:
         mean, var = np.empty(channels, np.float32), np.empty(channels, np.float32)
-        run("moments", (x.size // channels, channels), (_last(x), mean, var))
+        run(isa, "moments", (x.size // channels, channels), (_last(x), mean, var))
         return mean, var
     rows, count = reference.as_rows(x), x.size // channels
     mean = reference.channel_sums(rows, channels) / count
@@ -119,10 +123,11 @@ def batch_moments(x: Array) -> tuple[Array, Array]:
 
 def normalize(x: Array, mean: Array, factor: Array, shift: Array) -> Array:
     """Return (x - mean)·factor + shift for each channel of x (N, C, H, W)."""
-    if x.size and is_native(x, mean, factor, shift):
+    isa = chosen_isa(x, mean, factor, shift)
+    if isa is not None and x.size:
         last = _last(x)
         out = np.empty_like(last)
-        run("normalize", (x.size // x.shape[1], x.shape[1]), (last, out, mean, factor, shift))
+        run(isa, "normalize", (x.size // x.shape[1], x.shape[1]), (last, out, mean, factor, shift))
         return _first(out)
     width = x.shape[3]
     rows = reference.as_rows(x) - reference.tiled(mean, width)
@@ -139,11 +144,12 @@ def normalize_grads(
     d/dx = γ/σ·(g - mean(g) - x̂·mean(g·x̂)); the two means vanish for fixed statistics.
     """
     channels, count = x.shape[1], x.size // x.shape[1]
-    if not x.size or not is_native(grad, x, mean, inverse_std, gamma):
+    isa = chosen_isa(grad, x, mean, inverse_std, gamma)
+    if isa is None or not x.size:
         return _reference_normalize_grads(grad, x, mean, inverse_std, gamma, is_fixed=is_fixed, needs_x=needs_x)
     by_pixel, last = _last(grad), _last(x)
     grad_beta, products = np.empty(channels, np.float32), np.empty(channels, np.float32)
-    run("product_sums", (count, channels), (by_pixel, last, mean, grad_beta, products))
+    run(isa, "product_sums", (count, channels), (by_pixel, last, mean, grad_beta, products))
     grad_gamma = products * inverse_std
     if not needs_x:
         return None, grad_gamma, grad_beta
@@ -151,7 +157,7 @@ def normalize_grads(
     slope = zero if is_fixed else -grad_gamma * inverse_std / np.float32(count)
     offset = zero if is_fixed else grad_beta / np.float32(count)
     out = np.empty_like(last)
-    run("normalize_grad", (count, channels), (by_pixel, last, out, mean, slope, offset, factor))
+    run(isa, "normalize_grad", (count, channels), (by_pixel, last, out, mean, slope, offset, factor))
     return _first(out), grad_gamma, grad_beta
 
 
@@ -179,21 +185,21 @@ def _reference_normalize_grads(
 
 def relu(x: Array) -> Array:
     """Return max(x, 0), laid out as x; NaN stays NaN."""
-    memory = _in_memory_order(x)
-    if memory is None or not x.size or not is_native(x):
+    memory, isa = _in_memory_order(x), chosen_isa(x)
+    if memory is None or isa is None or not x.size:
         return np.asarray(np.maximum(x, 0))
     out = np.empty_like(memory)
-    run("relu", (x.size,), (memory, out))
+    run(isa, "relu", (x.size,), (memory, out))
     return _in_order_of(x, out)
 
 
 def relu_grad(grad: Array, out: Array) -> Array:
     """Return `grad` where `out`, a result of `relu`, is positive, else 0."""
-    memory = _in_memory_order(out)
-    if memory is None or not out.size or grad.strides != out.strides or not is_native(grad, out):
+    memory, isa = _in_memory_order(out), chosen_isa(grad, out)
+    if memory is None or isa is None or not out.size or grad.strides != out.strides:
         return np.where(out > 0, grad, grad.dtype.type(0))
     result = np.empty_like(memory)
-    run("relu_grad", (out.size,), (_in_order_of_memory(grad), memory, result))
+    run(isa, "relu_grad", (out.size,), (_in_order_of_memory(grad), memory, result))
     return _in_order_of(out, result)
 
 
@@ -216,22 +222,27 @@ def _in_order_of(x: Array, memory: Array) -> Array:
 
 def max_pool2d(x: Array, kernel: Pair, stride: Pair, padding: Pair) -> tuple[Array, Array]:
     """Return the largest value in each window, (N, C, H', W'), and what `max_pool2d_grad` needs to know of them."""
-    if kernel[0] * kernel[1] > _MOST_TAPS or not is_native(x):
+    isa = chosen_isa(x)
+    if isa is None or kernel[0] * kernel[1] > _MOST_TAPS:
         out = reference.max_pool2d(x, kernel, stride, padding)
         return out, out
     count, channels, height, width = x.shape
     size = reference.output_size((height, width), kernel, stride, padding)
     out, places = np.empty((count, *size, channels), np.float32), np.empty((count, *size, channels), np.uint8)
-    run("max_pool2d", (count, height, width, channels, *kernel, *stride, *padding), (_last(x), out, places))
+    run(isa, "max_pool2d", (count, height, width, channels, *kernel, *stride, *padding), (_last(x), out, places))
     return _first(out), places
 
 
 def max_pool2d_grad(grad: Array, x: Array, found: Array, kernel: Pair, stride: Pair, padding: Pair) -> Array:
     """Send each gradient to the first maximum of its window; `found` is what `max_pool2d` returned beside it."""
+    isa = chosen_isa(x)
     if found.dtype != np.uint8:
         return reference.max_pool2d_grad(grad, x, found, kernel, stride, padding)
+    if isa is None:  # it was another choice when `found` was made
+        out = reference.max_pool2d(x, kernel, stride, padding)
+        return reference.max_pool2d_grad(grad, x, out, kernel, stride, padding)
     count, channels, height, width = x.shape
     result = np.empty((count, height, width, channels), np.float32)
     dims = (count, height, width, channels, *kernel, *stride, *padding)
-    run("max_pool2d_grad", dims, (_last(grad.astype(np.float32, copy=False)), found, result))
+    run(isa, "max_pool2d_grad", dims, (_last(grad.astype(np.float32, copy=False)), found, result))
     return _first(result)

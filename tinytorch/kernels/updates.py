@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from tinytorch.kernels.calls import is_native, run
+from tinytorch.kernels.calls import chosen_isa, run
 
 __all__ = ["AdamRates", "adam_step", "sgd_step"]
 
@@ -32,7 +32,8 @@ def adam_step(p: Array, grad: Array, m: Array, v: Array, rates: AdamRates) -> No
     native = _flat(p, grad, m, v)
     if native is not None:
         factors = (beta1, 1 - beta1, beta2, 1 - beta2, eps, rate, rates.keep, rates.decay)
-        run("adam", (p.size,), native, factors)
+        isa, *flat = native
+        run(isa, "adam", (p.size,), tuple(flat), factors)
         return
     if rates.decay:
         grad = grad + rates.decay * p
@@ -56,7 +57,8 @@ def sgd_step(p: Array, grad: Array, velocity: Array | None, *, rate: float, mome
     """Move velocity to momentum·velocity + grad + decay·p, and p by -rate·velocity; without velocity by the rest."""
     native = _flat(p, grad, velocity)
     if native is not None:
-        run("sgd", (p.size,), native, (rate, momentum, decay))
+        isa, *flat = native
+        run(isa, "sgd", (p.size,), tuple(flat), (rate, momentum, decay))
         return
     update = grad
     if decay:
@@ -69,13 +71,13 @@ def sgd_step(p: Array, grad: Array, velocity: Array | None, *, rate: float, mome
     p -= update * rate
 
 
-def _flat(*arrays: Array | None) -> tuple[Array | None, ...] | None:
-    """Return arrays of the same layout as they lie in memory, contiguous; None where NumPy has to do it."""
-    first = arrays[0]
-    if first is None or not first.size or not is_native(*arrays):
+def _flat(*arrays: Array | None) -> tuple[Any, ...] | None:
+    """Return the instruction set and arrays of one layout as they lie in memory; None where NumPy has to do it."""
+    first, isa = arrays[0], chosen_isa(*arrays)
+    if isa is None or first is None or not first.size:
         return None
     order = None
     if not first.flags.c_contiguous:
         order = sorted(range(first.ndim), key=first.strides.__getitem__, reverse=True)
     laid_out = tuple(a if a is None or order is None else a.transpose(order) for a in arrays)
-    return laid_out if all(a is None or (a.flags.c_contiguous and a.flags.aligned) for a in laid_out) else None
+    return (isa, *laid_out) if all(a is None or a.flags.c_contiguous for a in laid_out) else None

@@ -168,7 +168,7 @@ def test_doctor_names_the_kernels_that_run(capsys: pytest.CaptureFixture[str], m
     monkeypatch.delenv(instructions.VARIABLE)
     row = next(check for check in checks() if check["what"] == "kernels")
     assert row["status"] == ("ok" if instructions.isas() else "note")
-    monkeypatch.setattr(instructions, "_native", None)
+    monkeypatch.setattr(instructions, "extension", None)
     monkeypatch.setattr(instructions, "_import_error", "no module", raising=False)
     (row,) = [check for check in checks() if check["what"] == "kernels"]
     assert row["found"].endswith("with a C compiler, python -m tinytorch.kernels.build_native builds them")
