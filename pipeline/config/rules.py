@@ -15,6 +15,7 @@ from pipeline.config.finding import Finding, clipped, nearest
 from pipeline.config.paths import Path
 from pipeline.config.schema import keys_at, node_at, step_names
 from pipeline.config.sweeps import SWEEP_RULES
+from pipeline.config.texts import text_goal_findings
 from pipeline.config.variables import malformed, mentions, uses
 from pipeline.core.experiment import JSON
 
@@ -218,4 +219,9 @@ DOCUMENT_RULES: tuple[Callable[[Mapping[str, JSON]], Iterator[Finding]], ...] = 
     _references,
     _variables,
 )
-VALUE_RULES: tuple[Callable[[Mapping[str, JSON]], Iterator[Finding]], ...] = (competition_findings, _goals, _steps)
+VALUE_RULES: tuple[Callable[[Mapping[str, JSON]], Iterator[Finding]], ...] = (
+    competition_findings,
+    text_goal_findings,
+    _goals,
+    _steps,
+)

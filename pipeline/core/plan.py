@@ -335,7 +335,7 @@ def _plan_submit(draft: Draft, experiment: Experiment, runs: Sequence[RunNodes],
 
 
 # The metrics of goals that are read from a benchmark.
-TIMED_METRICS = frozenset({"latency_ms", "speedup", "throughput"})
+TIMED_METRICS = frozenset({"latency_ms", "speedup", "throughput", "tokens_per_second", "ttft_ms"})
 
 
 def _plan_judges(draft: Draft, experiment: Experiment, runs: Sequence[RunNodes]) -> tuple[str, ...]:

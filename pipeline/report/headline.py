@@ -13,6 +13,8 @@ __all__ = ["Headline", "headline", "scenario_text"]
 
 Document = Mapping[str, Any]
 
+_BY_SECOND = {"decode": "tokens per second", "throughput": "throughput"}
+
 
 @dataclass(frozen=True)
 class Headline:
@@ -31,9 +33,9 @@ def headline(comparison: Document) -> Headline:
     if asked == "rate":
         return _rate(comparison["server"])
     sides = [comparison["arms"][side] for side in ("baseline", "optimized")]
-    if asked == "throughput":
+    if asked in _BY_SECOND:
         texts = [with_interval(arm["throughput_per_s"], arm["throughput_interval_per_s"], "per_s") for arm in sides]
-        return Headline("throughput", texts[0], texts[1])
+        return Headline(_BY_SECOND[asked], texts[0], texts[1])
     texts = [with_interval(arm["percentiles"].get(asked), _interval(arm, asked), "ns") for arm in sides]
     reason = next((arm["percentile_reasons"][asked] for arm in sides if _lacks(arm, asked)), "")
     return Headline(asked, texts[0], texts[1], reason)
@@ -45,13 +47,19 @@ def scenario_text(comparison: Document) -> str:
     known = SCENARIOS.get(name)
     if known is None:
         return str(name)
-    judged = {"rate": "the highest rate", "throughput": "throughput"}.get(known.headline, known.headline)
+    judged = {"rate": "the highest rate", "decode": "tokens per second after the first"}.get(
+        known.headline, known.headline
+    )
     if server := comparison["server"]:
         within = quantity(server["latency_limit_ns"], "ns")
         limit = f" with a p99 latency of at most {within}"
         if server["rate_per_s"] is not None:
             judged = f"the latency at {quantity(server['rate_per_s'], 'per_s')}"
             limit = f", of which 99 % should be at most {within}"
+    if texts := comparison.get("generate"):
+        cache = "without a cache" if texts["kv_cache"] == "none" else f"with a cache of {texts['kv_cache']}"
+        what = f"prompts of {texts['prompt_tokens']:,} tokens are continued by {texts['new_tokens']:,}, {cache}"
+        return f"{name} ({what}), judged by {judged}"
     passes = f" in passes of {comparison['samples_per_query']:,} samples" if known.is_in_passes else ""
     return f"{name} ({known.summary}{passes}), judged by {judged}{limit}"
 

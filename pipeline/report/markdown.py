@@ -9,6 +9,7 @@ from typing import Any
 from pipeline.report import loadgen
 from pipeline.report.ablation import HEADER as HEADER_OF_STEPS
 from pipeline.report.execution import EXECUTION_HEADER
+from pipeline.report.generate import GENERATE_HEADER
 from pipeline.report.health import ACTIVITY_HEADER, GRADIENT_HEADER
 from pipeline.report.peers import HEADER
 from pipeline.report.text import printable
@@ -32,6 +33,7 @@ def render(submission: Mapping[str, Any], ablation: Mapping[str, Any] | None = N
         _figures,
         _limits,
         _conditions,
+        _generating,
         _peers,
         _loadgen,
         _points,
@@ -103,6 +105,15 @@ def _peers(view: View) -> Iterator[str]:
         yield ""
         yield from _table(HEADER, [(*map(escape, row.texts), row.verdict) for row in view.peers.rows])
         yield from (f"\n{escape(note)}" for note in view.peers.notes)
+
+
+def _generating(view: View) -> Iterator[str]:
+    if view.generating.rows:
+        yield f"## {escape(view.generating.title)}\n"
+        yield from (f"- {escape(sentence)}" for sentence in view.generating.sentences)
+        yield ""
+        yield from _table(GENERATE_HEADER, [tuple(map(escape, row.texts)) for row in view.generating.rows])
+        yield from (f"\n{escape(note)}" for note in view.generating.notes)
 
 
 def _loadgen(view: View) -> Iterator[str]:

@@ -14,6 +14,7 @@ from typing import Any
 from pipeline.report.distribution import Samples, distribution
 from pipeline.report.front import on_front, stairs
 from pipeline.report.gains import gains
+from pipeline.report.generate import generate_rows
 from pipeline.report.health import health_rows
 from pipeline.report.text import printable
 from pipeline.submission.quantities import quantity, with_interval
@@ -65,6 +66,7 @@ def make_material(
         "epochs": _epochs(submission.get("training", ())),
         "gains": gains(ablation),
         "health": health_rows(submission),
+        "texts": generate_rows(submission),
     }
     return Material(
         {name: [_readable(row) for row in rows] for name, rows in tables.items()},

@@ -196,6 +196,22 @@ and the baseline is noise. Median, p90 and p99 with their intervals are in the t
 </tbody>{% endcall %}
 {% for row in view.conditions if row.note %}<p class="note">{{ row.note }}</p>{% endfor %}
 {% endif %}
+{% if view.generating.rows %}
+<h3>{{ view.generating.title }}</h3>
+<ul>{% for sentence in view.generating.sentences %}<li>{{ sentence }}</li>{% endfor %}</ul>
+<div class="charts one">{{ chart("generate") }}</div>
+{% call table("Texts continued") %}
+{{ head(["model", "cache", "tokens/s", "against uncached", "first token", "per token", "cache size", "same tokens",
+         "scores within", "decoded by"], right=["tokens/s", "against uncached", "first token", "per token",
+         "cache size", "same tokens", "scores within"]) }}
+<tbody>
+{% for row in view.generating.rows %}
+<tr><th scope="row">{{ row.texts[0] }}</th><td>{{ row.texts[1] }}</td>
+{% for text in row.texts[2:9] %}<td class="figure">{{ text }}</td>{% endfor %}<td>{{ row.texts[9] }}</td></tr>
+{% endfor %}
+</tbody>{% endcall %}
+{% for note in view.generating.notes %}<p class="note">{{ note }}</p>{% endfor %}
+{% endif %}
 {% if view.peers.rows %}
 <h3>The same networks elsewhere</h3>
 <ul>{% for sentence in view.peers.sentences %}<li>{{ sentence }}</li>{% endfor %}</ul>

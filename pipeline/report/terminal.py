@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipeline.report import loadgen
+from pipeline.report.generate import GENERATE_HEADER
 from pipeline.report.peers import HEADER
 from pipeline.report.row import Figure
 from pipeline.report.text import Cell, Table, cells_of, paint, printable, wrap
@@ -23,6 +24,7 @@ _WIDEST = 120  # longer lines are hard to read
 _MOST_POINTS = 40
 _MOST_LAYERS = 3
 _MOST_FAILED = 10
+_SPEEDUP = GENERATE_HEADER.index("against uncached")
 _FRONT = "+ no other point is as good in size, speed-up and validation accuracy, and better in one"
 
 
@@ -39,6 +41,7 @@ def render(submission: Mapping[str, Any], width: int = 100, colour: bool = False
         _verdicts,
         _limits,
         _conditions,
+        _generating,
         _peers,
         _loadgen,
         _points,
@@ -129,6 +132,20 @@ def _peers(view: View, width: int, colour: bool) -> Iterator[str]:
     rows = [[*(Cell(printable(text)) for text in row.texts), Cell(row.verdict, row.tone)] for row in view.peers.rows]
     yield from Table(HEADER, rows, optional=(3, 2, 4), right=(3, 4), flows=True).lines(width, colour)
     for note in view.peers.notes:
+        yield from _dim(wrap(printable(note), width, "  ", "    "), colour)
+
+
+def _generating(view: View, width: int, colour: bool) -> Iterator[str]:
+    if not view.generating.rows:
+        return
+    yield from wrap(printable(view.generating.title), width, "", "  ")
+    rows = [
+        [Cell(printable(text), row.tone if place == _SPEEDUP else "") for place, text in enumerate(row.texts)]
+        for row in view.generating.rows
+    ]
+    table = Table(GENERATE_HEADER, rows, optional=(5, 9, 6, 4, 8), right=(2, 3, 4, 5, 6), flows=True)
+    yield from table.lines(width, colour)
+    for note in (*view.generating.sentences, *view.generating.notes):
         yield from _dim(wrap(printable(note), width, "  ", "    "), colour)
 
 

@@ -32,10 +32,11 @@ def time_rows(comparison: Document, speed: Document, course_speedup: float) -> l
     median = (value(arm["median_ns"], "ns", arm["interval_ns"]) for arm in sides)
     mean = (Value(f"{quantity(arm['mean_ns'], 'ns')} ± {quantity(arm['std_ns'], 'ns')}") for arm in sides)
     shown = (value(arm["throughput_per_s"], "per_s", _if(of, "throughput", arm)) for arm in sides)
-    throughput = _changed("throughput", shown, changes.get("throughput"))
+    throughput = _changed(_throughput_name(comparison), shown, changes.get("throughput"))
     return [
         *_served(comparison["server"], changes),
         *([throughput] if of == "throughput" else []),
+        *_of_texts(comparison),
         _changed(f"{stem}, median", median, changes.get("median")),
         row(f"{stem}, mean", mean, value(course_speedup, "ratio"), is_detail=True),
         *_percentiles(comparison, sides, changes),
@@ -70,8 +71,27 @@ def _crossed(comparison: Document, side: str) -> str:
     return min(below, key=lambda name: float(name[1:]), default="") if comparison["server"] is None else ""
 
 
+def _throughput_name(comparison: Document) -> str:
+    return "tokens per second" if "generate" in comparison else "throughput"
+
+
+def _of_texts(comparison: Document) -> Iterator[Figure]:
+    """Yield the times to the first token and per token after it, of texts that are continued."""
+    found = comparison.get("generate")
+    if found is None:
+        return
+    first = [found["arms"][side] for side in ("baseline", "optimized")]
+    ratio = value(found["ttft_speedup"]["estimate"], "ratio", found["ttft_speedup"]["interval"])
+    yield row("time to first token", (value(arm["ttft_ns"], "ns", arm["ttft_interval_ns"]) for arm in first), ratio)
+    arms, steps = comparison["arms"], found["new_tokens"] - 1
+    per_token = (value(arms[side]["median_ns"] / steps, "ns") for side in ("baseline", "optimized"))
+    yield row("time per token after it", per_token)
+
+
 def _stem(comparison: Document) -> str:
-    """Return what the median is of: latency of a query, of 8 samples, a pass, or a call without waiting."""
+    """Return what the median is of: latency of a query, of 8 samples, a pass, a text, or a call without waiting."""
+    if "generate" in comparison:
+        return f"{comparison['generate']['new_tokens'] - 1:,} tokens"
     samples = comparison["samples_per_query"]
     scenario = comparison["scenario"]
     return {"multi_stream": f"latency of {samples}", "offline": f"pass of {samples:,}", "server": "call"}.get(
@@ -88,7 +108,7 @@ def _ratio_is_of(comparison: Document) -> str:
     server = comparison["server"]
     if server is None:
         scenario = SCENARIOS.get(comparison["scenario"])
-        return "throughput" if scenario and scenario.is_in_passes else "median"
+        return "throughput" if scenario and scenario.headline in ("decode", "throughput") else "median"
     arms = [server["arms"][side] for side in ("baseline", "optimized")]
     if not all(arm["queries"] and arm["rate_per_s"] for arm in arms):
         return "median"

@@ -54,6 +54,8 @@ _METRICS = {
     "size_bytes": "size",
     "speedup": "speed-up",
     "throughput": "throughput",
+    "tokens_per_second": "tokens per second",
+    "ttft_ms": "time to first token",
 }
 _LIMITS = {
     "at_least": "{metric} of at least {limit}",

@@ -19,6 +19,7 @@ from pipeline.report.execution import Execution, execution
 from pipeline.report.facts import machine_facts, noise_facts, provenance_facts
 from pipeline.report.figures import course_figures, figures
 from pipeline.report.front import on_front, worth
+from pipeline.report.generate import Generating, generating
 from pipeline.report.headline import headline, scenario_text
 from pipeline.report.health import Health, health_of
 from pipeline.report.loadgen import LoadGen, loadgen
@@ -122,6 +123,7 @@ class View:
     asked: str = ""
     peers: Peers = field(default_factory=Peers)
     loadgen: LoadGen = field(default_factory=LoadGen)
+    generating: Generating = field(default_factory=Generating)
     points: tuple[Point, ...] = ()
     failed: tuple[FailedPoint, ...] = ()
     failed_title: str = ""
@@ -193,6 +195,7 @@ def _view(submission: Document) -> View:
         asked=headline(submission["benchmark"]["comparisons"][0]).name,
         peers=peers(submission),
         loadgen=loadgen(submission),
+        generating=generating(submission),
         points=_points(selection),
         failed=failed_points(selection),
         failed_title=failed_title(selection),

@@ -37,6 +37,9 @@ class Metric:
     read: Callable[[Candidate, str], Measured]
 
 
+_NO_GENERATION = Measured(0.0, 0.0, 0.0, "no text was continued: benchmark.scenario is not generate")
+
+
 def measured_drop(comparison: Mapping[str, Any]) -> Measured:
     """Return the loss of accuracy, baseline minus optimized, from a comparison made by `compare_accuracy`."""
     low, high = comparison["interval"]
@@ -79,6 +82,18 @@ def _throughput(candidate: Candidate, split: str) -> Measured:
     return Measured(arm["throughput_per_s"], low, high, _noise(candidate))
 
 
+def _tokens_per_second(candidate: Candidate, split: str) -> Measured:
+    return _throughput(candidate, split) if "generate" in candidate.speed else _NO_GENERATION
+
+
+def _ttft_ms(candidate: Candidate, split: str) -> Measured:
+    if "generate" not in candidate.speed:
+        return _NO_GENERATION
+    arm = candidate.speed["generate"]["arms"]["optimized"]
+    low, high = arm["ttft_interval_ns"]
+    return Measured(arm["ttft_ns"] / 1e6, low / 1e6, high / 1e6, _noise(candidate))
+
+
 def _compression(candidate: Candidate, split: str) -> Measured:
     return _exact(candidate.compression_ratio)
 
@@ -104,5 +119,7 @@ METRICS: dict[str, Metric] = {
         Metric("size_bytes", "size", "B", _size_bytes),
         Metric("speedup", "speed", "ratio", _speedup),
         Metric("throughput", "speed", "per_s", _throughput),
+        Metric("tokens_per_second", "speed", "per_s", _tokens_per_second),
+        Metric("ttft_ms", "speed", "ms", _ttft_ms),
     )
 }

@@ -14,6 +14,7 @@ from pipeline.report.charts.health import gradient_flow, idle_units
 from pipeline.report.charts.model import layers, map_of_bits, map_of_sparsity, training
 from pipeline.report.charts.points import by_size, by_speed, sweep
 from pipeline.report.charts.steps import accuracy_steps, size_steps, work_steps
+from pipeline.report.charts.texts import tokens_per_second
 from pipeline.report.charts.time import latency, processes
 from pipeline.report.material import Material
 
@@ -68,6 +69,13 @@ CHARTS: dict[str, Chart] = {
         "Speed-up with its interval and every process, above the ratio of two copies of the baseline.",
         "ratios",
         processes,
+    ),
+    "generate": Chart(
+        "latency",
+        "Tokens per second, by model and cache",
+        "Tokens decoded per second by both models, without a key-value cache and with one of float32 and int8.",
+        "texts",
+        tokens_per_second,
     ),
     "step_size": Chart(
         "steps",

@@ -36,3 +36,13 @@ def test_the_spec_holds_what_is_given() -> None:
     texts = BenchmarkSpec(scenario="generate", new_tokens=9, kv_cache="int8")
     spec, _ = timing(texts)
     assert (spec["new_tokens"], spec["kv_cache"]) == (9, "int8")
+
+
+@pytest.mark.parametrize("goal", ["{metric: tokens_per_second, at_least: 100}", "{minimize: ttft_ms}"])
+def test_goals_about_tokens_need_texts(goal: str) -> None:
+    """Nothing else measures them; a sweep may bring the scenario."""
+    (problem,) = check(loads(f"{HEAD}goals: [{goal}]\n", "x.yaml"))
+    assert (problem.code, problem.yaml_path.partition(".")[0]) == ("E118", "goals[0]")
+    assert "scenario: generate" in (problem.hint or "")
+    text = HEAD.replace("digits", "text").replace("mlp", "gpt")
+    assert check(loads(f"{text}benchmark: {{scenario: generate}}\ngoals: [{goal}]\n", "x.yaml")) == []
