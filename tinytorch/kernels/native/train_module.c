@@ -31,7 +31,7 @@ static int read_numbers(TrainCall *call, PyObject *dims, PyObject *scalars) {
 /* Numbers are float32, but for the places of pooling, which are bytes: check() compares sizes in bytes. */
 static int is_number(const Py_buffer *view) {
     const char format = view->format ? view->format[0] : 'B';
-    return (format == 'f' && (uintptr_t)view->buf % sizeof(float) == 0) || format == 'B';
+    return (format == 'f' || format == 'B') && (uintptr_t)view->buf % sizeof(float) == 0;
 }
 
 static int get_array(TrainCall *call, Py_buffer *view, PyObject *array, int i) {
