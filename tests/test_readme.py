@@ -9,15 +9,16 @@ from pathlib import Path
 import pytest
 
 from tests.project import ROOT, Project
+from tests.tools.console import missing, run_page
 
 README = (ROOT / "README.md").read_text()
 YAML_BLOCKS = re.findall(r"^```yaml\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
-SHELL_BLOCKS = re.findall(r"^```(?:sh|console)\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+SHELL_BLOCKS = re.findall(r"^```sh\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 COMMANDS = [
-    line.removeprefix("$ ").partition("  #")[0].strip()
+    line.partition("  #")[0].strip()
     for block in SHELL_BLOCKS
     for line in block.splitlines()
-    if line.removeprefix("$ ").startswith("python -m pipeline")
+    if line.startswith("python -m pipeline")
 ]
 # The main job as a whole is run by the wheel test and by .ci/run; here `run` works on the quick experiment.
 QUICK = [("experiments/prune_quant.yaml", "experiments/smoke.yaml"), (" prune_quant", " smoke")]
@@ -52,8 +53,19 @@ def test_a_command_runs(command: str, project: Project) -> None:
     project.run(*words)
 
 
-def test_paths_in_the_map_exist() -> None:
-    """The table of places to change names real files and folders."""
-    paths = re.findall(r"`((?:pipeline|tinytorch|schemas|experiments|tests)/[\w./]*)`", README)
+def test_readme_shows_what_its_commands_print(project: Project) -> None:
+    """But for the figures, which are measured for longer than here."""
+    file = project.folder / "experiments/prune_quant.yaml"
+    file.write_text(file.read_text().replace("budget_s: 5", "budget_s: 0.3").replace("wait_s: 4", "wait_s: 0"))
+    shown = run_page(README, project.folder, project.folder, installs=True)
+    assert len(shown) >= 2
+    for one in shown:
+        assert missing(one) == [], f"{one.command}\n" + "\n".join(one.printed)
+
+
+@pytest.mark.parametrize("page", ["README.md", "pipeline/docs/explanation/where.md"])
+def test_paths_that_are_named_exist(page: str) -> None:
+    """Places to change, and others, are real files and folders."""
+    paths = re.findall(r"`((?:pipeline|tinytorch|schemas|experiments|tests)/[\w./]*)`", (ROOT / page).read_text())
     assert paths
     assert [path for path in paths if not (ROOT / path).exists()] == []

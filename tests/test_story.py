@@ -1,4 +1,4 @@
-"""The whole story of a competition, as README tells it: announced, entered, cheated at, and ranked with a tie."""
+"""The whole story of a competition, as its page tells it: announced, entered, cheated at, and ranked with a tie."""
 
 from __future__ import annotations
 

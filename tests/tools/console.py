@@ -2,7 +2,8 @@
 
 A page is worked through from top to bottom in one empty folder. A block ```yaml FILE is written to that file, in one of
 ```sh every line is run, in a block ```console every line after `$ ` is run and what follows is what it prints. There,
-`…` stands for lines left out: as many are kept before and after it as the page has.
+`…` stands for lines left out: as many are kept before and after it as the page has. README is worked through in a
+checkout, and what it installs is left out.
 """
 
 from __future__ import annotations
@@ -18,11 +19,16 @@ from pathlib import Path
 
 from tests.project import ROOT, copy_project
 
-__all__ = ["Shown", "blocks", "run_page", "skeleton"]
+__all__ = ["Shown", "blocks", "missing", "run_page", "skeleton"]
 
 _BLOCK = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _FIGURE = re.compile(r"[-+−–]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:e-?\d+)?")
+_DIGEST = re.compile(r"\b(?=\w*\d)[0-9a-f]{12,64}\b")
 _WIDTH = "100"
+# What these print depends on the machine and on what else it does: each line shown has to be there by its first word.
+_MEASURED = (
+    "run", "plan", "why", "compare", "gate", "history", "leaderboard", "verify", "ablate", "doctor", "sensitivity"
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -40,27 +46,44 @@ def blocks(text: str) -> Iterator[tuple[str, str, str]]:
         yield match[1], match[2] or "", match[3]
 
 
-def run_page(text: str, folder: Path, packages: Path = ROOT) -> list[Shown]:
-    """Work through a page in a folder, with the packages of another. Raises RuntimeError if a ```sh line fails."""
+def run_page(text: str, folder: Path, packages: Path = ROOT, installs: bool = False) -> list[Shown]:
+    """Work through a page in a folder, with the packages of another. Raises RuntimeError if a ```sh line fails.
+
+    Lines of ```sh are left out of a page that `installs`.
+    """
     shown = []
     for language, file, content in blocks(text):
         if file:
+            folder.joinpath(file).parent.mkdir(parents=True, exist_ok=True)
             folder.joinpath(file).write_text(content)
-        elif language == "sh":
+        elif language == "sh" and not installs:
             for line in content.splitlines():
                 status, printed = _run(line.partition("  #")[0], folder, packages)
                 if status:
                     raise RuntimeError(f"{line}\n{printed}")
         elif language == "console":
             for command, expected in _commands(content):
-                shown.append(Shown(command, expected, tuple(_run(command, folder, packages)[1].splitlines())))
+                quiet = f"{command} --quiet" if installs and " run " in command else command
+                shown.append(Shown(command, expected, tuple(_run(quiet, folder, packages)[1].splitlines())))
     return shown
 
 
 def skeleton(lines: Sequence[str]) -> list[str]:
-    """Return the lines with every figure as # and spaces, rulers and empty lines left out."""
-    bare = (" ".join(_FIGURE.sub("#", line).replace("─", " ").split()) for line in lines)
+    """Return the lines with every figure and digest as # and spaces, rulers and empty lines left out."""
+    bare = (" ".join(_FIGURE.sub("#", _DIGEST.sub("#", line)).replace("─", " ").split()) for line in lines)
     return [line for line in bare if line]
+
+
+def missing(shown: Shown) -> list[str]:
+    """Return what the page shows and the command did not print, in this order."""
+    expected, printed = _words(shown.expected, shown), iter(_words(shown.printed, shown))
+    return [word for word in expected if word not in printed]
+
+
+def _words(lines: tuple[str, ...], shown: Shown) -> list[str]:
+    if any(f"pipeline {command} " in shown.command for command in _MEASURED):
+        lines = tuple(line.split()[0] for line in lines if line.strip() and not line.startswith((" ", "warning:")))
+    return [line for line in skeleton(lines) if line != "…"]
 
 
 def _commands(content: str) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -114,8 +137,9 @@ def main() -> None:
     for path in map(Path, sys.argv[1:]):
         with tempfile.TemporaryDirectory() as packages, tempfile.TemporaryDirectory() as folder:
             copy_project(Path(packages))  # which nobody edits meanwhile
-            text = path.read_text()
-            path.write_text(_rewritten(text, run_page(text, Path(folder), Path(packages))))
+            text, installs = path.read_text(), path.name == "README.md" and path.parent.resolve() == ROOT
+            shown = run_page(text, Path(packages if installs else folder), Path(packages), installs)
+            path.write_text(_rewritten(text, shown))
 
 
 if __name__ == "__main__":

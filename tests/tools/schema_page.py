@@ -75,7 +75,8 @@ def _section(schema: Schema) -> str:
 def _rows(schema: Schema, prefix: str = "") -> Iterator[tuple[str, Schema, bool]]:
     """Yield path, schema and whether it must be there, for each key of an object and of objects written into it."""
     for key, part in schema.get("properties", {}).items():
-        yield prefix + key, part, key in schema.get("required", ())
+        unless = [name for names in schema.get("x-unless", {}).values() for name in names]
+        yield prefix + key, part, key in (*schema.get("required", ()), *unless)
         yield from _rows(part, f"{prefix}{key}.")
         if isinstance(part.get("items"), Mapping):
             yield from _rows(part["items"], f"{prefix}{key}[].")
