@@ -69,8 +69,9 @@ def rate_findings(gradients: Sequence[Gradient], lr: float, *, is_adam: bool, mo
     if typical is None or SLOWEST_UPDATE <= typical <= FASTEST_UPDATE:
         return []
     kind = "rate_too_high" if typical > FASTEST_UPDATE else "rate_too_low"
-    message = f"with lr={lr:g} a step changes weights by {typical:.1e} of themselves"
-    suggestion = f"Try lr={lr * HEALTHY_UPDATE / typical:.1g}: about {HEALTHY_UPDATE:g} is usual."
+    share = f"{typical:.2g} times themselves" if typical >= 1 else f"{100 * typical:.2g} % of themselves"
+    message = f"with lr={lr:g} a step changes weights by {share}"
+    suggestion = f"Try lr={lr * HEALTHY_UPDATE / typical:.1g}: about {100 * HEALTHY_UPDATE:g} % is usual."
     return [Finding(kind, "all", message, suggestion)]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tinytorch.core.facts import Activation, Gradient, Inspection
@@ -104,7 +105,7 @@ def _rate_findings(facts: Facts, looks: Sequence[Inspection]) -> list[Finding]:
     high = [told[0] for told in found if told and told[0].kind == "rate_too_high"]
     low = [told[0] for told in found if told and told[0].kind == "rate_too_low"]
     if high and (found[0] == [high[0]] or len(high) >= OFTEN * len(found)):
-        return [high[0]]
+        return [replace(high[0], suggestion=rate_advice(facts) or high[0].suggestion)]
     return low[:1] if len(low) == len(found) else []
 
 

@@ -27,7 +27,7 @@ def gradient_flow(rows: Rows, width: Any) -> dict[str, Any]:
     last = max(row["look"] for row in rows)
     colour = alt.Color(
         "look:Q",
-        scale=alt.Scale(domain=[0, max(last, 1)], range=["@low", "@high"], interpolate="lab"),
+        scale=alt.Scale(domain=[0, max(last, 1)], range=["@baseline", "@optimized"], interpolate="lab"),
         legend=None,
     )
     base = alt.Chart(alt.NamedData("health")).transform_filter(alt.datum.what == "gradient").encode(y=y)
