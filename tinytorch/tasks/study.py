@@ -5,8 +5,9 @@ The same for every task: a module of the table `training` says by a `Study` what
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Protocol
@@ -15,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinytorch.core.inspection import TrainingProbe, spread
+from tinytorch.core.layer import walk
+from tinytorch.core.layers import Dropout
 from tinytorch.core.optimizers import Optimizer
 from tinytorch.core.rate_test import learning_rate_range
 from tinytorch.core.tensor import Tensor
@@ -83,7 +86,8 @@ def train_and_look(
         return model, learner.train(model, *splits, settings, seed)
     chosen = np.array(spread(study.items, study.most))
     probe = TrainingProbe(model, model.named_layers(), study.batch(chosen), study.loss, study.epochs)
-    first = probe(0) or {}
+    with _drawing_from(seed, model):
+        first = probe(0) or {}
     try:
         history: list[dict[str, Any]] = learner.train(model, *splits, settings, seed, look=probe)
     except TrainingDiverged as error:
@@ -101,6 +105,21 @@ def train_and_look(
         "rate_test": None if _has_learned(first["loss"], history) else _rate_test(study, build(), seed),
     }
     return model, history
+
+
+@contextlib.contextmanager
+def _drawing_from(seed: int, model: Network) -> Iterator[None]:
+    """Let the model's Dropouts draw from a generator of this seed, as they do once it is trained."""
+    dropouts = [layer for layer in walk(model) if isinstance(layer, Dropout)]
+    before = [layer.rng for layer in dropouts]
+    rng = np.random.default_rng(seed)
+    try:
+        for layer in dropouts:
+            layer.rng = rng
+        yield
+    finally:
+        for layer, own in zip(dropouts, before, strict=True):
+            layer.rng = own
 
 
 def _has_learned(start: float | None, history: Sequence[Mapping[str, Any]]) -> bool:
