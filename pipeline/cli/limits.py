@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 
 from pipeline.core.errors import UserError
 from pipeline.execute.executor import EXECUTORS
 from pipeline.execute.limits import Limits
+from pipeline.execute.threads import cores
 
 __all__ = ["add_limit_arguments", "duration", "limits_of", "size"]
 
@@ -60,13 +60,8 @@ def limits_of(args: argparse.Namespace) -> Limits:
             "--executor inline computes one node at a time, and cannot stop it",
             hint="leave --executor away, or use --executor processes, with --workers, --timeout or --memory-limit",
         )
-    workers = args.workers or (1 if args.executor in (None, "inline") else _cores())
+    workers = args.workers or (1 if args.executor in (None, "inline") else cores())
     return Limits(name, workers, args.scheduler, args.retries, args.timeout, args.memory_limit, args.fail_fast)
-
-
-def _cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _count(text: str) -> int:

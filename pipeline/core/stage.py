@@ -46,6 +46,7 @@ class Inputs(Mapping[str, Any]):
     `say` tells the person who waits one line, while the stage works: why it takes longer than expected. What a result
     depends on belongs into the result. `scratch` is a folder of this very computation, in which a stage may keep how
     far it came, for the case that it is killed; it is made when it is needed, and removed with the result in the store.
+    `threads` is how many cores it may use, where its result is the same with any number.
     """
 
     def __init__(
@@ -53,9 +54,11 @@ class Inputs(Mapping[str, Any]):
         artifacts: Mapping[str, InputArtifact],
         say: Callable[[str], None] = _tell_nobody,
         scratch: Path | None = None,
+        threads: int = 1,
     ) -> None:
         self.say = say
         self.scratch = scratch
+        self.threads = threads
         self._artifacts = dict(artifacts)
         self._values: dict[str, Any] = {}
 

@@ -10,6 +10,7 @@ from pipeline.execute.decide import Oracle
 from pipeline.execute.limits import Limits
 from pipeline.execute.perform import perform
 from pipeline.execute.task import Task
+from pipeline.execute.threads import cores
 from pipeline.store.record import Record
 
 __all__ = ["InlineExecutor"]
@@ -28,7 +29,7 @@ class InlineExecutor:
         """Compute the task; KeyboardInterrupt and other ends of the process pass through."""
         future: Future[tuple[Record, Outcome]] = Future()
         try:
-            future.set_result(perform(task, self._oracle, say))
+            future.set_result(perform(task, self._oracle, say, threads=cores()))
         except Exception as error:  # whatever a stage raises belongs to its node
             future.set_exception(error)
         return future

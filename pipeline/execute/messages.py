@@ -19,12 +19,14 @@ class Setup:
     """What a worker is told first: the store (it is opened again), the table of stages, and what it may allocate.
 
     `own` is the code of the user's own that the command was told of: the worker takes it in by the same names.
+    `threads` is how many cores are its share.
     """
 
     store: LocalStore
     stages: Mapping[str, StageInfo]
     memory_limit_bytes: int | None = None
     own: tuple[OwnSource, ...] = ()
+    threads: int = 1
 
 
 @dataclass(frozen=True)

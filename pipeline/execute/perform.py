@@ -32,14 +32,15 @@ def _nothing() -> None:
 
 
 def perform(
-    task: Task, oracle: Oracle, say: Callable[[str], None], began: Callable[[], None] = _nothing
+    task: Task, oracle: Oracle, say: Callable[[str], None], began: Callable[[], None] = _nothing, threads: int = 1
 ) -> tuple[Record, Outcome]:
     """Compute a node and commit its record; a second process that wants the same key waits, then takes the result.
 
     Code is imported, and then compared with what the key says, before the work begins: what is edited later concerns
     the next run. A node that measures waits until no other run of this store works on this machine, and they wait for
-    it. BLAS uses one thread, so that a result does not depend on how many cores a machine has. The stage tells `say`
-    what a person who waits should know; `began` is called when waiting for others is over. When a measuring node is
+    it. BLAS uses one thread, so that a result does not depend on how many cores a machine has; what does not anyway may
+    use `threads`. The stage tells `say` what a person who waits should know; `began` is called when waiting for others
+    is over. When a measuring node is
     computed again, the former outputs move to `earlier`. Whatever the stage raises passes through; nothing is committed
     then.
     """
@@ -54,7 +55,7 @@ def perform(
             began()
             with one_blas_thread():
                 started = time.perf_counter()
-                values = stage.execute({**node.spec, **node.local}, _load(task, store, say))
+                values = stage.execute({**node.spec, **node.local}, _load(task, store, say, threads))
                 seconds = time.perf_counter() - started
             outputs = _encode(store, node, values, seconds)
             oracle.confirm(node)
@@ -73,9 +74,9 @@ def _import(node: Node, oracle: Oracle) -> ModuleType:
     return importlib.import_module(oracle.stages[node.stage].module)
 
 
-def _load(task: Task, store: LocalStore, say: Callable[[str], None]) -> Inputs:
+def _load(task: Task, store: LocalStore, say: Callable[[str], None], threads: int) -> Inputs:
     artifacts = {role: _input(store, artifact) for role, artifact in task.inputs.items()}
-    return Inputs(artifacts, say, store.unfinished(task.key))
+    return Inputs(artifacts, say, store.unfinished(task.key), threads)
 
 
 def _input(store: LocalStore, artifact: Artifact) -> InputArtifact:

@@ -18,6 +18,7 @@ from pipeline.execute.decide import Oracle
 from pipeline.execute.limits import Limits
 from pipeline.execute.messages import Setup
 from pipeline.execute.task import Task
+from pipeline.execute.threads import cores
 from pipeline.execute.worker_process import WorkerProcess
 from pipeline.own.source import sources
 from pipeline.store.record import Record
@@ -34,7 +35,8 @@ class ProcessExecutor:
 
     def __init__(self, oracle: Oracle, limits: Limits) -> None:
         self.slots = limits.workers
-        self._setup = pickle.dumps(Setup(oracle.store, oracle.stages, limits.memory_limit_bytes, sources()))
+        share = max(1, cores() // limits.workers)
+        self._setup = pickle.dumps(Setup(oracle.store, oracle.stages, limits.memory_limit_bytes, sources(), share))
         self._timeout_s = limits.timeout_s
         self._seats: list[_Seat] = []
         self._idle: list[_Seat] = []

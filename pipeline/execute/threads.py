@@ -1,15 +1,21 @@
-"""One thread for BLAS: results must not depend on the number of cores, and a sum that is split is rounded otherwise."""
+"""How many threads there may be: for BLAS one, since results must not depend on it, and split sums round otherwise."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
 import importlib
+import os
 import sys
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["one_blas_thread"]
+__all__ = ["cores", "one_blas_thread"]
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextlib.contextmanager

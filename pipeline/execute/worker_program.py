@@ -94,7 +94,7 @@ def _answer(task: Task, oracle: Oracle, setup: Setup, replies: int) -> Finished 
     try:
         _check_same(task, oracle)
         say, began = (lambda text: send(replies, Said(text))), (lambda: send(replies, Began()))
-        return Finished(*perform(task, oracle, say, began))
+        return Finished(*perform(task, oracle, say, began, setup.threads))
     except MemoryError as error:
         if setup.memory_limit_bytes is None:
             return _failed(error)

@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline.core.stage import Inputs
 from tinytorch.core.watching import watched
+from tinytorch.kernels.calls import using_threads
 from tinytorch.passes import PROFILE, TEACHER, load_pass
 from tinytorch.tasks import load_task
 
@@ -22,6 +23,6 @@ def execute(spec: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
     given = {role: inputs[role] for role in inputs if role != "model"}
     read_split = load_task("splits", spec.get("task")).read_split
     data = {role: value if role in _AS_THEY_ARE else read_split(value) for role, value in given.items()}
-    with watched(inputs.scratch, inputs.say):
+    with watched(inputs.scratch, inputs.say), using_threads(inputs.threads):
         model, effect, history = technique.apply(inputs["model"], settings, data, spec["seed"])
     return {"model": model, "effect": effect.to_json(), "history": history or []}

@@ -12,6 +12,7 @@ import numpy as np
 from pipeline.core.errors import StageFailed
 from pipeline.core.stage import Inputs
 from tinytorch.core.watching import watched
+from tinytorch.kernels.calls import using_threads
 from tinytorch.models import STORED, load_model_module, load_weights_module
 from tinytorch.models.network import Network
 from tinytorch.tasks import load_task
@@ -28,7 +29,7 @@ def execute(spec: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
     read_split = load_task("splits", spec.get("task")).read_split
     train, validation = (read_split(inputs[role]) for role in ("train", "validation"))
     learner = load_task("training", spec.get("task"))
-    with watched(inputs.scratch, inputs.say):
+    with watched(inputs.scratch, inputs.say), using_threads(inputs.threads):
         model, history = train_and_look(
             learner, lambda: _built(spec, inputs["task"]), (train, validation), spec["fit"], spec["seed"]
         )
