@@ -138,7 +138,8 @@ def _rates(study: Study, model: Network, seed: int) -> tuple[float | None, list[
     size = min(study.most, max(1, study.items // 2))
     starts = range(0, min(study.items, BATCHES * size) - size + 1, size)
     batches = [study.batch(np.sort(order[start : start + size])) for start in starts]
-    return learning_rate_range(model, batches, study.loss, LOWEST, HIGHEST, RATES, study.optimizer)
+    with _drawing_from(seed, model):
+        return learning_rate_range(model, batches, study.loss, LOWEST, HIGHEST, RATES, study.optimizer)
 
 
 def _short(value: float) -> float:
