@@ -26,6 +26,7 @@ GENERATE_HEADER = (
 )
 _CACHES = {"none": "no cache", "float32": "float32", "int8": "int8"}
 _REFERENCE = "baseline-none"
+_NAMES = tuple(f"{model}-{cache}" for model in ("baseline", "optimized") for cache in _CACHES)  # a file sorts them
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def generating(submission: Document) -> Generating:
     if found is None:
         return Generating()
     return Generating(
-        rows=tuple(_row(name, found) for name in found["variants"]),
+        rows=tuple(_row(name, found) for name in _NAMES),
         title=f"Texts continued by {found['new_tokens']:,} tokens, with and without a cache",
         sentences=tuple(_sentences(found)),
         notes=tuple(_notes(found)),
@@ -61,9 +62,10 @@ def generating(submission: Document) -> Generating:
 
 def generate_rows(submission: Document) -> list[dict[str, Any]]:
     """Return the rows of the chart: tokens per second of every variant that was timed, with the interval."""
-    found = submission["benchmark"]["comparisons"][0].get("generate", {"variants": {}})
+    found = submission["benchmark"]["comparisons"][0].get("generate")
     rows = []
-    for name, one in found["variants"].items():
+    for name in _NAMES if found else ():
+        one = found["variants"][name]
         if one["tokens_per_s"] is not None:
             model, _, cache = name.partition("-")
             low, high = one["tokens_interval_per_s"]
@@ -146,7 +148,8 @@ def _cache_of(found: Document) -> str:
 
 def _notes(found: Document) -> Iterator[str]:
     named: dict[str, list[str]] = {}
-    for name, one in found["variants"].items():
+    for name in _NAMES:
+        one = found["variants"][name]
         if one["reason"] and name != _REFERENCE:
             named.setdefault(f"{MISSING} {{}}: {one['reason']}", []).append(name)
         if one["reference_reason"] and not name.endswith("-none"):
