@@ -119,6 +119,11 @@ def _is(settings: Mapping[str, JSON], key: str, default: str) -> bool:
 
 
 def _goals(data: Mapping[str, JSON]) -> Iterator[Finding]:
+# Limits on a change against the baseline -> the metric that they are for.
+_CHANGES = {"max_drop": "accuracy", "max_increase": "perplexity"}
+_BOUNDS = ("at_least", "at_most", *_CHANGES)
+
+
     """Every goal has one of the three forms, and no metric is to be minimized or maximized twice."""
     wishes: dict[str, int] = {}
     for index, goal in enumerate(_list(data.get("goals"))):
@@ -126,7 +131,7 @@ def _goals(data: Mapping[str, JSON]) -> Iterator[Finding]:
             continue
         given = [key for key in keys_at(("goals", 0)) if goal.get(key) is not None]
         kinds = [key for key in given if key in ("metric", "minimize", "maximize")]
-        bounds = [key for key in given if key in ("at_least", "at_most", "max_drop")]
+        bounds = [key for key in given if key in _BOUNDS]
         path: Path = ("goals", index)
         if len(kinds) != 1:
             yield Finding("E118", path, "a goal has exactly one of metric, minimize and maximize")
@@ -150,17 +155,19 @@ def _possible_bound(metric: JSON, bound: JSON, path: Path) -> Iterator[Finding]:
         share = f"; write {bound / 100:g} for {bound:g} %" if 1 < bound <= 100 else ""
         yield Finding("E118", path, f"accuracy is a share from 0 to 1, not {bound:g}{share}")
     elif metric != "accuracy" and bound <= 0:
+    elif metric == "perplexity" and bound < 1:
+        yield Finding("E118", path, f"a perplexity is never below 1, so a bound of {bound:g} decides nothing")
         yield Finding("E118", path, f"{metric} is always above 0, so a bound of {bound:g} decides nothing")
 
 
 def _bounded_goal(goal: Mapping[str, JSON], bounds: list[str], path: Path) -> Iterator[Finding]:
     if not bounds:
-        yield Finding("E118", path, "this goal needs a bound: at_least, at_most or max_drop")
+        yield Finding("E118", path, f"this goal needs a bound: {', '.join(_BOUNDS[:-1])} or {_BOUNDS[-1]}")
     metrics = (node_at((*path[:1], 0, "metric")) or {}).get("enum", ())
-    if "max_drop" in bounds and goal["metric"] != "accuracy" and goal["metric"] in metrics:
-        yield Finding(
-            "E118", (*path, "max_drop"), f"max_drop is for accuracy; bound {goal['metric']} by at_least or at_most"
-        )
+    for bound, metric in _CHANGES.items():
+        if bound in bounds and goal["metric"] != metric and goal["metric"] in metrics:
+            message = f"{bound} is for {metric}; bound {goal['metric']} by at_least or at_most"
+            yield Finding("E118", (*path, bound), message)
     for key in ("at_least", "at_most"):
         yield from _possible_bound(goal["metric"], goal.get(key), (*path, key))
     low, high = goal.get("at_least"), goal.get("at_most")

@@ -113,7 +113,7 @@ def _step(value: Mapping[str, JSON]) -> Step:
 
 
 def _data_spec(value: Mapping[str, JSON]) -> DataSpec:
-    return DataSpec(value["name"], value.get("root"), value["args"])
+    return DataSpec(value["name"], value.get("path", value.get("root")), value["args"])
 
 
 def _model_spec(value: Mapping[str, JSON]) -> ModelSpec:

@@ -33,7 +33,7 @@ _NOTHING: Mapping[str, JSON] = {}
 
 
 class DataSpec(NamedTuple):
-    """Name a dataset: `root` is the folder its files are in (None for datasets that need none)."""
+    """Name a dataset: `root` is the folder its files are in, or its one file (None for datasets that need none)."""
 
     name: str
     root: str | None = None
@@ -41,7 +41,7 @@ class DataSpec(NamedTuple):
 
 
 class TrainSpec(NamedTuple):
-    """Say how a model is fitted; the fields are those of tinytorch.core.fitting.FitSettings."""
+    """Say how a model is fitted: the fields of tinytorch.core.fitting.FitSettings, the last two of TextSettings."""
 
     epochs: int = 20
     lr: float = 1e-3
@@ -56,6 +56,8 @@ class TrainSpec(NamedTuple):
     workers: int = 1
 
 
+    warmup: int | None = None
+    accumulation: int | None = None
 class WeightsSpec(NamedTuple):
     """Name a safetensors file, and how its arrays are laid out: "tinytorch" or "pytorch"."""
 
@@ -106,7 +108,7 @@ class BenchmarkSpec(NamedTuple):
 
 
 class Goal(NamedTuple):
-    """One wish: a bound on a metric (`metric` with at_least, at_most or max_drop), or a metric to optimize."""
+    """One wish: a bound on a metric (`metric` with a limit), or a metric to optimize."""
 
     metric: str | None = None
     at_least: float | None = None
@@ -114,6 +116,7 @@ class Goal(NamedTuple):
     max_drop: float | None = None
     minimize: str | None = None
     maximize: str | None = None
+    max_increase: float | None = None
 
 
 class Outputs(NamedTuple):

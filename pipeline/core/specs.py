@@ -13,7 +13,7 @@ from pipeline.core.experiment import JSON, BenchmarkSpec, Experiment, Goal, Run,
 __all__ = ["given", "of_training", "run_spec", "submit_spec", "timing"]
 
 # Settings of training that came later, and what leaves it as it was before.
-_CAME_LATER = {"augment": None, "workers": 1}
+_CAME_LATER = {"augment": None, "workers": 1, "warmup": None, "accumulation": None}
 
 
 def submit_spec(experiment: Experiment) -> dict[str, Any]:

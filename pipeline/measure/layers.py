@@ -72,7 +72,13 @@ def profile_layers(model: Network, session: InferenceSession, queries: Sequence[
     batch = len(queries[0])
     times = _middle(by_layer)
     inside = {name: (layer, before) for name, layer, before, _ in model.named_shapes()}
-    held = [Held.by(planned, [inside[name] for name in planned.names], batch) for planned in session.layers]
+    whole = list(inside.values())  # of a network that runs as one layer, such as a language model
+    held = [
+        Held.by(
+            planned, [inside[name] for name in planned.names] if inside.keys() >= set(planned.names) else whole, batch
+        )
+        for planned in session.layers
+    ]
     passing = sum(h.traffic_bytes for h in held)
     layers = []
     for planned, h, found_ns in zip(session.layers, held, times.tolist(), strict=True):

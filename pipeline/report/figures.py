@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pipeline.report.execution import execution_rows
+from pipeline.report.language import perplexity_rows
 from pipeline.report.row import Figure, Note, Value, row, value
 from pipeline.report.timing import time_notes, time_rows
 from pipeline.submission.quantities import quantity
@@ -32,7 +33,8 @@ def figures(submission: Document) -> tuple[tuple[Figure, ...], tuple[Note, ...]]
     comparison = submission["benchmark"]["comparisons"][0]
     sides = comparison["arms"]["baseline"], comparison["arms"]["optimized"]
     times = time_rows(comparison, submission["comparisons"]["speed"], submission["improvements"]["speedup"])
-    rows = [*_accuracy(submission), *_custom(submission), *_size(submission), *times, *_work(submission, sides)]
+    told = perplexity_rows(submission["language"]) if "language" in submission else ()
+    rows = [*_accuracy(submission), *told, *_custom(submission), *_size(submission), *times, *_work(submission, sides)]
     return tuple(rows), _notes(comparison)
 
 

@@ -41,6 +41,7 @@ _WORDS = {  # limit kind -> how a goal says it
     "at_least": "{metric} is at least {limit}",
     "at_most": "{metric} is at most {limit}",
     "max_drop": "{metric} drops by at most {limit}",
+    "max_increase": "{metric} grows by at most {limit}",
     "no_significant_loss": "{metric} shows no significant loss",
 }
 _STATUS = {"met": "met", "not_met": "**not met**", "inconclusive": "inconclusive"}

@@ -16,7 +16,7 @@ Document = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Verdict:
-    """`subject` is speed, size or accuracy; `figure` the estimate; `word` the verdict; `text` why it is that."""
+    """`subject` is speed, size, accuracy or perplexity, `figure` its estimate, `word` the verdict, `text` the why."""
 
     subject: str
     figure: str
@@ -51,6 +51,7 @@ _METRICS = {
     "accuracy": "accuracy",
     "compression": "compression",
     "latency_ms": "latency",
+    "perplexity": "perplexity",
     "size_bytes": "size",
     "speedup": "speed-up",
     "throughput": "throughput",
@@ -61,17 +62,19 @@ _LIMITS = {
     "at_least": "{metric} of at least {limit}",
     "at_most": "{metric} of at most {limit}",
     "max_drop": "{metric} drops by at most {limit}",
+    "max_increase": "{metric} grows by at most {limit}",
     "no_significant_loss": "no significant loss of {metric}",
 }
 
 
 def verdicts(submission: Document) -> tuple[Verdict, ...]:
-    """Return the verdicts on speed, size and accuracy of a submission of version 2."""
+    """Return the verdicts on speed, size and accuracy of a submission of version 2, and on perplexity if it has one."""
     comparisons = submission["comparisons"]
     return (
         _speed(comparisons["speed"], submission["effects"]),
         _size(comparisons["size"]),
         _accuracy(comparisons["accuracy"]),
+        *([_perplexity(submission["language"])] if "language" in submission else []),
     )
 
 
@@ -115,6 +118,17 @@ def _accuracy(accuracy: Document) -> Verdict:
     )
     figure = with_interval(accuracy["delta"], accuracy["interval"], "points")
     return Verdict("accuracy", figure, accuracy["verdict"], text, _ACCURACY[accuracy["verdict"]])
+
+
+def _perplexity(language: Document) -> Verdict:
+    before, after, change = (language[key]["test"] for key in ("baseline", "optimized", "change"))
+    text = (
+        f"{quantity(after['perplexity'], 'perplexity')} instead of {quantity(before['perplexity'], 'perplexity')} over "
+        f"{after['tokens']:,} tokens of the test text; both models name the same token at "
+        f"{quantity(change['agreement'], 'share')} of them"
+    )
+    figure = with_interval(change["ratio"], change["interval"], "ratio")
+    return Verdict("perplexity", figure, change["verdict"], text, _ACCURACY[change["verdict"]])
 
 
 def _limit(record: Document) -> Limit:

@@ -14,6 +14,7 @@ from pipeline.core.keys import digest_bytes
 from pipeline.submission.candidate import Candidate, ModelResult
 from pipeline.submission.compare import compare_accuracy, compare_size, speed_verdicts
 from pipeline.submission.goals import decide, limits_of
+from pipeline.submission.language import language_warnings
 from pipeline.submission.metrics import METRICS
 from pipeline.submission.select import SPLIT, Choice, choose
 
@@ -91,6 +92,7 @@ def figures(chosen: Candidate, goals: list[Mapping[str, Any]], versions: Mapping
         "size": {side: {key: model.metrics[key] for key in _WEIGHT_FIGURES} for side, model in _sides(chosen)},
         "benchmark": {key: chosen.benchmark[key] for key in ("protocol", "clock", "comparisons")},
         "comparisons": {"accuracy": compare_accuracy(chosen, "test"), "size": compare_size(chosen)},
+        **({"language": dict(chosen.language)} if chosen.language else {}),
         "constraints": [decide(limit, chosen, "test") for limit in limits_of(goals)],
         "warnings": _warnings(chosen),
     }
@@ -209,6 +211,7 @@ def point_record(candidate: Candidate, constraints: list[dict[str, Any]], verdic
             split: candidate.baseline.accuracy(split)["accuracy"] for split in ("validation", "test")
         },
         "accuracy": {split: _point_accuracy(candidate, split) for split in _SPLITS},
+        **({"perplexity": _point_perplexity(candidate.language)} if candidate.language else {}),
         "stored_bytes": candidate.optimized.stored_bytes,
         "compression_ratio": candidate.compression_ratio,
         "latency_median_ns": speed["arms"]["optimized"]["median_ns"] / candidate.calls_per_query,
@@ -216,6 +219,10 @@ def point_record(candidate: Candidate, constraints: list[dict[str, Any]], verdic
         **verdict,
         "constraints": constraints,
     }
+
+
+def _point_perplexity(language: Mapping[str, Any]) -> dict[str, float]:
+    return {split: language["optimized"][split]["perplexity"] for split in _SPLITS}
 
 
 def _point_accuracy(candidate: Candidate, split: str) -> dict[str, Any]:
@@ -294,4 +301,4 @@ def _warnings(chosen: Candidate) -> list[str]:
         condition = f" (batch size {comparison['batch_size']}, threads {comparison['threads']})"
         where = f"benchmark{condition if len(comparisons) > 1 else ''}"
         found += [f"{where}: {text}" for text in comparison["warnings"]]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys([*found, *language_warnings(chosen.language)]))

@@ -43,7 +43,8 @@ class Candidate:
     """One run: a point of the sweep under one seed, its baseline, its optimized model and their benchmark.
 
     `data` maps train, validation and test to the digests of their contents; `profile` is None where none was made;
-    `loadgen` and `peers` have what MLPerf's LoadGen and other runtimes came to, where they were asked for.
+    `loadgen` and `peers` have what MLPerf's LoadGen and other runtimes came to, where they were asked for; `language`
+    has the perplexities of language models, None for classifiers.
     """
 
     index: int
@@ -62,6 +63,7 @@ class Candidate:
     info: Mapping[str, Any]
     loadgen: Sequence[Mapping[str, Any]] = ()
     peers: Mapping[str, Any] | None = None
+    language: Mapping[str, Any] | None = None
 
     @property
     def speed(self) -> Mapping[str, Any]:

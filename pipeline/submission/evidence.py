@@ -39,6 +39,7 @@ FILE = "evidence.safetensors"
 MAX_BYTES = 128 * 2**20  # six processes of a comparison have about 1 MiB; read, samples take some times the room
 SIDES = ("baseline", "optimized")
 _DTYPES = {f"{kind.upper()}{8 * size}": f"<{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8)}  # whole numbers
+_DTYPES["F32"] = "<f4"  # losses
 _SAMPLES, _PREDICTIONS, _CONDITIONS = "samples.", "predictions.", "conditions"
 
 Arrays = dict[str, NDArray[Any]]

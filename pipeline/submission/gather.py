@@ -14,6 +14,8 @@ import numpy as np
 from pipeline.core.errors import InternalError
 from pipeline.core.stage import Inputs
 from pipeline.submission.candidate import Candidate, ModelResult
+from pipeline.submission.evidence import SIDES
+from pipeline.submission.language import language_section
 
 __all__ = ["gather"]
 
@@ -44,6 +46,7 @@ def gather(run: Mapping[str, Any], inputs: Inputs) -> Candidate:
         info=inputs[f"data.info.{i}"],
         loadgen=inputs[f"loadgen.{i}"]["records"] if f"loadgen.{i}" in inputs else (),
         peers=_peers(inputs, i),
+        language=language_section({side: inputs[f"predictions.{side}.{i}"] for side in SIDES}),
     )
 
 

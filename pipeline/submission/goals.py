@@ -11,14 +11,22 @@ from typing import Any
 
 from pipeline.submission.candidate import Candidate
 from pipeline.submission.compare import compare_accuracy
-from pipeline.submission.metrics import METRICS, Measured, Metric, measured_drop
+from pipeline.submission.metrics import METRICS, Measured, Metric, measured_drop, measured_increase
 from pipeline.submission.quantities import quantity
 
-__all__ = ["LIMITS", "STATUSES", "decide", "limits_of"]
+__all__ = ["CHANGE_OF", "LIMITS", "STATUSES", "decide", "limits_of"]
 
 STATUSES = ("met", "inconclusive", "not_met")
-LIMITS = ("at_least", "at_most", "max_drop")
-_WORDS = {"at_least": "at least", "at_most": "at most", "max_drop": "a drop of at most"}
+LIMITS = ("at_least", "at_most", "max_drop", "max_increase")
+# A change against the baseline -> the one metric that it limits.
+CHANGE_OF = {"max_drop": "accuracy", "max_increase": "perplexity"}
+_WORDS = {
+    "at_least": "at least",
+    "at_most": "at most",
+    "max_drop": "a drop of at most",
+    "max_increase": "an increase of at most",
+}
+_CHANGE_UNITS = {"max_drop": "points", "max_increase": "share"}
 _EXTENT = {"met": "all of", "inconclusive": "only a part of", "not_met": "nothing of"}
 
 
@@ -34,13 +42,13 @@ def decide(
 
     Accuracy is read on `split`; with `at_estimate` its interval is ignored, which is how points are chosen on the
     validation split before the chosen one is decided on the test split. Raises KeyError for an unknown metric and
-    ValueError for a drop of anything but accuracy.
+    ValueError for a change of another metric than it limits (`CHANGE_OF`).
     """
     name, kind, bound = limit
     metric = METRICS[name]
     figure = _figure(metric, kind, candidate, split)
     if at_estimate and metric.kind == "accuracy":
-        figure = Measured(figure.estimate, figure.estimate, figure.estimate)
+        figure = Measured(figure.estimate, figure.estimate, figure.estimate, figure.doubt)
     status, reason = _simulated(metric, candidate) or _judge(figure, kind, bound, _unit(metric, kind))
     return {
         "metric": name,
@@ -56,15 +64,17 @@ def decide(
 
 
 def _figure(metric: Metric, kind: str, candidate: Candidate, split: str) -> Measured:
-    if kind != "max_drop":
+    if kind not in CHANGE_OF:
         return metric.read(candidate, split)
-    if metric.kind != "accuracy":
-        raise ValueError(f"max_drop is a limit on accuracy, not on {metric.name}")
+    if metric.name != CHANGE_OF[kind]:
+        raise ValueError(f"{kind} is a limit on {CHANGE_OF[kind]}, not on {metric.name}")
+    if kind == "max_increase":
+        return measured_increase(candidate.language, split)
     return measured_drop(compare_accuracy(candidate, split))
 
 
 def _unit(metric: Metric, kind: str) -> str:
-    return "points" if kind == "max_drop" else metric.unit
+    return _CHANGE_UNITS.get(kind, metric.unit)
 
 
 def _simulated(metric: Metric, candidate: Candidate) -> tuple[str, str] | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline.submission.candidate import Candidate
 
-__all__ = ["METRICS", "Measured", "Metric", "measured_drop"]
+__all__ = ["METRICS", "Measured", "Metric", "measured_drop", "measured_increase"]
 
 
 @dataclass(frozen=True)
@@ -29,15 +29,15 @@ class Measured:
 
 @dataclass(frozen=True)
 class Metric:
-    """One line of METRICS: `kind` is accuracy, speed or size; `read` takes a candidate and a split."""
+    """One line of METRICS: `read` takes a candidate and a split.
+
+    `kind` is speed, size or accuracy: what is read on a split, and decided on the test split.
+    """
 
     name: str
     kind: str
     unit: str
     read: Callable[[Candidate, str], Measured]
-
-
-_NO_GENERATION = Measured(0.0, 0.0, 0.0, "no text was continued: benchmark.scenario is not generate")
 
 
 def measured_drop(comparison: Mapping[str, Any]) -> Measured:
@@ -50,6 +50,27 @@ def _accuracy(candidate: Candidate, split: str) -> Measured:
     record = candidate.optimized.accuracy(split)
     low, high = record["interval"]
     return Measured(record["accuracy"], low, high)
+
+
+_NO_GENERATION = Measured(0.0, 0.0, 0.0, "no text was continued: benchmark.scenario is not generate")
+_NO_TEXT = Measured(0.0, 0.0, 0.0, "there is no perplexity: the data is no text")
+
+
+def measured_increase(language: Mapping[str, Any] | None, split: str) -> Measured:
+    """Return by which share the perplexity grew, from a section made by `language_section`."""
+    if language is None:
+        return _NO_TEXT
+    change = language["change"][split]
+    low, high = change["interval"]
+    return Measured(change["ratio"] - 1, low - 1, high - 1)
+
+
+def _perplexity(candidate: Candidate, split: str) -> Measured:
+    if candidate.language is None:
+        return _NO_TEXT
+    record = candidate.language["optimized"][split]
+    low, high = record["interval"]
+    return Measured(record["perplexity"], low, high)
 
 
 def _speedup(candidate: Candidate, split: str) -> Measured:
@@ -116,6 +137,7 @@ METRICS: dict[str, Metric] = {
         Metric("accuracy", "accuracy", "share", _accuracy),
         Metric("compression", "size", "ratio", _compression),
         Metric("latency_ms", "speed", "ms", _latency_ms),
+        Metric("perplexity", "accuracy", "perplexity", _perplexity),
         Metric("size_bytes", "size", "B", _size_bytes),
         Metric("speedup", "speed", "ratio", _speedup),
         Metric("throughput", "speed", "per_s", _throughput),

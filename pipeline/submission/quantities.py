@@ -93,6 +93,7 @@ UNITS: dict[str, Callable[[float], Scale]] = {
     "ms": _milliseconds,
     "ns": _nanoseconds,
     "per_s": lambda value: (1.0, "/s", _three_digits(value)),
+    "perplexity": lambda value: (1.0, "", _three_digits(value)),
     "points": lambda value: (0.01, " points", 2),
     "ratio": lambda value: (1.0, "x", 3 if 0.95 <= value <= 1.05 else min(_three_digits(value), 2)),
     "share": lambda value: (0.01, " %", 1),

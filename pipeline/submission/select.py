@@ -37,7 +37,8 @@ __all__ = [
 ]
 
 SPLIT = "validation"
-_SCALES = {"max_drop": 1.0, "no_significant_loss": 1.0}  # the kinds of limit that are shares of 1 themselves
+# the kinds of limit that are shares of 1 themselves
+_SCALES = {"max_drop": 1.0, "max_increase": 1.0, "no_significant_loss": 1.0}
 _LEAST_EXCESS = 1e-6  # of a limit that is not met although the estimate keeps it: its interval does not
 Goals = list[Mapping[str, Any]]
 

@@ -16,9 +16,11 @@ import numpy as np
 from pipeline.core.errors import Problem, SubmissionInvalid
 from pipeline.submission.badge import LEVELS
 from pipeline.submission.evidence import FILE, read_evidence, unpacked
+from pipeline.submission.language import language_section
 from pipeline.submission.measured import is_measured
 from pipeline.submission.rules.account import broken_account
 from pipeline.submission.rules.choice import broken_choice
+from pipeline.submission.rules.language import stated_section
 from pipeline.submission.rules.origin import broken_origin
 from pipeline.submission.rules.proof import answers, broken_file, broken_samples, broken_setting
 from pipeline.submission.rules.recompute import candidate_of, comparisons_of, correct_of, different, goals_of
@@ -71,7 +73,9 @@ def broken(document: Mapping[str, Any], data: bytes | None, now: datetime) -> It
         with np.errstate(all="ignore"):
             benchmark = comparisons_of(document, evidence)
             found = [*broken_samples(document, evidence), *broken_setting(document, evidence), *broken_taking(evidence)]
-            found += different(document, candidate_of(document, benchmark, correct), is_from_evidence=True)
+            language = language_section(evidence.predictions)
+            chosen = candidate_of(document, benchmark, correct, language)
+            found += different(document, chosen, is_from_evidence=True)
     except (ValueError, OverflowError, ZeroDivisionError) as error:
         yield "R011", ("evidence",), f"{FILE} {error}"
         return
@@ -80,7 +84,8 @@ def broken(document: Mapping[str, Any], data: bytes | None, now: datetime) -> It
 
 def _from_the_document(document: Mapping[str, Any]) -> Iterator[Broken]:
     try:
-        chosen = candidate_of(document, document["benchmark"]["comparisons"], correct_of(document))
+        language = stated_section(document)
+        chosen = candidate_of(document, document["benchmark"]["comparisons"], correct_of(document), language)
         found = list(different(document, chosen, is_from_evidence=False))
     except (ValueError, OverflowError, ZeroDivisionError) as error:
         yield "R031", ("comparisons", "accuracy"), str(error)

@@ -11,6 +11,9 @@ import copy
 from collections.abc import Mapping
 from typing import Any, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tinytorch.core.attention import AttentionProduct, MultiHeadAttention
 from tinytorch.core.embeddings import Embedding, EmbeddingLayer, PositionalEncoding, create_sinusoidal_embeddings
 from tinytorch.core.layer import JSON, Layer
@@ -125,6 +128,11 @@ class LanguageModel(Network):
                 raise ValueError(f"{name} gives {after} for {before}, but {gives.get(place, stream)} is needed")
             found += _inside(name, layer, before)
         return found
+
+    def random_samples(self, count: int) -> NDArray[np.float32]:
+        """Return texts (count, context) that it can be timed on, always the same: random tokens."""
+        tokens = np.random.default_rng(0).integers(0, self.gpt.vocab_size, (count, *self.input_shape))
+        return tokens.astype(np.float32)
 
     def replaced(self, changes: Mapping[str, Layer | None]) -> Network:
         """Return a model with the leaves of these dotted names replaced; all others are shared with this one.

@@ -115,6 +115,10 @@ class Network(Sequential):
             return np.empty((0, *self.output_shape(self.input_shape)), dtype=np.float32)
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
+    def random_samples(self, count: int) -> NDArray[np.float32]:
+        """Return samples (count, *input_shape) that it can be timed on, always the same: normal random numbers."""
+        return np.random.default_rng(0).standard_normal((count, *self.input_shape), np.float32)
+
     def macs(self, input_shape: Shape | None = None) -> int:
         """Return the multiply-accumulates that one sample (of `input_shape` unless another is given) costs."""
         return super().macs(self.input_shape if input_shape is None else input_shape)

@@ -32,7 +32,7 @@ _BREAK_NS = 1_000.0  # leaving a native call and beginning another, with the arr
 def time_candidates(
     model: Network, available: Collection[str], batch: int, threads: int
 ) -> dict[str, dict[str, float]]:
-    """Return the median time in ns that each candidate of each step takes for a batch of normal random numbers.
+    """Return the median time in ns that each candidate of each step takes for a batch of random samples.
 
     A step's are in the order of its candidates. An eager one is charged for the break between two native calls.
     """
@@ -44,7 +44,7 @@ def time_candidates(
         choices = {name: each[min(number, len(each) - 1)] for name, each in compiled.items()}
         parts = make_plan(model, available, choices).parts
         plans.append((choices, [running(part, batch, threads) for part in parts]))
-    samples = _random((batch, *model.input_shape))
+    samples = model.random_samples(batch)
     found: dict[str, dict[str, float]] = {name: {} for name in kernels}
     for (choices, _), times in zip(plans, _in_turns([parts for _, parts in plans], samples, _SPENT_S), strict=True):
         for name, ns in times.items():

@@ -20,6 +20,7 @@ Record = Mapping[str, Any]
 _FIGURES: dict[str, Callable[[Record], float]] = {
     "accuracy": lambda point: point["accuracy"][SPLIT]["accuracy"],
     "compression": lambda point: point["compression_ratio"],
+    "perplexity": lambda point: point.get("perplexity", {}).get(SPLIT, math.inf),
     "latency_ms": lambda point: point["latency_median_ns"] / 1e6,
     "size_bytes": lambda point: point["stored_bytes"],
     "speedup": lambda point: point["speedup"]["estimate"],

@@ -14,6 +14,7 @@ from pipeline.measure.job import ARMS
 from pipeline.measure.summary import raw_arrays
 from pipeline.store.codecs import arrays as codec
 from pipeline.submission.evidence import SIDES, Evidence
+from pipeline.submission.language import LANGUAGE_ARRAYS
 from pipeline.submission.rules.restore import processes_of, question_of
 from pipeline.submission.rules.texts import parity_of
 
@@ -39,10 +40,13 @@ def broken_file(reference: Mapping[str, Any], data: bytes) -> Iterator[Broken]:
 def answers(document: Mapping[str, Any], evidence: Evidence) -> dict[str, dict[str, NDArray[np.bool_]]]:
     """Return which answers are right, by model and split; raises ValueError if they are not to the same items."""
     names = {*_SPLITS, *(f"{split}_labels" for split in _SPLITS)}
+    told = set(LANGUAGE_ARRAYS) if "language" in document else set()
     for side in SIDES:
-        if set(evidence.predictions[side]) != names:
-            raise ValueError(f"has no predictions and labels of the {side} model")
-        for name, array in evidence.predictions[side].items():
+        if set(evidence.predictions[side]) != names | told:
+            wanted = "predictions, labels and losses" if told else "predictions and labels"
+            raise ValueError(f"has no {wanted} of the {side} model, or others beside them")
+        for name in sorted(names):
+            array = evidence.predictions[side][name]
             if array.ndim != 1 or array.dtype.kind not in "iu" or not len(array):
                 raise ValueError(f"has {name} of the {side} model that are no list of whole numbers")
     classes = document["provenance"]["data"]["classes"]

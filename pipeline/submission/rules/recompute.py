@@ -21,7 +21,7 @@ from pipeline.submission.build import figures, point_record, speed_record
 from pipeline.submission.candidate import Candidate, ModelResult
 from pipeline.submission.compare import SIGNIFICANCE, speed_verdicts
 from pipeline.submission.evidence import SIDES, Evidence
-from pipeline.submission.goals import LIMITS
+from pipeline.submission.goals import CHANGE_OF, LIMITS
 from pipeline.submission.metrics import METRICS
 from pipeline.submission.rules.agree import Path, disagreements
 from pipeline.submission.rules.restore import processes_of, question_of
@@ -45,6 +45,7 @@ _PLACES: tuple[tuple[str, str], ...] = (
     ("benchmark.comparisons.*.server", "R025"),
     ("benchmark.comparisons.*.generate", "R029"),
     ("benchmark", "R024"),
+    ("language", "R037"),
     ("optimized.techniques_applied", "R034"),
     ("baseline", "R026"),
     ("optimized", "R026"),
@@ -114,8 +115,13 @@ def correct_of(document: Mapping[str, Any]) -> dict[str, dict[str, NDArray[np.bo
     return {"baseline": {"test": items < both + lost}, "optimized": {"test": (items < both) | (items >= count - won)}}
 
 
-def candidate_of(document: Mapping[str, Any], benchmark: Sequence[Mapping[str, Any]], correct: Correct) -> Candidate:
-    """Return the chosen point as it was before it became this document."""
+def candidate_of(
+    document: Mapping[str, Any],
+    benchmark: Sequence[Mapping[str, Any]],
+    correct: Correct,
+    language: Mapping[str, Any] | None,
+) -> Candidate:
+    """Return the chosen point as it was before it became this document; `language` is its section, computed again."""
     chosen = next(p for p in document["selection"]["points"] if p["index"] == document["selection"]["chosen"])
     provenance, effects = document["provenance"], document["effects"]
     models = {side: _model(document, side, correct[side]) for side in SIDES}
@@ -137,6 +143,7 @@ def candidate_of(document: Mapping[str, Any], benchmark: Sequence[Mapping[str, A
         profile=document["profile"],
         data=provenance["data"]["roles"],
         info={},
+        language=language,
     )
 
 
@@ -168,8 +175,10 @@ def goals_of(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         are_limits = all(isinstance(limit, int | float) and not isinstance(limit, bool) for limit in limits)
         if len(named) != 1 or named[0] not in list(METRICS) or not are_limits or (limits and "metric" not in goal):
             raise ValueError("found a goal that names no metric, or a limit that is no number")
-        if "max_drop" in goal and named[0] != "accuracy":
-            raise ValueError("found a drop of something else than accuracy")
+        if wrong := [kind for kind, metric in CHANGE_OF.items() if kind in goal and named[0] != metric]:
+            raise ValueError(f"found {wrong[0]} of something else than {CHANGE_OF[wrong[0]]}")
+        if named[0] == "perplexity" and "language" not in document:
+            raise ValueError("found a goal for the perplexity of what is no language model")
     return given
 
 

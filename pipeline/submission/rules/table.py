@@ -83,6 +83,10 @@ RULES: dict[str, str] = {
         "step to the next, and the last step's is that of the optimized model."
     ),
     "R036": "Each step has an id of its own, and what learned something is the baseline (`train`) or one of the steps.",
+    "R037": (
+        "Perplexities are e to the mean loss of the tokens in the evidence, with the interval of batch means; bits per "
+        "byte, the ratio of both models and how far they agree follow from the same losses and answers."
+    ),
     "R040": (
         "`constraints` has every limit of the embedded experiment, decided on the test split at the bound of the "
         "figure's interval."

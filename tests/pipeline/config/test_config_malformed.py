@@ -242,7 +242,7 @@ CASES = {
     "goal without a bound": (
         ", max_drop: 0.02",
         "",
-        "13:5 goals[0] this goal needs a bound: at_least, at_most or max_drop",
+        "13:5 goals[0] this goal needs a bound: at_least, at_most, max_drop or max_increase",
     ),
     "drop of another metric": (
         "metric: accuracy",
