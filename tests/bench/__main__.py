@@ -12,7 +12,7 @@ from tests.bench.target import Target, render, table
 BENCHES = {
     "aa": "identical models, on an idle and on a busy machine: the rate of false claims",
     "chains": "chains of four trivial stages, against doit, joblib, Snakemake, redun and DVC",
-    "framework": "training steps and convolution against PyTorch, decoding in tokens a second, byte pairs",
+    "framework": "training and convolution against PyTorch, decoding against llama.cpp and CTranslate2, byte pairs",
     "kernels": "native kernels, against BLAS, onnxruntime, OpenVINO and PyTorch",
     "leaderboard": "10,000 submissions of 2,000 teams: time, memory, the same bytes",
     "power": "a model that is 5 % slower: how often that is found, and how fast",

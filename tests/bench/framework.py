@@ -1,7 +1,8 @@
 """The framework by itself: training steps against PyTorch, tokens a second, byte pairs; each case in several processes.
 
-In a process all sides take turns. Figures without a peer are medians of the processes' medians, their interval the
-least and the largest of these. One thread unless said otherwise.
+In a process all sides take turns; where tokens are decoded, each side is a process (`decoding`). Figures without a peer
+are medians of the processes' medians, their interval the least and the largest of these. One thread unless said
+otherwise.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 
 from pipeline.measure import machine
 from pipeline.stats.compare import ratio
+from tests.bench import decoding
 from tests.bench.startup import ROOT
 from tests.bench.target import Target
 from tests.bench.training_cases import BATCH, ON_TWO_THREADS, STEPS
@@ -25,6 +27,8 @@ _ANY = float("inf")
 COURSE_CONV_MS, COURSE_CONV_GRADIENTS_MS = 137.0, 430.0  # what the course's own loops took, measured once
 
 Samples = Mapping[str, Sequence[float]]
+
+_absent: dict[str, str] = {}  # the peers that are not here, and why
 
 
 @dataclass(frozen=True)
@@ -65,10 +69,38 @@ ROWS = (
     ),
     Row("the same, time against PyTorch's", "CIFAR CNN", 1 / 0.7, "x", peer="torch"),
     _rate("GPT of 4 layers of 128, decode, int8", "small GPT", 18_000),
+    _rate("the same, cache of int8", "small GPT", -_ANY, "cache int8"),
     _rate("the same, float32", "small GPT", -_ANY, "float32"),
     _rate("the same, float32 in NumPy", "small GPT", 3_500, "numpy"),
+    _rate("the same, llama.cpp Q8_0", "small GPT", -_ANY, "llama.cpp"),
+    Row("int8, time against llama.cpp's", "small GPT", 1.0, "x", peer="llama.cpp"),
+    _rate("the same, CTranslate2 int8", "small GPT", -_ANY, "CTranslate2"),
+    Row("int8, time against CTranslate2's", "small GPT", 1.0, "x", peer="CTranslate2"),
     _rate("GPT-2 small's shape, decode, int8", "GPT-2 small", 110),
-    _rate("the same, two threads", "GPT-2 small", 220, "two threads"),
+    _rate("the same, llama.cpp Q8_0", "GPT-2 small", -_ANY, "llama.cpp"),
+    Row("int8, time against llama.cpp's", "GPT-2 small", 1.0, "x", peer="llama.cpp"),
+    _rate("the same, CTranslate2 int8", "GPT-2 small", -_ANY, "CTranslate2"),
+    Row("int8, time against CTranslate2's", "GPT-2 small", 1.0, "x", peer="CTranslate2"),
+    _rate("the same, int4", "GPT-2 small", -_ANY, "int4"),
+    _rate("GPT-2 small's shape, decode, int8, two threads", "GPT-2 small", 220, "ours, two threads"),
+    _rate("the same, llama.cpp Q8_0", "GPT-2 small", -_ANY, "llama.cpp, two threads"),
+    Row(
+        "int8, time against llama.cpp's",
+        "GPT-2 small",
+        1.0,
+        "x",
+        side="ours, two threads",
+        peer="llama.cpp, two threads",
+    ),
+    _rate("the same, CTranslate2 int8", "GPT-2 small", -_ANY, "CTranslate2, two threads"),
+    Row(
+        "int8, time against CTranslate2's",
+        "GPT-2 small",
+        1.0,
+        "x",
+        side="ours, two threads",
+        peer="CTranslate2, two threads",
+    ),
     Row("BPE, 1 MB of Python to 1,000 merges", "BPE", 5.0, "s", lambda ns: ns / 1e9),
 )
 
@@ -82,13 +114,17 @@ def run(*, quick: bool = False) -> list[Target]:
         times = {name: np.median([np.median(one[name]) for one in measured[case]]) for name in measured[case][0]}
         told = ", ".join(f"{name} {time / 1000:.4g} µs" for name, time in times.items())
         print(f"{case}: {told}", file=sys.stderr, flush=True)
-    return [_target(row, measured[row.case]) for row in ROWS]
+    return [
+        _target(row, measured[row.case])
+        for row in ROWS
+        if {row.side, row.peer or row.side} <= set(measured[row.case][0])
+    ]
 
 
 def facts() -> str:
-    """Return the machine behind the figures, in words."""
+    """Return the machine behind the figures, and which peers are not among them, in words."""
     found = machine.facts()
-    return f"{found['cpu']}, {found['cores']['online']} cores"
+    return "\n".join([f"{found['cpu']}, {found['cores']['online']} cores", *decoding.told(_absent)])
 
 
 def _target(row: Row, runs: Sequence[Samples]) -> Target:
@@ -110,6 +146,8 @@ def _process(case: str, seconds: float, seed: int) -> Samples:
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(("OPENBLAS_", "PYTHONDONT", "OMP_"))
     }
+    if case in decoding.CASES:
+        return decoding.measure(case, seconds, seed, kept | one, _absent)
     done = subprocess.run(
         [sys.executable, "-m", "tests.bench.framework_process", case, str(seconds), str(seed)],
         cwd=ROOT,
