@@ -201,13 +201,13 @@ and the baseline is noise. Median, p90 and p99 with their intervals are in the t
 <ul>{% for sentence in view.generating.sentences %}<li>{{ sentence }}</li>{% endfor %}</ul>
 <div class="charts one">{{ chart("generate") }}</div>
 {% call table("Texts continued") %}
-{{ head(["model", "cache", "tokens/s", "against uncached", "first token", "per token", "cache size", "same tokens",
-         "scores within", "decoded by"], right=["tokens/s", "against uncached", "first token", "per token",
-         "cache size", "same tokens", "scores within"]) }}
+{{ head(["model", "cache", "tokens/s", "against uncached", "first token", "cache size", "same tokens", "scores within",
+         "decoded by"], right=["tokens/s", "against uncached", "first token", "cache size", "same tokens",
+         "scores within"]) }}
 <tbody>
 {% for row in view.generating.rows %}
 <tr><th scope="row">{{ row.texts[0] }}</th><td>{{ row.texts[1] }}</td>
-{% for text in row.texts[2:9] %}<td class="figure">{{ text }}</td>{% endfor %}<td>{{ row.texts[9] }}</td></tr>
+{% for text in row.texts[2:8] %}<td class="figure">{{ text }}</td>{% endfor %}<td>{{ row.texts[8] }}</td></tr>
 {% endfor %}
 </tbody>{% endcall %}
 {% for note in view.generating.notes %}<p class="note">{{ note }}</p>{% endfor %}

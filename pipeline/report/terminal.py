@@ -143,7 +143,7 @@ def _generating(view: View, width: int, colour: bool) -> Iterator[str]:
         [Cell(printable(text), row.tone if place == _SPEEDUP else "") for place, text in enumerate(row.texts)]
         for row in view.generating.rows
     ]
-    table = Table(GENERATE_HEADER, rows, optional=(5, 9, 6, 4, 8), right=(2, 3, 4, 5, 6), flows=True)
+    table = Table(GENERATE_HEADER, rows, optional=(5, 8, 4, 7), right=(2, 3, 4, 5), flows=True)
     yield from table.lines(width, colour)
     for note in (*view.generating.sentences, *view.generating.notes):
         yield from _dim(wrap(printable(note), width, "  ", "    "), colour)
