@@ -80,7 +80,8 @@ typedef struct {
                            const float *factor, float *out, int64_t count, int64_t period);
     /* The largest of the taps' values for each channel, and which it was first. */
     void (*pool)(const float *const *tap, int taps, int64_t channels, float *out, uint8_t *which);
-    void (*unpool)(const float *grad, const uint8_t *which, float *const *tap, int taps, int64_t channels);
+    /* Where windows are apart their taps are set, else added to. */
+    void (*unpool)(const float *grad, const uint8_t *which, float *const *tap, int taps, int64_t channels, int are_apart);
     void (*adam)(float *p, const float *g, float *m, float *v, int64_t count, const float *factors);
     void (*sgd)(float *p, const float *g, float *velocity, int64_t count, const float *factors);
 } TrainPath;

@@ -270,10 +270,16 @@ static void pool(const float *const *tap, int taps, int64_t channels, float *res
     }
 }
 
-static void unpool(const float *restrict grad, const uint8_t *restrict which, float *const *tap, int taps, int64_t channels) {
+static void unpool(const float *restrict grad, const uint8_t *restrict which, float *const *tap, int taps, int64_t channels,
+                   int are_apart) {
     for (int t = 0; t < taps; t++) {
         float *restrict x = tap[t];
         if (!x) continue;
+        if (are_apart) {
+#pragma omp simd
+            for (int64_t i = 0; i < channels; i++) x[i] = which[i] == t ? grad[i] : 0.0f;
+            continue;
+        }
 #pragma omp simd
         for (int64_t i = 0; i < channels; i++) x[i] += which[i] == t ? grad[i] : 0.0f;
     }

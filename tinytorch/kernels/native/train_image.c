@@ -272,13 +272,16 @@ static void pool_image(const void *task, int64_t image, int thread) {
     float *x = (float *)c->array[is_grad ? 2 : 0] + image * size, *tap[MOST_TAPS];
     float *out = (float *)c->array[is_grad ? 0 : 1] + image * height * width * channels;
     uint8_t *which = (uint8_t *)c->array[is_grad ? 1 : 2] + image * height * width * channels;
+    const int are_apart = c->dim[SH] >= c->dim[KH] && c->dim[SW] >= c->dim[KW];
+    const int cover = !c->dim[PH] && !c->dim[PW] && c->dim[SH] == c->dim[KH] && c->dim[SW] == c->dim[KW] &&
+                      height * c->dim[KH] == c->dim[H] && width * c->dim[KW] == c->dim[W];
     (void)thread;
-    if (is_grad) memset(x, 0, (size_t)size * 4);
+    if (is_grad && !cover) memset(x, 0, (size_t)size * 4);
     for (int64_t i = 0; i < height; i++)
         for (int64_t j = 0; j < width; j++, out += channels, which += channels) {
             taps_of(c, x, i, j, tap);
             if (is_grad)
-                path->unpool(out, which, tap, taps, channels);
+                path->unpool(out, which, tap, taps, channels, are_apart);
             else
                 path->pool((const float *const *)tap, taps, channels, out, which);
         }
