@@ -24,6 +24,7 @@ Pair = tuple[Answers | None, Answers | None]
 NOT_COMPARABLE = "not comparable"
 EXACT = "exact"
 _WORK = ("scenario", "batch_size", "samples_per_query", "threads")
+_TEXTS = ("prompt_tokens", "new_tokens", "kv_cache")  # of the scenario generate
 _BASELINE = ("parameters", "macs", "stored_bytes")
 _LARGEST_LOG = 700.0  # of a number that is finite, and so is its inverse, whatever a stranger's intervals say
 # metric -> its key in `size` of a submission, its unit, and its verdicts for less and for more of it
@@ -62,22 +63,32 @@ class Change:
 def changes(first: Document, second: Document, answers: Pair = (None, None)) -> list[Change]:
     """Return accuracy, speed-up, stored size, weights in memory, parameters and MACs of the second against the first.
 
+    Where both continue texts the time to first token follows the speed-up.
     `answers` tell of both, where that is known, which test items are answered right.
     """
+    both = first, second
     counted = [_counted(metric, first, second) for metric in _COUNTED]
-    return [_accuracy(first, second, answers), _speed(first, second), *counted]
+    speeds = [_speed("speed-up", first, second, [document["comparisons"]["speed"]["speedup"] for document in both])]
+    if None not in (texts := [_texts(document) for document in both]):
+        speeds.append(_speed("first token", first, second, [found["ttft_speedup"] for found in texts if found]))
+    return [_accuracy(first, second, answers), *speeds, *counted]
 
 
 def same_work(first: Document, second: Document) -> str:
     """Return why the speed-ups of two submissions are not of the same work, "" if they are.
 
-    It is the same if the scenario, batch size and threads agree, and the baselines' architecture and size: then a
-    speed-up has the same unit. Weights may differ; they take the same time.
+    It is the same if the scenario, batch size and threads agree (where texts are continued also the tokens and the
+    cache), and the baselines' architecture and size: then a speed-up has the same unit. Weights may differ; they take
+    the same time.
     """
     speeds = first["comparisons"]["speed"], second["comparisons"]["speed"]
     for key in _WORK:
         if speeds[0][key] != speeds[1][key]:
             return f"{key.replace('_', ' ')} {speeds[0][key]} against {speeds[1][key]}"
+    texts = [_texts(document) or {} for document in (first, second)]
+    for key in _TEXTS:
+        if texts[0].get(key) != texts[1].get(key):
+            return f"{key.replace('_', ' ')} {texts[0].get(key)} against {texts[1].get(key)}"
     models = first["baseline"]["model_name"], second["baseline"]["model_name"]
     if models[0] != models[1]:
         return f"the baseline is {models[0]} in one, {models[1]} in the other"
@@ -93,14 +104,21 @@ def work_of(submission: Document) -> tuple[Any, ...]:
     """Return what speed-ups have in common if `same_work` has nothing to say of two submissions, as one value."""
     speed, size = submission["comparisons"]["speed"], submission["size"]["baseline"]
     model = submission["baseline"]["model_name"]
-    return *(speed[key] for key in _WORK), model, *(size[key] for key in _BASELINE)
+    texts = _texts(submission) or {}
+    about = (*(speed[key] for key in _WORK), *(texts[key] for key in _TEXTS if key in texts))
+    return *about, model, *(size[key] for key in _BASELINE)
 
 
-def _speed(first: Document, second: Document) -> Change:
+def _texts(submission: Document) -> Document | None:
+    """Return what was measured of texts that are continued, None in other scenarios."""
+    found: Document | None = submission["benchmark"]["comparisons"][0].get("generate")
+    return found
+
+
+def _speed(metric: str, first: Document, second: Document, ratios: list[Document]) -> Change:
     speeds = first["comparisons"]["speed"], second["comparisons"]["speed"]
-    ratios = speeds[0]["speedup"], speeds[1]["speedup"]
     blank = Change(
-        "speed-up", "ratio", ratios[0]["estimate"], ratios[1]["estimate"], None, "ratio", None, NOT_COMPARABLE, ""
+        metric, "ratio", ratios[0]["estimate"], ratios[1]["estimate"], None, "ratio", None, NOT_COMPARABLE, ""
     )
     if why := same_work(first, second):
         return replace(blank, reason=why)

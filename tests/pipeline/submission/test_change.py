@@ -215,3 +215,22 @@ def test_evidence_that_contradicts_is_refused(submission: Document, tmp_path: Pa
         right_answers(document, tmp_path)
     with pytest.raises(SubmissionInvalid, match="one answer and one label"):
         right_answers(published(document, tmp_path, right[1:]), tmp_path)
+
+
+def continuing(submission: Document, **more: Any) -> Document:
+    """Return a submission whose models continue texts, with the same ratio for the first token as for the others."""
+    document = copy.deepcopy(submission)
+    found = {"prompt_tokens": 8, "new_tokens": 16, "kv_cache": "float32", **more}
+    document["benchmark"]["comparisons"][0]["generate"] = {
+        **found,
+        "ttft_speedup": document["comparisons"]["speed"]["speedup"],
+    }
+    return document
+
+
+def test_the_first_token_is_compared_where_texts_are_continued(submission: Document) -> None:
+    """Not where one of both does something else; another cache is other work, for either ratio."""
+    assert "first token" not in by_name(continuing(submission), submission)
+    assert by_name(continuing(submission), continuing(submission))["first token"].verdict == "equivalent"
+    found = by_name(continuing(submission), continuing(submission, kv_cache="int8"))
+    assert {found[name].reason for name in ("first token", "speed-up")} == {"kv cache float32 against int8"}
