@@ -32,6 +32,7 @@ from pipeline.config.paths import Path, format_path, get_or_none, replaced
 from pipeline.config.rules import DOCUMENT_RULES, INERT, NEEDED, VALUE_RULES, Inert
 from pipeline.config.schema import about, fill, node_at, root, step_names
 from pipeline.config.sweeps import point_problems
+from pipeline.config.tasks import task_findings
 from pipeline.config.template import SWEEPABLE, Template, make_template, per_point, reaches, resolve
 from pipeline.config.wording import in_words
 from pipeline.core.errors import Problem
@@ -69,6 +70,7 @@ def check(document: Document, set_: Sequence[str] = (), sweep: Sequence[str] = (
         if report.is_clean("sweep"):
             report.add(each for each in idle_findings(template, points) if each.path not in wrong)
     _check_names(template, points, report)
+    _check_tasks(template, points, report)
     _check_inert(template, points, report)
     _check_needed(template, points, report)
     return report.sorted()
@@ -243,6 +245,23 @@ def _check_names(template: Template, points: Sequence[Point], report: _Report) -
                 findings = list(step_findings(index, step, known, done))
                 report.add(findings, origins.of(findings))
                 known = layers_after(step, known)
+
+
+def _check_tasks(template: Template, points: Sequence[Point], report: _Report) -> None:
+    """Check that the parts of each point go together, where each of them is right by itself."""
+    if not all(report.is_clean(section) for section in ("data", "model", "optimize", "benchmark", "goals")):
+        return
+    sections = [per_point(template, (section,), _same) for section in ("data", "model", "benchmark")]
+    steps_at = [per_point(template, ("optimize", index), _same) for index in range(len(_steps(template)))]
+    goals, present_at, seen = fill(template.data.get("goals", []), ("goals",)), presence(template), set()
+    for point in points:
+        data, model, benchmark = (section(point) for section in sections)
+        steps = [(index, at(point)) for index, at in enumerate(steps_at) if present_at(point)[index]]
+        key = (id(data), id(model), id(benchmark), *((index, id(step)) for index, step in steps))
+        if key not in seen:
+            seen.add(key)
+            findings = list(task_findings(data, model, steps, benchmark, goals))
+            report.add(findings, _LazyOrigins(template, point).of(findings))
 
 
 def _samples(data: Mapping[str, JSON]) -> tuple[Sequence[Samples], list[Finding]]:

@@ -18,7 +18,7 @@ from pipeline.config.finding import Finding, clipped, nearest
 from pipeline.config.paths import Path
 from pipeline.core.experiment import JSON
 from pipeline.own.use import find_installed
-from tinytorch.data import DATASETS, load_dataset_module
+from tinytorch.data import DATASETS, OF_ONE_FILE, load_dataset_module
 from tinytorch.errors import ModelFileError
 from tinytorch.models import MODELS, STORED, load_model_module
 from tinytorch.passes import KINDS, STEPS, kinds, load_pass, needs, resolve
@@ -75,7 +75,10 @@ def data_findings(data: Mapping[str, JSON]) -> Iterator[Finding]:
         message = f"{name} needs a root: the folder with its files"
         yield Finding("E131", ("data",), message, f"for example {{name: {name}, root: data/{name}}}", at_key=True)
     if data.get("root") is not None and not _needs_root(name):
-        yield Finding("E131", ("data", "root"), f"{name} reads no files, so a root means nothing to it")
+        message = f"{name} reads no files, so a root means nothing to it"
+        if name in OF_ONE_FILE:
+            message = f"{name} is read from a single file, and has no root"
+        yield Finding("E131", ("data", "root"), message, f"path: {data['root']}" if name in OF_ONE_FILE else "")
 
 
 def data_samples(data: Mapping[str, JSON]) -> Sequence[Samples]:

@@ -118,12 +118,12 @@ def _is(settings: Mapping[str, JSON], key: str, default: str) -> bool:
     return bool(settings.get(key, default) == default)
 
 
-def _goals(data: Mapping[str, JSON]) -> Iterator[Finding]:
 # Limits on a change against the baseline -> the metric that they are for.
 _CHANGES = {"max_drop": "accuracy", "max_increase": "perplexity"}
 _BOUNDS = ("at_least", "at_most", *_CHANGES)
 
 
+def _goals(data: Mapping[str, JSON]) -> Iterator[Finding]:
     """Every goal has one of the three forms, and no metric is to be minimized or maximized twice."""
     wishes: dict[str, int] = {}
     for index, goal in enumerate(_list(data.get("goals"))):
@@ -154,9 +154,9 @@ def _possible_bound(metric: JSON, bound: JSON, path: Path) -> Iterator[Finding]:
     if metric == "accuracy" and not 0 <= bound <= 1:
         share = f"; write {bound / 100:g} for {bound:g} %" if 1 < bound <= 100 else ""
         yield Finding("E118", path, f"accuracy is a share from 0 to 1, not {bound:g}{share}")
-    elif metric != "accuracy" and bound <= 0:
     elif metric == "perplexity" and bound < 1:
         yield Finding("E118", path, f"a perplexity is never below 1, so a bound of {bound:g} decides nothing")
+    elif metric != "accuracy" and bound <= 0:
         yield Finding("E118", path, f"{metric} is always above 0, so a bound of {bound:g} decides nothing")
 
 

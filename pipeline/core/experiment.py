@@ -54,10 +54,10 @@ class TrainSpec(NamedTuple):
     grad_clip: float | None = None
     augment: Mapping[str, JSON] | None = None
     workers: int = 1
-
-
     warmup: int | None = None
     accumulation: int | None = None
+
+
 class WeightsSpec(NamedTuple):
     """Name a safetensors file, and how its arrays are laid out: "tinytorch" or "pytorch"."""
 
@@ -114,9 +114,9 @@ class Goal(NamedTuple):
     at_least: float | None = None
     at_most: float | None = None
     max_drop: float | None = None
+    max_increase: float | None = None
     minimize: str | None = None
     maximize: str | None = None
-    max_increase: float | None = None
 
 
 class Outputs(NamedTuple):

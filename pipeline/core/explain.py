@@ -58,8 +58,8 @@ EXPLANATIONS: dict[str, str] = {
     ),
     "E118": (
         "A goal has none of the valid forms. They are {metric: NAME, at_least: X}, {metric: NAME, at_most: X}, "
-        "{metric: accuracy, max_drop: X}, {minimize: NAME} and {maximize: NAME}. Of several of the last two, the "
-        "first decides, then the next."
+        "{metric: accuracy, max_drop: X}, {metric: perplexity, max_increase: X}, {minimize: NAME} and "
+        "{maximize: NAME}. Of several of the last two, the first decides, then the next. Perplexity is for texts."
     ),
     "E119": (
         "A setting has no effect because another setting beside it rules it out, such as momentum with the "
@@ -115,6 +115,10 @@ EXPLANATIONS: dict[str, str] = {
     "E136": (
         "The step `custom` names a pass that nobody brought. Passes of your own come from a file's table PASSES, told "
         "of by `--use FILE.py`, or from an installed package's entry points."
+    ),
+    "E137": (
+        "A step does not know the kind of network that the data asks for: passes that train, or that remove whole "
+        "units, know networks for images. The hint lists the passes for texts."
     ),
     "E200": "An argument or another input is wrong. The message says which, and the hint what to do.",
     "E201": "The command line is wrong. `pipeline --help` lists the commands, `pipeline COMMAND --help` its options.",

@@ -10,7 +10,17 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
-__all__ = ["CLASSIFICATION", "LANGUAGE", "LAYERS", "TABLES", "load_task", "task_of"]
+__all__ = [
+    "CLASSIFICATION",
+    "IMAGE_MODELS",
+    "LANGUAGE",
+    "LAYERS",
+    "TABLES",
+    "TEXT_MODELS",
+    "TEXT_PASSES",
+    "load_task",
+    "task_of",
+]
 
 CLASSIFICATION, LANGUAGE = "classification", "language"
 
@@ -34,6 +44,12 @@ LAYERS: dict[str, str] = {
 }
 
 _TASKS = {"text": LANGUAGE}
+
+# The architectures of tinytorch.models by what they read; one of the user's own, or in a file, may read anything.
+IMAGE_MODELS = frozenset({"cnn", "mlp", "resnet"})
+TEXT_MODELS = frozenset({"gpt"})
+# The passes that know language models: they change weights, and need labels of nothing.
+TEXT_PASSES = frozenset({"block_prune", "gptq", "low_rank", "magnitude_prune", "quantize"})
 
 
 def task_of(dataset: str) -> str:

@@ -119,7 +119,7 @@ def candidate_of(
     document: Mapping[str, Any],
     benchmark: Sequence[Mapping[str, Any]],
     correct: Correct,
-    language: Mapping[str, Any] | None,
+    language: Mapping[str, Any] | None = None,
 ) -> Candidate:
     """Return the chosen point as it was before it became this document; `language` is its section, computed again."""
     chosen = next(p for p in document["selection"]["points"] if p["index"] == document["selection"]["chosen"])
