@@ -240,7 +240,7 @@ static const char *check_pool(const TrainCall *c) {
         if (c->dim[i] < 1 || c->dim[i] > LARGEST) return "a size is not within 1 and 2**24";
     if (c->dim[KH] * c->dim[KW] > MOST_TAPS) return "a window has more than 255 values";
     for (int axis = 0; axis < 2; axis++) {
-        if (c->dim[PH + axis] < 0 || c->dim[PH + axis] * 2 > c->dim[KH + axis]) return "padding is more than half of the window";
+        if (c->dim[PH + axis] < 0 || c->dim[PH + axis] > c->dim[KH + axis] / 2) return "padding is more than half of the window";
         if (c->dim[KH + axis] > c->dim[H + axis] + 2 * c->dim[PH + axis]) return "the window is larger than the padded image";
     }
     const int64_t outs[] = {c->dim[N], out_size(c, 0), out_size(c, 1), c->dim[C]};
