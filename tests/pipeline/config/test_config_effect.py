@@ -178,7 +178,10 @@ OTHER_TRAINING = {
     "schedule": "cosine",
     "label_smoothing": 0.1,
     "grad_clip": 2.0,
+    "augment": {"flip": True, "crop": 1},
+    "workers": 2,
 }
+VARIED = {"flip": True, "crop": 2}
 # key -> its place, another value, and the first stage that this changes
 CASES: dict[str, tuple[tuple[str | int, ...], Any, str]] = {
     "name": (("name",), "y", "submit"),
@@ -217,7 +220,13 @@ CASES: dict[str, tuple[tuple[str | int, ...], Any, str]] = {
     "optimize.budget.values": (("optimize", 0, "budget", "values"), [0.5], "optimize"),
     "optimize.budget.targets": (("optimize", 0, "budget", "targets"), ["fc2"], "optimize"),
     "optimize.budget.except": (("optimize", 0, "budget", "except"), ["fc2"], "optimize"),
+    **{f"model.train.augment.{key}": (("model", "train", "augment"), {key: v}, "train") for key, v in VARIED.items()},
     **{f"optimize.finetune.{k}": (("optimize", 1, "finetune", k), v, "optimize") for k, v in OTHER_TRAINING.items()},
+    **{
+        f"optimize.{step}.augment.{key}": (("optimize", 1, step, "augment"), {key: v}, "optimize")
+        for step in ("finetune", "distill")
+        for key, v in VARIED.items()
+    },
     **{f"optimize.distill.{k}": (("optimize", 1, "distill", k), v, "optimize") for k, v in OTHER_TRAINING.items()},
     "optimize.distill.temperature": (("optimize", 1, "distill", "temperature"), 2.0, "optimize"),
     "optimize.distill.teacher_weight": (("optimize", 1, "distill", "teacher_weight"), 0.6, "optimize"),
