@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, Protocol
 from pipeline.core.errors import EnvironmentProblem, trace
 from pipeline.core.event import Event, Outcome
 from pipeline.core.experiment import Experiment
+from pipeline.core.frameworks_plan import plan_frameworks
 from pipeline.core.keys import digest_value
 from pipeline.core.plan import Node, Plan, RunNodes, is_search, make_plan
 from pipeline.core.subset import EVERYTHING, Asked, check_stages, choose
@@ -39,9 +40,10 @@ from pipeline.submission.competition.named import rules_named
 from pipeline.submission.stamp import stamp
 from pipeline.submission.write import dump_submission
 
-__all__ = ["ABLATION_FILE", "RunResult", "Watcher", "prepare", "run_experiment"]
+__all__ = ["ABLATION_FILE", "FRAMEWORKS_FILE", "RunResult", "Watcher", "prepare", "run_experiment"]
 
 ABLATION_FILE = "ablation.json"
+FRAMEWORKS_FILE = "frameworks.json"
 
 
 class Watcher(Protocol):
@@ -58,7 +60,7 @@ class RunResult(NamedTuple):
     """What a run came to: node results in plan order, the submission if there is one, and the files written.
 
     `damaged` names the files of the store that were set aside meanwhile: what they held was computed again; `ablation`
-    is what each step contributes, where that was asked for.
+    is what each step contributes, where that was asked for; `frameworks` is a comparison of frameworks.
     """
 
     plan: Plan
@@ -67,6 +69,7 @@ class RunResult(NamedTuple):
     files: dict[str, Path]
     damaged: frozenset[str] = frozenset()
     ablation: dict[str, Any] | None = None
+    frameworks: dict[str, Any] | None = None
 
     @property
     def is_partial(self) -> bool:
@@ -103,6 +106,8 @@ class _Layout(NamedTuple):
 
 def _lay_out(experiment: Experiment, oracle: Oracle) -> _Layout:
     catalog = make_catalog(oracle.environment)
+    if experiment.frameworks:
+        return _Layout(experiment, plan_frameworks(experiment, experiment.frameworks, catalog), {}, True)
     if not is_search(experiment):
         return _Layout(experiment, make_plan(experiment, catalog), {}, True)
     known, account, is_complete = _search().known_points(experiment, oracle)
@@ -168,8 +173,10 @@ def run_experiment(
         uses.flush()
         journal.is_stopped = stop.requested
     damaged = store.quarantined() - set_aside
-    ablation = json.loads(contents["ablation"][1]) if "ablation" in contents else None
-    return RunResult(plan, session.results, submission, files, damaged, ablation)
+    ablation, frameworks = (
+        json.loads(contents[kind][1]) if kind in contents else None for kind in ("ablation", "frameworks")
+    )
+    return RunResult(plan, session.results, submission, files, damaged, ablation, frameworks)
 
 
 def _searched(
@@ -302,6 +309,8 @@ def _contents(
         contents |= {kind: (f"report.{kind}", store.read(report.outputs[kind].digest)) for kind in wanted}
     if plan.ablation and (ablation := _record_of(plan.ablation, results)):
         contents["ablation"] = (ABLATION_FILE, store.read(ablation.outputs["ablation"].digest))
+    if plan.frameworks and (gathered := _record_of(plan.frameworks, results)):
+        contents["frameworks"] = (FRAMEWORKS_FILE, store.read(gathered.outputs["frameworks"].digest))
     return contents
 
 

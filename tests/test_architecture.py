@@ -162,6 +162,9 @@ def test_the_framework_does_not_know_the_pipeline() -> None:
 def test_only_the_worker_side_of_measure_imports_the_framework() -> None:
     """What times is stdlib, numpy and tinytorch; the planner's part of measure needs none of it."""
     workers = (
+        "framework_cases",
+        "framework_torch",
+        "framework_worker",
         "generate_worker",
         "generating",
         "layers",

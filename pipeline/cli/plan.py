@@ -67,7 +67,7 @@ def answer(
     repeated = make_template(experiment.document).repeated
     layers, left_out = _layers([nodes for nodes in meant if wanted is None or wanted.issuperset(nodes.steps)], plan)
     timed = [nodes.run for nodes in meant if wanted is None or nodes.benchmark in wanted]
-    timing = _timing([*timed, *_ablated(plan, wanted)])
+    timing = _timing([*timed, *_ablated(plan, wanted)]) if plan.runs else _timing_of_cases(experiment, plan, wanted)
     document = {
         "points": [run.label for run in experiment.runs],
         "asked": asked.to_json(),
@@ -174,6 +174,8 @@ def _head(
     counts = Counter(forecast.status for forecast in forecasts)
     shared = sum(len(served) - 1 for served in points.values())
     statuses = ", ".join(f"{counts[name]} {name}" for name in ("cached", "run", "may run") if counts[name])
+    if experiment.frameworks:
+        return f"{experiment.name}: {_number(len(experiment.frameworks.cases), 'case')}, {len(forecasts)} nodes: {statuses}"
     runs = _number(len(experiment.runs), "point")
     runs = f"{meant} of {runs}" if meant < len(experiment.runs) else runs
     runs += f" ({_number(repeated, 'repetition')} left out)" if repeated else ""
@@ -232,6 +234,13 @@ def _timing(runs: Iterable[Run]) -> list[dict[str, float]]:
         asked = run.benchmark
         counts[tuple(getattr(asked, name) for name in _PRECISION)] += len(asked.batch_sizes) * len(asked.threads)
     return [{"comparisons": count, **dict(zip(_PRECISION, values, strict=True))} for values, count in counts.items()]
+
+
+def _timing_of_cases(experiment: Experiment, plan: Plan, wanted: frozenset[str] | None) -> list[dict[str, float]]:
+    """Return the same of a comparison of frameworks."""
+    count = sum(node.stage == "framework" and (wanted is None or node.id in wanted) for node in plan.nodes)
+    asked = experiment.frameworks
+    return [{"comparisons": count, **{name: getattr(asked, name) for name in _PRECISION}}] if asked and count else []
 
 
 def _ablated(plan: Plan, wanted: frozenset[str] | None) -> list[Run]:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pipeline.cli.answer import Answer
 from pipeline.cli.console import columns, has_colour, safe
-from pipeline.cli.runs import find_submission, stored_ablation, stored_samples
-from pipeline.core.errors import EnvironmentProblem, UserError
+from pipeline.cli.runs import find_frameworks, find_submission, stored_ablation, stored_samples
+from pipeline.core.errors import EnvironmentProblem, SubmissionInvalid, UserError
 
 __all__ = ["configure", "run"]
 
@@ -42,6 +44,8 @@ def run(args: argparse.Namespace) -> Answer:
     from pipeline.submission.read import read_submission
     from pipeline.submission.validate import check_submission
 
+    if compared := find_frameworks(args.run):
+        return _frameworks(args, compared)
     path = find_submission(args.run)
     submission = read_submission(path)
     check_submission(submission, str(path))
@@ -53,9 +57,42 @@ def run(args: argparse.Namespace) -> Answer:
     if args.out == _STDOUT:
         text = content.decode()
         return Answer(safe(text.rstrip("\n")), {"format": args.format, "content": text})
+    return _written(args, path, content)
+
+
+def _written(args: argparse.Namespace, path: Path, content: bytes) -> Answer:
+    """Write the report beside `path`, or where it was asked for, and answer with the file."""
     out = Path(args.out) if args.out else path.with_name(f"report.{args.format}")
     _write(out, content)
     return Answer(safe(str(out)), {"format": args.format, "file": str(out), "bytes": len(content)})
+
+
+def _frameworks(args: argparse.Namespace, path: Path) -> Answer:
+    """Answer with the report of a comparison of frameworks, or with the file that was written."""
+    from pipeline.report.frameworks_html import render_html
+    from pipeline.report.frameworks_text import render_markdown, render_terminal
+    from pipeline.submission.frameworks import frameworks_problems
+    from pipeline.submission.read import read_submission
+
+    document = read_submission(path)
+    if problems := frameworks_problems(document, str(path)):
+        raise SubmissionInvalid(f"{path}: is no valid comparison of frameworks", code="E504", problems=problems)
+    if args.format is None:
+        text = render_terminal(document, width=columns(), colour=has_colour())
+        return Answer(text, {"frameworks": document})
+    renderers: dict[str, Callable[[Mapping[str, Any]], str]] = {
+        "html": render_html,
+        "md": render_markdown,
+        "json": lambda found: json.dumps(found, indent=1) + "\n",
+    }
+    if args.format not in renderers:
+        raise UserError(
+            f"a comparison of frameworks has no format {args.format}", hint=f"formats: {', '.join(renderers)}"
+        )
+    content = renderers[args.format](document)
+    if args.out == _STDOUT:
+        return Answer(safe(content.rstrip("\n")), {"format": args.format, "content": content})
+    return _written(args, path, content.encode())
 
 
 def _check(args: argparse.Namespace) -> None:

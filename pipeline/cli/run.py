@@ -28,7 +28,7 @@ from pipeline.core.keys import digest_value
 from pipeline.execute.environment import CodeDigests
 from pipeline.execute.failures import in_words
 from pipeline.execute.interrupt import stoppable
-from pipeline.run import ABLATION_FILE, RunResult, run_experiment
+from pipeline.run import ABLATION_FILE, FRAMEWORKS_FILE, RunResult, run_experiment
 from pipeline.store.local import LocalStore
 from pipeline.store.objects import CorruptObject
 from tinytorch.errors import DataFileError
@@ -38,7 +38,7 @@ __all__ = ["configure", "run", "verdicts"]
 
 # report format -> the packages it needs, and the extra that brings them
 _NEEDS = {"html": (("jinja2", "altair", "vl_convert"), "report")}
-_RESULTS = ("submission.json", "evidence.safetensors", ABLATION_FILE, "report.html", "report.md")
+_RESULTS = ("submission.json", "evidence.safetensors", ABLATION_FILE, FRAMEWORKS_FILE, "report.html", "report.md")
 _MOST_FAILURES = 10  # that are listed; run.json has them all
 
 
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> Answer:
     if stop.requested and result.count(Outcome.SKIPPED):
         kept = _number(result.count(Outcome.RAN), "node")
         raise Stopped(f"stopped; {kept} finished are kept; run again to go on")
-    if result.failures and result.submission is None:
+    if result.failures and result.submission is result.frameworks is None:
         raise _failure(result, folder)
     if not result.is_partial:
         _remove_others(folder, result.files)
@@ -156,13 +156,15 @@ def _answer(result: RunResult, store: LocalStore, lacking: list[str]) -> Answer:
         lines += ["", _rendered(submission, store)]
         if result.ablation is not None:
             lines += ["", _contributions(result.ablation)]
+    elif result.frameworks is not None:
+        lines += ["", _compared(result.frameworks)]
     elif result.is_partial:
         lines.append("a part was asked for: there is no submission of it")
         points, table = _points(result, store)
         lines += ["", table] if points else []
     if result.files:
         lines += ["", *(f"{name:<11} {safe(str(path))}" for name, path in result.files.items())]
-    found = list(verdicts(submission, lacking))
+    found = [*verdicts(submission, lacking), *_noise(result.frameworks)]
     exit_code = next((code for code, _ in found if code), 0)
     messages = [*(message for _, message in found), *_damage(result, store), *_stale_kernels()]
     document = {
@@ -170,6 +172,7 @@ def _answer(result: RunResult, store: LocalStore, lacking: list[str]) -> Answer:
         "points": points,
         "submission": submission,
         "ablation": result.ablation,
+        "frameworks": result.frameworks,
         "files": {name: str(path) for name, path in result.files.items()},
         "messages": messages,
         "exit_code": exit_code,
@@ -235,6 +238,20 @@ def _contributions(ablation: dict[str, Any]) -> str:
     from pipeline.report.ablation import render
 
     return render(ablation, width=columns(), colour=has_colour())
+
+
+def _compared(frameworks: dict[str, Any]) -> str:
+    """Return a comparison of frameworks as a table; rendering it takes few milliseconds."""
+    from pipeline.report.frameworks_text import render_terminal
+
+    return render_terminal(frameworks, width=columns(), colour=has_colour())
+
+
+def _noise(frameworks: Mapping[str, Any] | None) -> Iterator[tuple[int, str]]:
+    """Say that some comparisons of frameworks claim nothing, because identical code differed."""
+    if frameworks and (noisy := sum(row["noisy"] for row in frameworks["rows"])):
+        of = f"{noisy} of {_number(len(frameworks['rows']), 'comparison')}"
+        yield 5, f"{of} too noisy to claim anything (exit code 5): try again with --fresh on a quieter machine"
 
 
 def _count_line(result: RunResult) -> str:

@@ -13,6 +13,7 @@ from pipeline.submission.read import read_submission
 from pipeline.submission.validate import check_submission, schema_problems
 
 __all__ = [
+    "find_frameworks",
     "find_run",
     "find_submission",
     "is_run",
@@ -26,7 +27,7 @@ __all__ = [
 ]
 
 _MOST_BYTES = 64 * 2**20  # a record has about 1 KiB for each node
-_SUBMISSION, _ABLATION = "submission.json", "ablation.json"
+_SUBMISSION, _ABLATION, _FRAMEWORKS = "submission.json", "ablation.json", "frameworks.json"
 _MOST_OF_AN_ABLATION = 16 * 2**20  # which has about 10 KiB for each step
 
 
@@ -59,6 +60,14 @@ def find_submission(name: str) -> Path:
     if not (folder / _SUBMISSION).is_file():
         raise UserError(f"the run '{name}' has no submission", hint=f"`pipeline show {name}` says how far it is")
     return folder / _SUBMISSION
+
+
+def find_frameworks(name: str) -> Path | None:
+    """Return the file of a comparison of frameworks by its path, or by the name or folder of its run; None if none."""
+    path = Path(name)
+    if path.is_file():
+        return path if path.name == _FRAMEWORKS else None
+    return next((folder / _FRAMEWORKS for folder in _folders(name) if (folder / _FRAMEWORKS).is_file()), None)
 
 
 def measured_submission(path: Path) -> dict[str, Any]:

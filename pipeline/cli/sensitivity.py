@@ -46,6 +46,8 @@ def run(args: argparse.Namespace) -> Answer:
         raise UserError("nothing to try", hint="name shares with --prune or bits with --quantize")
     store = open_store(args)
     experiment = open_experiment(args, store)
+    if experiment.frameworks:
+        raise UserError(f"{args.file}: compares frameworks and has no model", hint="name an experiment with a model")
     from pipeline.cli.progress import Progress
     from pipeline.report.sensitivity import picture, table
     from pipeline.sensitivity import find_sensitivity

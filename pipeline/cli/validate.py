@@ -1,4 +1,4 @@
-"""Check experiment files (.yaml, .yml) and submissions (.json).
+"""Check experiment files (.yaml, .yml), submissions and comparisons of frameworks (.json).
 
 Nothing is executed. All problems of all files are reported at once. A submission whose evidence lies beside it is
 computed again, and called recomputed if everything agrees.
@@ -70,7 +70,7 @@ def _find(name: str) -> Competition:
 
 def _with_standing(row: dict[str, Any], competition: Competition | None) -> dict[str, Any]:
     """Return the row of a file with how it stands in a competition: the given one, or the one that it was made for."""
-    if not row["valid"] or row["kind"] == "experiment":
+    if not row["valid"] or not row["kind"].startswith("submission"):
         return row
     from pipeline.submission.competition.named import made_for
 
@@ -96,11 +96,18 @@ def _experiment(path: Path) -> tuple[str, list[Problem], str]:
 
 
 def _submission(path: Path) -> tuple[str, list[Problem], str]:
-    """Return the kind, no problems, and how far the submission is to be trusted; raises SubmissionInvalid."""
+    """Return the kind, the problems, and how far the file is to be trusted; raises SubmissionInvalid.
+
+    Besides submissions it may be a comparison of frameworks, whose figures are held against each other.
+    """
     from pipeline.cli.runs import trust_of
+    from pipeline.submission.frameworks import frameworks_problems, is_frameworks
     from pipeline.submission.measured import is_migrated
+    from pipeline.submission.read import read_submission
     from pipeline.submission.validate import schema_version, validate_file
 
+    if is_frameworks(document := read_submission(path)):
+        return "comparison of frameworks", frameworks_problems(document, str(path)), "valid"
     document = validate_file(path)
     migrated = " migrated from version 1" if is_migrated(document) else ""
     return f"submission, version {schema_version(document)}{migrated}", [], trust_of(document, path)

@@ -17,6 +17,7 @@ from pipeline.config.schema import fill
 from pipeline.config.template import Template, make_template, reaches, resolve
 from pipeline.core.errors import ConfigError
 from pipeline.core.experiment import JSON, Experiment, Goal, Outputs, SourceInfo
+from pipeline.core.frameworks import frameworks_from_json
 from pipeline.core.sweep import canonical
 
 __all__ = ["build"]
@@ -39,18 +40,20 @@ def build(document: Document, set_: Sequence[str] = (), sweep: Sequence[str] = (
     data = override(document, set_, sweep).data
     template = make_template(data)
     whole = fill(resolve(template, (), {}))
+    frameworks = frameworks_from_json(whole.get("frameworks"))
     resolved_document = _normalized(template)
     return Experiment(
         name=whole["name"],
         description=whole["description"],
         version=whole["version"],
-        runs=all_runs(template, whole["seeds"]),
+        runs=() if frameworks else all_runs(template, whole["seeds"]),
         goals=tuple(Goal(**goal) for goal in whole["goals"]),
         competition=whole.get("competition"),
         outputs=Outputs(report=tuple(whole["outputs"]["report"]), submission=whole["outputs"]["submission"]),
         source=SourceInfo(document.path, _digest(json.dumps(resolved_document, sort_keys=True))),
         document=resolved_document,
         ablate=bool(whole.get("ablate")),
+        frameworks=frameworks,
     )
 
 
@@ -58,6 +61,8 @@ def _normalized(template: Template) -> JSON:
     """Return a document that says the same as the template in the one way that layout and notation cannot change."""
     is_swept = any(reaches(template, axis.path, _PRESET) for axis in template.axes)
     filled = fill(template.data, presets=not is_swept)  # what a preset decides must not be written out for all points
+    if "frameworks" in filled:  # of an experiment with a model it has nothing but what says who it is
+        return {key: filled[key] for key in ("version", "name", "description", "seeds", "frameworks", "outputs")}
     steps = [{**step, "when": canonical(step["when"])} if "when" in step else step for step in filled["optimize"]]
     known = {"optimize": steps, **{key: canonical(filled[key]) for key in ("sweep", "vars")}}
     return {key: known.get(key, value) for key, value in filled.items()}

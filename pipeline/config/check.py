@@ -62,6 +62,8 @@ def check(document: Document, set_: Sequence[str] = (), sweep: Sequence[str] = (
         report.add(rule(data))
     template = make_template(without_broken(_without_broken_sweep(data, report), report.is_clean))
     wrong = _check_values(template, report)
+    if "frameworks" in data:  # it has neither points nor layers
+        return report.sorted()
     points: tuple[Point, ...] = (template.base,)
     if report.is_clean("sweep") and report.is_clean("seeds"):
         seeds, most = resolve(template, (), {}).get("seeds", [0]), fill(data.get("sweep", {}), ("sweep",))["max_points"]

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from pipeline.config.competition import competition_findings
 from pipeline.config.conditions import condition_findings
 from pipeline.config.finding import Finding, clipped, nearest
+from pipeline.config.frameworks import alone_findings, case_findings
 from pipeline.config.paths import Path
 from pipeline.config.schema import keys_at, node_at, step_names
 from pipeline.config.sweeps import SWEEP_RULES
@@ -222,11 +223,13 @@ def _mapping(value: JSON) -> dict[str, JSON]:
 # Rules for the document as written, and for its values once variables are replaced.
 DOCUMENT_RULES: tuple[Callable[[Mapping[str, JSON]], Iterator[Finding]], ...] = (
     *SWEEP_RULES,
+    alone_findings,
     condition_findings,
     _references,
     _variables,
 )
 VALUE_RULES: tuple[Callable[[Mapping[str, JSON]], Iterator[Finding]], ...] = (
+    case_findings,
     competition_findings,
     text_goal_findings,
     _goals,

@@ -15,14 +15,29 @@ from pipeline.config.paths import Path
 from pipeline.core.experiment import JSON
 from pipeline.schemas import read_schema
 
-__all__ = ["Node", "PRESETS", "about", "fill", "keys_at", "node_at", "order_of", "root", "step_names"]
+__all__ = [
+    "Node",
+    "PRESETS",
+    "UNLESS",
+    "about",
+    "case_names",
+    "fill",
+    "keys_at",
+    "node_at",
+    "order_of",
+    "root",
+    "step_names",
+]
 
 Node = Mapping[str, Any]
 
 # The keyword for a table of defaults: the value of the key `preset` chooses the row that replaces the other defaults
 # of the mapping. One table, for editors and for `fill`; a row names only what differs.
 PRESETS = "x-presets"
-_STEP = "#/$defs/step"  # holds one of its keys, so that the others' defaults are not filled in
+# The keyword for keys that are required unless another one is given.
+UNLESS = "x-unless"
+# Each holds one of its keys, so that the others' defaults are not filled in.
+_STEP, _CASE = "#/$defs/step", "#/$defs/case"
 
 
 def root() -> Node:
@@ -33,6 +48,11 @@ def root() -> Node:
 def step_names() -> tuple[str, ...]:
     """Return the names of the steps that `optimize` may hold."""
     return tuple(name for name, node in _definition(_STEP)["properties"].items() if "$ref" in node)
+
+
+def case_names() -> tuple[str, ...]:
+    """Return the names of the ops that `frameworks.cases` may hold."""
+    return tuple(_definition(_CASE)["properties"])
 
 
 def node_at(path: Path) -> Node | None:
@@ -89,11 +109,10 @@ def fill(value: JSON, path: Path = (), *, presets: bool = True) -> JSON:
 
 
 def _fill(value: JSON, node: Node, presets: bool) -> JSON:
-    is_step = node.get("$ref") == _STEP
     node = _resolved(node)
     if isinstance(value, dict):
         if "properties" in node:
-            fill_absent = not is_step and node is not _definition(_STEP)
+            fill_absent = not any(node is _definition(one) for one in (_STEP, _CASE))
             return _fill_known(value, _with_preset(node, value, presets), fill_absent, presets)
         free = node.get("additionalProperties")
         inner: Node = free if isinstance(free, Mapping) else {}
@@ -118,12 +137,13 @@ def _with_preset(node: Node, value: Mapping[str, JSON], presets: bool) -> Node:
 
 def _fill_known(value: Mapping[str, JSON], node: Node, fill_absent: bool, presets: bool) -> JSON:
     filled = {}
+    required = (*node.get("required", ()), *(key for keys in node.get(UNLESS, {}).values() for key in keys))
     for name, inner in node["properties"].items():
         default = inner.get("default")
         if name in value:
             if value[name] is not None or default is not None:
                 filled[name] = _fill(value[name], inner, presets)
-        elif fill_absent and default is not None and name not in node.get("required", ()):
+        elif fill_absent and default is not None and name not in required:
             filled[name] = _fill(copy.deepcopy(default), inner, presets)
     filled.update({name: value[name] for name in value if name not in node["properties"]})
     return filled

@@ -17,7 +17,7 @@ from pipeline.config.schema import about, step_names
 from pipeline.core.experiment import JSON
 from pipeline.core.sweep import canonical
 
-__all__ = ["SchemaError", "WORDINGS", "in_words"]
+__all__ = ["SchemaError", "WORDINGS", "in_words", "missing_key"]
 
 
 class SchemaError(Protocol):
@@ -95,10 +95,14 @@ def _missing_keys(error: SchemaError, path: Path) -> Iterator[Finding]:
     # jsonschema reports one error for each missing key, and its message starts with that key.
     for key in missing:
         if getattr(error, "message", "").startswith(repr(key)):
-            node = error.schema["properties"][key]
-            example = dump({key: node["examples"][0]}, flow=True)[1:-1]
-            message = f'the key "{key}" is missing{_meaning(node)}'
-            yield Finding("E112", (*path, key), message, f"for example {example}", at_key=True)
+            yield missing_key((*path, key))
+
+
+def missing_key(path: Path) -> Finding:
+    """Return what is said of a key that has to be there."""
+    key, node = path[-1], about(path)
+    example = dump({key: node["examples"][0]}, flow=True)[1:-1]
+    return Finding("E112", path, f'the key "{key}" is missing{_meaning(node)}', f"for example {example}", at_key=True)
 
 
 def _wrong_type(error: SchemaError, path: Path) -> Iterator[Finding]:

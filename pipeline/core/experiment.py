@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from pipeline.core.frameworks import FrameworksSpec, frameworks_from_json
+
 __all__ = [
     "BenchmarkSpec",
     "DataSpec",
@@ -150,7 +152,8 @@ class Experiment(NamedTuple):
     """A validated experiment: what is asked for (goals, outputs) and the runs that answer it.
 
     `document` is the file as JSON with overrides applied and defaults filled; building it again gives equal runs.
-    `ablate` asks what each step of the submitted point contributes.
+    `ablate` asks what each step of the submitted point contributes. With `frameworks` there are no runs: the pieces of
+    work that it names are done here and elsewhere.
     """
 
     name: str
@@ -163,6 +166,7 @@ class Experiment(NamedTuple):
     source: SourceInfo
     document: Mapping[str, JSON]
     ablate: bool = False
+    frameworks: FrameworksSpec | None = None
 
 
 def experiment_from_json(data: Mapping[str, JSON], path: str) -> Experiment:
@@ -174,6 +178,7 @@ def experiment_from_json(data: Mapping[str, JSON], path: str) -> Experiment:
             "goals": tuple(Goal(**goal) for goal in data["goals"]),
             "outputs": Outputs(tuple(data["outputs"]["report"]), data["outputs"]["submission"]),
             "source": SourceInfo(path, data["source"]["digest"]),
+            "frameworks": frameworks_from_json(data["frameworks"]),
         }
     )
 

@@ -139,6 +139,10 @@ EXPLANATIONS: dict[str, str] = {
     "E501": "A submission file cannot be read: it is missing, too large, or not JSON with one object.",
     "E502": "A submission does not follow its schema. The message says where, and what belongs there.",
     "E503": "A submission claims a schema version that does not exist: version 1 has no such key, version 2 says 2.",
+    "E504": (
+        "A comparison of frameworks (frameworks.json) holds a figure that does not follow from its others: an estimate "
+        "is the median of its processes, a verdict follows from interval, noise and the number of claims."
+    ),
     "E510": (
         "A competition cannot be read, or does not follow schemas/competition.v1.schema.json. Its limits are plain "
         "JSON Schema, of which only the keywords named there are allowed, so that every limit can be decided. "

@@ -75,6 +75,8 @@ def nodes_of(run: RunNodes) -> frozenset[str]:
 
 def _points(plan: Plan, text: str) -> list[RunNodes]:
     """Return the points that a text names: by number, counted from 1, or by words that their labels have."""
+    if not plan.runs:
+        raise UserError("this experiment has no points", hint="leave out --only")
     words = set(text.split())
     if text.isdecimal() and 1 <= int(text) <= len(plan.runs):
         return [plan.runs[int(text) - 1]]

@@ -73,16 +73,20 @@ def times_ratio(times: Sequence[PeerTimes], first: str, second: str, seed: int) 
 
 
 def judged(
-    times: Sequence[PeerTimes], questions: Sequence[tuple[str, str]], threshold: float, seed: int
+    times: Sequence[PeerTimes],
+    questions: Sequence[tuple[str, str]],
+    threshold: float,
+    seed: int,
+    same: tuple[str, str] = ("optimized", "control"),
 ) -> tuple[Ratio, bool, list[dict[str, Any]]]:
     """Answer questions (peer arm, our arm): the ratio of their times, above 1 where ours takes less, and its verdict.
 
-    Returns the control (our optimized model over its second copy), whether nothing may be claimed because it differs
+    Returns the control (of the arms `same`, ours over its second copy), whether nothing may be claimed because it differs
     in earnest or too few pairs ran undisturbed, and the answers in order. Verdicts are said of ours: "faster" is
     tinytorch. A claim is kept only if Holm's adjusted p-value of exceeding the threshold is at most SIGNIFICANCE.
     """
-    control = times_ratio(times, "optimized", "control", seed)
-    pairs = [("optimized", "control"), *questions]
+    control = times_ratio(times, *same, seed)
+    pairs = [same, *questions]
     is_unsettled = control.excludes_one and max(control.estimate, 1 / control.estimate) > 1 + threshold
     is_noisy = is_unsettled or any(not process.has_enough(*pair) for process in times for pair in pairs)
     ratios = [times_ratio(times, peer, ours, seed).widened_by(control) for peer, ours in questions]

@@ -12,6 +12,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -63,13 +64,17 @@ def main(arguments: Sequence[str]) -> int:
     return serve(KINDS, arguments)
 
 
-def serve(kinds: Mapping[str, Callable[[Job], Result]], arguments: Sequence[str]) -> int:
-    """Do the job of the file named by the only argument with one of `kinds`; return the exit code."""
+def serve(
+    kinds: Mapping[str, Callable[[Job], Result]],
+    arguments: Sequence[str],
+    mode: Callable[[], AbstractContextManager[Any]] = no_grad,
+) -> int:
+    """Do the job of the file named by the only argument with one of `kinds`, inside `mode()`; return the exit code."""
     job = Job.read(Path(arguments[0]))
     pinned = _pin(job.cores)
     before = read_gauges()
     try:
-        with no_grad():
+        with mode():
             result = kinds[job.kind](job)
         result["conditions"] = _conditions(job, pinned, before)
     except (AnswersDiffer, OSError, TinyTorchError, WorkerProblem) as error:

@@ -111,6 +111,21 @@ STAGES: dict[str, StageInfo] = {
             {"ablation": "json"},
             "say what each step contributes alone, in order and left out",
         ),
+        StageInfo(
+            "framework",
+            "pipeline.stages.framework",
+            1,
+            {"row": "json", "samples": "arrays"},
+            "do a piece of work here and in PyTorch, in turns",
+            measures=True,
+        ),
+        StageInfo(
+            "frameworks",
+            "pipeline.stages.frameworks",
+            1,
+            {"frameworks": "json"},
+            "gather a comparison of frameworks",
+        ),
         StageInfo("report", "pipeline.stages.report", 1, {"html": "text", "md": "text"}, "render the report"),
     )
 }

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pipeline.config.build import build
 from pipeline.config.load import load
+from pipeline.core.frameworks_plan import plan_frameworks
 from pipeline.core.plan import Catalog, make_plan
 from pipeline.execute.catalog import codec_modules
 from pipeline.stages import STAGES
@@ -38,7 +39,10 @@ def plan_ids() -> dict[str, dict[str, str]]:
     """Return experiment -> "place label" -> the first 16 digits of the id, in plan order."""
     found = {}
     for path in sorted(_EXPERIMENTS.glob("*.yaml")):
-        nodes = make_plan(build(load(path)), _CATALOG).nodes
+        experiment = build(load(path))
+        compared = experiment.frameworks
+        plan = plan_frameworks(experiment, compared, _CATALOG) if compared else make_plan(experiment, _CATALOG)
+        nodes = plan.nodes
         found[path.stem] = {f"{place:02} {node.label}": node.id[:16] for place, node in enumerate(nodes)}
     return found
 

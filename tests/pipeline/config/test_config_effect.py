@@ -182,6 +182,18 @@ OTHER_TRAINING = {
     "workers": 2,
 }
 VARIED = {"flip": True, "crop": 2}
+TEXT = copy.deepcopy(ONE)
+TEXT |= {
+    "data": {"name": "text", "args": {"context": 16}},
+    "model": {
+        "arch": "gpt",
+        "args": {"layers": 1, "embed_dim": 8, "heads": 2},
+        "train": {"warmup": 5, "accumulation": 2},
+    },
+    "optimize": [{"quantize": {"bits": 8}}],
+    "goals": [{"metric": "perplexity", "max_increase": 0.1}],
+}
+BASES |= dict.fromkeys(("model.train.warmup", "model.train.accumulation", "goals.max_increase"), TEXT)
 # key -> its place, another value, and the first stage that this changes
 CASES: dict[str, tuple[tuple[str | int, ...], Any, str]] = {
     "name": (("name",), "y", "submit"),
@@ -193,6 +205,8 @@ CASES: dict[str, tuple[tuple[str | int, ...], Any, str]] = {
     "model.arch": (("model",), {"arch": "cnn"}, "train"),
     "model.args": (("model", "args", "hidden"), [8, 9], "train"),
     **{f"model.train.{key}": (("model", "train", key), other, "train") for key, other in OTHER_TRAINING.items()},
+    "model.train.warmup": (("model", "train", "warmup"), 6, "train"),
+    "model.train.accumulation": (("model", "train", "accumulation"), 3, "train"),
     "optimize.prune.method": (("optimize", 0, "prune"), {"method": "magnitude"}, "optimize"),
     "optimize.prune.sparsity": (("optimize", 0, "prune", "sparsity"), 0.6, "optimize"),
     **{f"optimize.prune.{k}": (("optimize", 0, "prune", k), v, "optimize") for k, v in OTHER_RAMP.items()},
@@ -297,6 +311,7 @@ CASES: dict[str, tuple[tuple[str | int, ...], Any, str]] = {
     "goals.at_least": (("goals", 0, "at_least"), 0.2, "submit"),
     "goals.at_most": (("goals", 0, "at_most"), 0.9, "submit"),
     "goals.max_drop": (("goals", 1, "max_drop"), 0.4, "submit"),
+    "goals.max_increase": (("goals", 0, "max_increase"), 0.2, "submit"),
     "goals.minimize": (("goals", 2, "minimize"), "latency_ms", "submit"),
     "goals.maximize": (("goals", 3, "maximize"), "compression", "submit"),
 }
@@ -315,6 +330,8 @@ DISTRIBUTIONS = ("uniform", "log_uniform", "integers", "choice")
 # key -> where its effect is tested, or why it has none yet
 CUSTOM = "it needs code that is told of: tests/pipeline/own/test_use_in_runs.py"
 GENERATE = "it needs a language model: tests/pipeline/config/test_config_generate.py"
+# Of an experiment without points: tests/pipeline/core/test_frameworks_plan.py.
+OTHER_KIND = "frameworks."
 ELSEWHERE = {
     **{f"sweep.search.{key}": "the points that it asks for: tests/pipeline/search" for key in SEARCH},
     **{f"sweep.search.axes.{key}": "the points that it asks for: tests/pipeline/search" for key in DISTRIBUTIONS},
@@ -323,6 +340,7 @@ ELSEWHERE = {
     "model.weights.layout": "it changes how they are read: tests/pipeline/stages/test_train_weights.py",
     **{f"benchmark.{key}": GENERATE for key in ("kv_cache", "new_tokens", "prompt_tokens")},
     **{f"optimize.custom.{key}": CUSTOM for key in ("allow_no_effect", "args", "name")},
+    "data.path": "it changes the text that is read: tests/pipeline/config/test_config_tasks.py",
     "data.root": "it changes the files that are read: tests/pipeline/execute/test_sources.py",
     "sweep.max_points": "it stops what has more points: below",
     "benchmark.peers": "it adds a stage, of an extra: tests/pipeline/stages/test_peers_stage.py",
@@ -375,7 +393,8 @@ def ids(document: Mapping[str, Any], store: LocalStore) -> dict[str, set[str]]:
 def test_every_key_of_the_schema_has_a_case() -> None:
     """A new key needs one."""
     schema = read_schema("experiment.v1")
-    listed = {key for key in keys(schema, schema) if not key.startswith(("sweep.exclude.", "sweep.include."))}
+    other = ("sweep.exclude.", "sweep.include.", OTHER_KIND)
+    listed = {key for key in keys(schema, schema) if not key.startswith(other)}
     assert listed == CASES.keys() | ELSEWHERE.keys()
 
 

@@ -9,7 +9,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from pipeline.config.rules import INERT
-from pipeline.config.schema import PRESETS, fill, keys_at, node_at, root, step_names
+from pipeline.config.schema import PRESETS, UNLESS, fill, keys_at, node_at, root, step_names
 from pipeline.config.wording import _PATTERNS, WORDINGS
 from pipeline.core.experiment import BenchmarkSpec, Goal, Outputs, TrainSpec
 from pipeline.submission.metrics import METRICS
@@ -17,6 +17,7 @@ from tinytorch.passes import STEPS, load_pass, resolve
 
 ANNOTATIONS = {
     *("$defs", "$id", "$ref", "$schema", "default", "description", "examples", "properties", "title", "items", PRESETS),
+    UNLESS,
 }
 
 
