@@ -178,7 +178,6 @@ OTHER_TRAINING = {
     "schedule": "cosine",
     "label_smoothing": 0.1,
     "grad_clip": 2.0,
-    "augment": {"flip": True, "crop": 1},
     "workers": 2,
 }
 VARIED = {"flip": True, "crop": 2}
