@@ -22,6 +22,7 @@ from tinytorch.core.losses import CrossEntropyLoss, log_softmax
 from tinytorch.core.optimizers import SGD, Adam, AdamW, Optimizer
 from tinytorch.core.tensor import Tensor
 from tinytorch.core.training import CosineSchedule, Trainer
+from tinytorch.core.watching import current_watch
 from tinytorch.errors import TrainingDiverged
 from tinytorch.kernels.memory import freed_memory_kept
 
@@ -166,6 +167,7 @@ def fit_text(
     before = [layer.rng for layer in dropouts]
     for layer in dropouts:
         layer.rng = rng
+    watch = current_watch()
     try:
         facts = {"settings": asdict(settings), "seed": seed, "text": hashlib.sha256(train.ids.tobytes()).hexdigest()}
         records = _resumed(trainer, rng, checkpoint, facts)
@@ -179,11 +181,20 @@ def fit_text(
                     records[-1]["inspection"] = seen
                 if checkpoint is not None:
                     trainer.save_checkpoint(checkpoint, rng=rng, notes={"facts": facts, "records": records})
+                if watch.is_due():
+                    watch.say(_line(records[-1], settings.steps))
     finally:
         for layer, own in zip(dropouts, before, strict=True):
             layer.rng = own
         model.eval()
     return records
+
+
+def _line(record: TextRecord, steps: int) -> str:
+    """Return what a person who waits reads of a record."""
+    judged = record["validation_loss"]
+    reached = "" if judged is None else f", perplexity {math.exp(min(judged, 700.0)):.4g} on the validation text"
+    return f"step {record['step']:,} of {steps:,}: loss {record['train_loss']:.4g}{reached}"
 
 
 def _batches(

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from tinytorch.core.checkpoint import read_checkpoint
 from tinytorch.core.language import OPTIMIZERS, TextSettings, fit_text
 from tinytorch.core.losses import CrossEntropyLoss
 from tinytorch.core.tensor import Tensor
+from tinytorch.core.watching import Watch, current_watch
 from tinytorch.data.tokens import TextSplit
 from tinytorch.errors import TinyTorchError
 from tinytorch.models.network import Network
@@ -48,14 +51,36 @@ def train(
     """Train `model` in place as `fit_text` does; return a record for each epoch, with what `look` saw after it.
 
     `settings` are those of `FitSettings`, with `warmup`, the steps over which the rate rises, and `accumulation`, the
-    batches of an update; a cosine falls to zero. Raises ValueError for bad settings, TinyTorchError for one that means
+    batches of an update; a cosine falls to zero. Inside a `watched` block a training that is killed goes on after its
+    last epoch, to the same bits. Raises ValueError for bad settings, TinyTorchError for one that means
     nothing to texts.
     """
-    records = fit_text(model, train.tokens, validation.tokens, _settings(train, settings), seed, look=look)
+    kept = _kept(current_watch())
+    records = fit_text(model, train.tokens, validation.tokens, _settings(train, settings), seed, kept, look=look)
     return [
         {"epoch": number, **{name: value for name, value in record.items() if name != "step"}}
         for number, record in enumerate(records, start=1)
     ]
+
+
+def _kept(watch: Watch) -> Path | None:
+    """Return where the state of the training is kept: a file that a killed one left is continued, a damaged one not.
+
+    The folder belongs to one training, so that the file is of no other.
+    """
+    if watch.folder is None:
+        return None
+    path = watch.folder / "text.npz"
+    watch.folder.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        try:
+            read_checkpoint(path)
+        except (OSError, ValueError) as error:
+            watch.say(f"training begins anew: {error}")
+            path.unlink()
+        else:
+            watch.say("training continues where it was interrupted")
+    return path
 
 
 def study(train: TextSplit, settings: Mapping[str, Any]) -> Study:
