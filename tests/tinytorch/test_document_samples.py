@@ -276,7 +276,7 @@ def test_accuracies_need_a_format(reports):
 
 
 def test_products_before_and_after(names, capsys):
-    """The naive one is the first sample's; what the reader is to write gives the same, which the last sample asserts."""
+    """The naive one is the sample's; what the reader is to write gives the same, which the last sample asserts."""
     run("a target", names)
     assert names["matmul_vectorized"](1, 2) is None
     run("two products", names)

@@ -6,7 +6,7 @@ Every value is measured; what cannot be measured is an error that says why, neve
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from statistics import NormalDist
@@ -20,9 +20,18 @@ from tinytorch.core.tensor import MB_TO_BYTES, Tensor
 from tinytorch.perf.structure import held_bytes, inference, run
 from tinytorch.perf.timing import durations_ms, peak_bytes
 
-__all__ = ["Benchmark", "BenchmarkResult", "OlympicEvent", "classification_accuracy", "labelled", "model_name"]
+__all__ = [
+    "Benchmark",
+    "BenchmarkResult",
+    "OlympicEvent",
+    "classification_accuracy",
+    "labelled",
+    "model_name",
+    "sample_shape",
+]
 
 CONFIDENCE = 0.95
+COURSE_SHAPE = (1, 28, 28)
 INPUTS = ("data", "inputs", "X", "x", "images")
 LABELS = ("labels", "targets", "y")
 
@@ -154,15 +163,19 @@ class Benchmark:
         return self._measure("memory", memory, {"unit": "MB", "input_shape": list(input_shape)})
 
     def compare_models(self, metric: str = "latency") -> list[dict[str, Any]]:
-        """Return one row for each model, measuring `metric` (latency, accuracy, memory) unless that has been done."""
-        runs = {
+        """Return one row for each model, measuring `metric` (latency, accuracy, memory) unless that has been done.
+
+        Latency and memory are those of one sample of the first data set, or of the course's shape (1, 28, 28).
+        """
+        runs: dict[str, Callable[..., dict[str, BenchmarkResult]]] = {
             "latency": self.run_latency_benchmark,
             "accuracy": self.run_accuracy_benchmark,
             "memory": self.run_memory_benchmark,
         }
         if metric not in runs:
             raise ValueError(f"The metric must be one of {', '.join(runs)}, but got {metric!r}.")
-        results = self.results.get(metric) or runs[metric]()
+        given = () if metric == "accuracy" else (sample_shape(self.datasets),)
+        results = self.results.get(metric) or runs[metric](*given)
         names = ("mean", "std", "ci_lower", "ci_upper", "count")
         return [
             {"model": model, "metric": metric, **{name: getattr(result, name) for name in names}}
@@ -180,6 +193,17 @@ class Benchmark:
 def model_name(model: Any, position: int) -> str:
     """Return model.name, or "model_<position>"."""
     return str(getattr(model, "name", f"model_{position}"))
+
+
+def sample_shape(datasets: Sequence[Any]) -> tuple[int, ...]:
+    """Return the shape of a batch of one sample of the first data set.
+
+    (1, 28, 28), the course's, without one and for one that only a model's own evaluate(dataset) understands.
+    """
+    try:
+        return (1, *labelled(datasets[0])[0].shape[1:]) if datasets else COURSE_SHAPE
+    except TypeError:
+        return COURSE_SHAPE
 
 
 def labelled(dataset: Any) -> tuple[Tensor, Array]:

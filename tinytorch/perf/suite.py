@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinytorch.core.tensor import Tensor
-from tinytorch.perf.measuring import Benchmark, BenchmarkResult, model_name
+from tinytorch.perf.measuring import Benchmark, BenchmarkResult, model_name, sample_shape
 from tinytorch.perf.plots import bar_chart, scatter_plot
 from tinytorch.perf.structure import run
 
@@ -35,13 +35,16 @@ class BenchmarkSuite:
         self.results: Results = {}
         self.unavailable: dict[str, str] = {}
 
-    def run_full_benchmark(self, input_shape: tuple[int, ...] = (1, 28, 28)) -> Results:
+    def run_full_benchmark(self, input_shape: tuple[int, ...] | None = None) -> Results:
         """Return {latency, accuracy, memory, energy}, each {model: BenchmarkResult}.
 
+        The models run on `input_shape`: unless it is given, one sample of the first data set, or the course's (1, 28,
+        28) without one.
         A metric that cannot be measured here is empty, with the reason in `unavailable`: accuracy without data sets,
         energy without a counter.
         """
         self.unavailable = {}
+        input_shape = input_shape or sample_shape(self.benchmark.datasets)
         self.results = {
             "latency": self.benchmark.run_latency_benchmark(input_shape),
             "accuracy": {},
@@ -134,13 +137,15 @@ def analyze_optimization_techniques(
     base_model: Any,
     optimized_models: Sequence[Any],
     datasets: Sequence[Any],
-    input_shape: tuple[int, ...] = (1, 28, 28),
+    input_shape: tuple[int, ...] | None = None,
 ) -> dict[str, Any]:
     """Measure a base model and optimized ones, and return the figures and the ratios to the base.
 
     {base_metrics, optimized_results: {name: metrics}, improvements: {name: {speedup, memory_reduction,
-    accuracy_delta}}}; accuracy is left out without data sets. Ratios above 1 are improvements.
+    accuracy_delta}}}; accuracy is left out without data sets. Ratios above 1 are improvements. `input_shape` is as for
+    `BenchmarkSuite.run_full_benchmark`.
     """
+    input_shape = input_shape or sample_shape(datasets)
     benchmark = Benchmark([base_model, *optimized_models], datasets)
     measured = {
         "latency": benchmark.run_latency_benchmark(input_shape),

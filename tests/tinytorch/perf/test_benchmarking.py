@@ -213,3 +213,14 @@ def test_the_older_import_path():
     assert tinytorch.benchmarking.__all__ == benchmarking.__all__
     assert tinytorch.benchmarking.Benchmark is Benchmark
     assert OlympicEvent("latency_sprint") is OlympicEvent.LATENCY_SPRINT
+
+
+def test_a_model_runs_on_what_its_data_sets_hold(tmp_path):
+    """Where no shape is given: a sample of the first data set, or the course's shape without one."""
+    model = Linear(7, 3)
+    data = Tensor(np.zeros((5, 7))), np.zeros(5, int)
+    latency = BenchmarkSuite([model], [data], tmp_path).run_full_benchmark()["latency"]["model_0"]
+    assert latency.metadata["input_shape"] == [1, 7]
+    assert analyze_optimization_techniques(model, [Named("b", 7)], [data])["base_metrics"]["latency"] > 0
+    assert Benchmark([model], [data]).compare_models("memory")[0]["mean"] > 0
+    assert suite.sample_shape([]) == suite.sample_shape([object()]) == (1, 28, 28)
