@@ -52,6 +52,27 @@ def test_scores_are_those_of_the_whole_text(monkeypatch, ids, isa, pos_encoding,
     np.testing.assert_allclose(decoded(gpt, ids[:batch]), whole[:, 4:], atol=1e-5)
 
 
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("has_bias", [True, False])
+@pytest.mark.parametrize("is_mixed", [True, False])
+def test_numpy_decodes_what_the_whole_text_scores(ids, batch, has_bias, is_mixed):
+    """A text alone and several, projections joined or not, with and without a bias: at every position, to 1e-5."""
+    gpt = model()
+    attention = gpt.blocks[1].attention
+    attention.k_proj = Linear(20, 20, bias=has_bias, rng=np.random.default_rng(5))
+    if is_mixed:
+        attention.v_proj = Sequential(attention.v_proj)
+    whole = gpt(ids[:batch]).data
+    cache = enable_kv_cache(gpt, batch_size=batch)
+    gpt(ids[:batch, :4])
+    decoder = Decoder(gpt, cache)
+    for t in range(4, ids.shape[1]):
+        np.testing.assert_allclose(decoder.step(ids[:batch, t]), whole[:, t], atol=1e-5)
+    cache.seq_pos = cache.max_seq_len
+    with pytest.raises(ValueError, match="cache is full"):
+        decoder.step(ids[:batch, 0])
+
+
 @needs_kernels
 @pytest.mark.parametrize("bits", [None, 8, 4])
 def test_threads_change_no_bit(ids, bits):
