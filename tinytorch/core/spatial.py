@@ -41,8 +41,8 @@ class Conv2dBackward(Function):
 
     def forward(self, x: Array, weight: Array, bias: Array | None = None) -> Array:
         """Return (N, O, H', W')."""
-        self.x, self.weight = x, weight
-        return training.conv2d(x, weight, bias, self.stride, self.padding)
+        self.x, self.weight = training.channels_last(x), weight
+        return training.conv2d(self.x, weight, bias, self.stride, self.padding)
 
     def backward(self, grad: Array) -> tuple[Array | None, ...]:
         """Correlate the gradient with the input (weight) and with the weight, transposed (input)."""

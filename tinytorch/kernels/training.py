@@ -17,6 +17,7 @@ from tinytorch.kernels.calls import chosen_isa, run
 
 __all__ = [
     "batch_moments",
+    "channels_last",
     "conv2d",
     "conv2d_grads",
     "max_pool2d",
@@ -46,6 +47,11 @@ def _first(x: Array) -> Array:
 def _by_window(weight: Array) -> Array:
     """Return weights (O, C, kh, kw) as contiguous (kh, kw, C, O), which is how a Conv2d holds them."""
     return np.ascontiguousarray(weight.transpose(2, 3, 1, 0))
+
+
+def channels_last(x: Array) -> Array:
+    """Return images (N, C, H, W) whose memory is channels last: x itself if it is, so that others copy no more."""
+    return _first(_last(x))
 
 
 def _conv_dims(x: tuple[int, ...], weight: tuple[int, ...], stride: Pair, padding: Pair) -> tuple[int, ...]:
