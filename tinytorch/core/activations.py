@@ -8,6 +8,7 @@ import numpy as np
 
 from tinytorch.core.function import Array, Function
 from tinytorch.core.layer import Stateless
+from tinytorch.core.shapes import axis_problem
 from tinytorch.core.tensor import Tensor
 from tinytorch.kernels import training
 
@@ -151,5 +152,7 @@ class Softmax(Stateless):
     """Turn scores into probabilities that sum to 1 along an axis."""
 
     def forward(self, x: Tensor, dim: int = -1) -> Tensor:
-        """Normalize along `dim`."""
+        """Normalize along `dim`; raises ValueError for an axis that there is not."""
+        if not -x.ndim <= dim < x.ndim:
+            raise axis_problem("Softmax", x.shape, dim)
         return SoftmaxBackward.run(x, dim=dim)

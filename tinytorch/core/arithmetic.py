@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from tinytorch.core.function import Array, Function, unbroadcast
+from tinytorch.core.shapes import broadcast_problem
 
 __all__ = ["AddBackward", "DivBackward", "LinearBackward", "MatmulBackward", "MulBackward", "SubBackward"]
 
@@ -18,7 +19,10 @@ class AddBackward(Function):
     def forward(self, a: Array, b: Array) -> Array:
         """Add elementwise."""
         self.shapes = a.shape, b.shape
-        return a + b
+        try:
+            return a + b
+        except ValueError as error:
+            raise broadcast_problem("+", a.shape, b.shape) from error
 
     def backward(self, grad: Array) -> tuple[Array | None, ...]:
         """d/da = 1, d/db = 1."""
@@ -31,7 +35,10 @@ class SubBackward(Function):
     def forward(self, a: Array, b: Array) -> Array:
         """Subtract elementwise."""
         self.shapes = a.shape, b.shape
-        return a - b
+        try:
+            return a - b
+        except ValueError as error:
+            raise broadcast_problem("-", a.shape, b.shape) from error
 
     def backward(self, grad: Array) -> tuple[Array | None, ...]:
         """d/da = 1, d/db = -1."""
@@ -48,7 +55,10 @@ class MulBackward(Function):
     def forward(self, a: Array, b: Array) -> Array:
         """Multiply elementwise."""
         self.a, self.b = a, b
-        return a * b
+        try:
+            return a * b
+        except ValueError as error:
+            raise broadcast_problem("*", a.shape, b.shape) from error
 
     def backward(self, grad: Array) -> tuple[Array | None, ...]:
         """d/da = b, d/db = a."""
@@ -64,7 +74,10 @@ class DivBackward(Function):
     def forward(self, a: Array, b: Array) -> Array:
         """Divide elementwise."""
         self.a, self.b = a, b
-        return a / b
+        try:
+            return a / b
+        except ValueError as error:
+            raise broadcast_problem("/", a.shape, b.shape) from error
 
     def backward(self, grad: Array) -> tuple[Array | None, ...]:
         """d/da = 1/b, d/db = -a/b²."""

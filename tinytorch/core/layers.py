@@ -139,6 +139,10 @@ class Sequential(Layer):
             self.layers: list[Layer] = list(layers[0])
         else:
             self.layers = list(layers)  # type: ignore[arg-type]
+        for at, layer in enumerate(self.layers):
+            if not callable(getattr(layer, "forward", None)):
+                kind = type(layer).__name__
+                raise TypeError(f"Sequential runs layers, but number {at} is a {kind} without forward().")
 
     def forward(self, x: Tensor, training: bool | None = None) -> Tensor:
         """Feed `x` through every layer; `training`, if given, overrides the mode of the Dropouts inside."""

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinytorch.core.function import Array, Function
+from tinytorch.core.shapes import axis_problem
 from tinytorch.core.tensor import Tensor
 
 __all__ = [
@@ -129,7 +130,12 @@ class DistillationBackward(Function):
 
 
 def log_softmax(x: Tensor, dim: int = -1) -> Tensor:
-    """Return the logarithm of softmax along `dim`, without the overflow and lost digits of log(softmax(x))."""
+    """Return the logarithm of softmax along `dim`, without the overflow and lost digits of log(softmax(x)).
+
+    Raises ValueError for an axis that there is not.
+    """
+    if not -x.ndim <= dim < x.ndim:
+        raise axis_problem("log_softmax", x.shape, dim)
     return LogSoftmaxBackward.run(x, dim=dim)
 
 

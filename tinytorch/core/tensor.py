@@ -11,9 +11,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from numpy.exceptions import AxisError
 
 from tinytorch.core import arithmetic, shaping
-from tinytorch.core.function import Array, Node, run_backward
+from tinytorch.core.function import Array, Function, Node, run_backward
+from tinytorch.core.shapes import axis_problem, stack_problem
 
 __all__ = ["BYTES_PER_FLOAT32", "KB_TO_BYTES", "MB_TO_BYTES", "Tensor"]
 
@@ -39,7 +41,7 @@ class Tensor(Node):
         if isinstance(data, Tensor):
             data = data._data
         elif isinstance(data, list | tuple) and data and isinstance(data[0], Tensor):
-            data = np.stack([t.data if isinstance(t, Tensor) else np.asarray(t) for t in data])
+            data = _stacked([t.data if isinstance(t, Tensor) else np.asarray(t) for t in data])
         try:
             array = np.asarray(data)
         except ValueError as error:
@@ -209,16 +211,25 @@ class Tensor(Node):
     # Reduction ----------------------------------------------------------------------------------------------------
 
     def sum(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        """Sum over `axis`, or over everything."""
-        return shaping.SumBackward.run(self, axis=axis, keepdims=keepdims)
+        """Sum over `axis`, or over everything; raises ValueError for an axis that there is not."""
+        return self._reduced("sum", shaping.SumBackward, axis, keepdims)
 
     def mean(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        """Average over `axis`, or over everything."""
-        return shaping.MeanBackward.run(self, axis=axis, keepdims=keepdims)
+        """Average over `axis`, or over everything; raises ValueError for an axis that there is not."""
+        return self._reduced("mean", shaping.MeanBackward, axis, keepdims)
 
     def max(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        """Take the largest value over `axis`, or of everything; equal maxima share the gradient."""
-        return shaping.MaxBackward.run(self, axis=axis, keepdims=keepdims)
+        """Take the largest value over `axis`, or of everything; equal maxima share the gradient.
+
+        Raises ValueError for an axis that there is not.
+        """
+        return self._reduced("max", shaping.MaxBackward, axis, keepdims)
+
+    def _reduced(self, name: str, operation: type[Function], axis: Axis, keepdims: bool) -> Tensor:
+        try:
+            return operation.run(self, axis=axis, keepdims=keepdims)
+        except AxisError as error:
+            raise axis_problem(f"{name}(axis={axis})", self.shape, axis) from error
 
     # Gradients ----------------------------------------------------------------------------------------------------
 
@@ -292,6 +303,13 @@ def _resolved(old: tuple[int, ...], new: tuple[int, ...]) -> tuple[int, ...]:
             "Use -1 for one dimension to have it worked out."
         )
     return new
+
+
+def _stacked(arrays: list[Array]) -> Array:
+    try:
+        return np.stack(arrays)
+    except ValueError as error:
+        raise stack_problem([array.shape for array in arrays]) from error
 
 
 def _check_matmul(left: tuple[int, ...], right: tuple[int, ...]) -> None:
