@@ -48,6 +48,9 @@ def task_findings(
         yield from _benchmark(benchmark)
     else:
         yield from _goals(goals)
+        if benchmark.get("scenario") == "generate":
+            message = "generate continues texts, but the data are images"
+            yield Finding("E119", ("benchmark", "scenario"), message, "take data: {name: text}, model: {arch: gpt}")
 
 
 def _file(data: Mapping[str, JSON]) -> Iterator[Finding]:

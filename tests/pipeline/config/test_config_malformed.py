@@ -237,7 +237,7 @@ CASES = {
         "metric: accuracy",
         "metric: acuracy",
         "13:14 goals[0].metric must be one of accuracy, speedup, compression, size_bytes, latency_ms, throughput, "
-        'not "acuracy"; did you mean "accuracy"?',
+        'tokens_per_second, ttft_ms, perplexity, not "acuracy"; did you mean "accuracy"?',
     ),
     "goal without a bound": (
         ", max_drop: 0.02",
@@ -450,5 +450,6 @@ def test_a_misspelt_key_lists_what_is_valid() -> None:
     """The hint has all keys of the place."""
     (problem,) = check(loads(VALID.replace("{epochs: 5}", "{epoch: 5}")))
     assert problem.hint == (
-        "keys here: epochs, lr, optimizer, batch_size, weight_decay, momentum, schedule, label_smoothing, grad_clip"
+        "keys here: epochs, lr, optimizer, batch_size, weight_decay, momentum, schedule, label_smoothing, grad_clip, "
+        "augment, workers"
     )
