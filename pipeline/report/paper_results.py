@@ -122,9 +122,14 @@ def _accuracies(sources: Sources, submission: Document) -> Iterator[Sequence[str
         yield f"accuracy ({split})", *rates, change
 
 
+_TTFT = "ttft_interval_ns"
+
+
 def _latencies(sources: Sources, submission: Document) -> Iterator[Sequence[str]]:
     arms: Place = ("benchmark", "comparisons", 0, "arms")
     calls = submission["comparisons"]["speed"]["scenario"]
+    if texts := submission["benchmark"]["comparisons"][0].get("generate"):
+        calls = f"{calls}, {texts['new_tokens'] - 1} tokens"
     speedup = ("comparisons", "speed", "speedup")
     factor = sources.figure("ratio", SUBMISSION, *speedup, "estimate", interval=(*speedup, "interval"))
     yield "speed-up", "", "", f"{factor} {submission['comparisons']['speed']['verdict']}"
@@ -143,7 +148,23 @@ def _latencies(sources: Sources, submission: Document) -> Iterator[Sequence[str]
         )
         for side in _SIDES
     ]
-    yield "throughput", *rates, ""
+    yield "tokens per second" if texts else "throughput", *rates, ""
+    if texts:
+        yield from _first_token(sources)
+
+
+def _first_token(sources: Sources) -> Iterator[Sequence[str]]:
+    found: Place = ("benchmark", "comparisons", 0, "generate")
+    times = [
+        sources.figure("ns", SUBMISSION, *found, "arms", side, "ttft_ns", interval=(*found, "arms", side, _TTFT))
+        for side in _SIDES
+    ]
+    ratio = (*found, "ttft_speedup")
+    yield (
+        "time to first token",
+        *times,
+        sources.figure("ratio", SUBMISSION, *ratio, "estimate", interval=(*ratio, "interval")),
+    )
 
 
 def _counts(sources: Sources) -> Iterator[Sequence[str]]:
