@@ -28,6 +28,7 @@ svg.drawn { display: block; width: 100%; height: auto; font: 12px system-ui, san
 svg.drawn text { fill: var(--ink); } svg.drawn text.soft { fill: var(--soft); }
 svg.drawn .grid { stroke: var(--line); } svg.drawn .one { stroke: var(--ink); stroke-dasharray: 4 4; opacity: .7; }
 svg.drawn .roof { stroke: var(--mark); fill: none; stroke-width: 2; } svg.drawn .roof.integer { stroke-dasharray: 6 4; }
+svg.drawn .roof.cache { stroke-dasharray: 2 4; }
 svg.drawn .good { stroke: var(--good); fill: var(--good); } svg.drawn .bad { stroke: var(--bad); fill: var(--bad); }
 svg.drawn .plain { stroke: var(--mark); fill: var(--mark); } svg.drawn .warn { stroke: var(--warn); fill: var(--warn); }
 svg.drawn .wide { stroke-width: 6; opacity: .4; } svg.drawn .ours { fill: var(--accent); }
@@ -77,6 +78,7 @@ def roofline(rows: Sequence[FrameworkRow], peaks: Mapping[str, Any]) -> str:
     ends = across.low, across.high
     for peak, kind in zip(roofs, ("roof", "roof integer"), strict=False):
         parts.append(_roof(peak, peaks["memory_gbps"], ends, (across, up), kind))
+    parts.append(_roof(roofs[-1], peaks["cache_gbps"], ends, (across, up), "roof cache"))
     for row in rows:
         parts += _dots(row, across, up)
     parts.append(

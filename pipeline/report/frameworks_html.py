@@ -66,7 +66,8 @@ _PAGE = """
 <th scope="row">{{ row.title }}</th>
 <td class="number">{{ row.ours }}</td><td class="number">{{ row.theirs }}</td><td class="number">{{ row.ratio }}</td>
 <td><span class="tag {{ row.tone }}">{{ row.verdict }}</span></td>
-<td>{{ row.ours_bound }}</td><td>{{ row.theirs_bound }}</td><td>{{ row.rate }}</td>
+<td class="figure">{{ row.ours_bound }}</td><td class="figure">{{ row.theirs_bound }}</td>
+<td class="figure">{{ row.rate }}</td>
 </tr>
 {% endfor %}
 </tbody>
@@ -76,8 +77,8 @@ _PAGE = """
 <section aria-labelledby="roof">
 <h2 id="roof">How near to what this machine allows</h2>
 <p class="soft">Filled: tinytorch; open: PyTorch, the same work one above the other. The solid line is what memory and
-float32 arithmetic allow{% if view.peaks.int8_gops %}, the dashed one what int8 arithmetic does{% endif %}. Points above
-the slope work on data in a cache.</p>
+float32 arithmetic allow{% if view.peaks.int8_gops %}, the dashed one what int8 arithmetic does{% endif %}; the dotted
+slope is that of the fastest cache, which holds the data of small work.</p>
 <figure class="wide"><div class="chart">{{ roofline | safe }}</div></figure>
 </section>
 <section aria-labelledby="outputs">

@@ -1,0 +1,99 @@
+"""A comparison of frameworks as a document: valid as built, and what does not follow from the rest is found."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pipeline.submission.frameworks import build_frameworks, frameworks_problems, is_frameworks
+from tests.compared import document, row
+
+
+@pytest.fixture(scope="module")
+def built() -> dict[str, Any]:
+    """One piece of work faster, one slower, one alike, one without a peer, one noisy; read back from JSON."""
+    rows = row(2.0), row(0.5), row(1.0), row(None), row(2.0, control=1.2)
+    found: dict[str, Any] = json.loads(json.dumps(document(*rows)))
+    return found
+
+
+def test_it_follows_its_schema_and_itself(built: dict[str, Any]) -> None:
+    """Verdicts are said of tinytorch."""
+    assert is_frameworks(built)
+    assert frameworks_problems(built, "x.json") == []
+    assert [one["verdict"] for one in built["rows"]] == ["faster", "slower", "equivalent", None, "noisy"]
+    assert built["counts"] == {"faster": 1, "slower": 1, "equivalent": 1, "not_compared": 1, "noisy": 1}
+
+
+def test_claims_are_corrected_for_their_number(built: dict[str, Any]) -> None:
+    """Only claims have a p-value, and more of them make each weaker."""
+    values = [one["adjusted_p_value"] for one in built["rows"]]
+    assert [value is not None for value in values] == [True, True, False, False, False]
+    alone = document(row(2.0))["rows"][0]["adjusted_p_value"]
+    many = document(*[row(2.0)] * 20)["rows"][0]["adjusted_p_value"]
+    assert many == pytest.approx(20 * alone)
+
+
+def test_the_same_rows_give_the_same_bytes() -> None:
+    """Nothing of when or where it is gathered is in it."""
+    assert json.dumps(document(row(2.0))) == json.dumps(document(row(2.0)))
+
+
+def _other_name(found: dict[str, Any]) -> None:
+    found["rows"][0]["verdikt"] = 1
+
+
+def _other_estimate(found: dict[str, Any]) -> None:
+    found["rows"][0]["ratio"]["estimate"] = 2.01
+
+
+def _narrower(found: dict[str, Any]) -> None:
+    found["rows"][0]["ratio"]["interval"] = [2.5, 2.6]
+
+
+def _other_verdict(found: dict[str, Any]) -> None:
+    found["rows"][1]["verdict"] = "faster"
+
+
+def _hidden_noise(found: dict[str, Any]) -> None:
+    found["rows"][4]["noisy"] = False
+
+
+def _other_counts(found: dict[str, Any]) -> None:
+    found["counts"]["faster"] = 2
+
+
+def _no_peer(found: dict[str, Any]) -> None:
+    del found["rows"][0]["frameworks"]["torch"]
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        (_other_name, "rows[0]"),
+        (_other_estimate, "rows[0].ratio.estimate"),
+        (_narrower, "rows[0].ratio.interval"),
+        (_other_verdict, "rows[1].verdict"),
+        (_hidden_noise, "rows[4].verdict"),
+        (_other_counts, "counts"),
+        (_no_peer, "rows[0].ratio"),
+    ],
+)
+def test_a_changed_figure_is_found(built: dict[str, Any], change: Callable[[dict[str, Any]], None], place: str) -> None:
+    """The schema finds names and types, the rest what does not follow."""
+    found = copy.deepcopy(built)
+    change(found)
+    problems = frameworks_problems(found, "x.json")
+    assert problems[0].yaml_path.startswith(place)
+
+
+def test_what_was_asked_for_stands_in_it() -> None:
+    """Case by case, in order."""
+    head = {"cases": [{"op": "linear", "args": {"inputs": 8}}], "titles": ["t"]}
+    assert document(row(), **head)["rows"][0]["args"] == {"inputs": 8}
+    with pytest.raises(ValueError, match="zip"):
+        build_frameworks({**head, "threshold": 0.02, "name": "x", "description": ""}, [row(), row()])
