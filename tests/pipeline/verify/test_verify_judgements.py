@@ -163,6 +163,25 @@ def test_other_answers_are_tolerated_elsewhere_only_and_in_small_number(
     assert f"{count} of 359 answers" in checks["answers, optimized"].message
 
 
+def told_of_training(case: Case, stated: list[Document]) -> str:
+    """Return what is made of trainings that are told like this, beside those of the run."""
+    honest = dict(case.document)
+    rebuilt = dataclasses.replace(case.rebuilt, submission=honest)
+    checks = compare_models(dataclasses.replace(case, document={**honest, "training": stated}, rebuilt=rebuilt))
+    return next(check.outcome for check in checks if check.id == "V035")
+
+
+def test_what_was_seen_inside_a_training_has_to_be_the_same(case: Case) -> None:
+    """A look that was embellished differs; that nobody looked, as in earlier versions, is no difference."""
+    honest = case.document["training"]
+    assert told_of_training(case, honest) == "same"
+    embellished = copy.deepcopy(honest)
+    embellished[0]["inspection"]["points"][-1]["loss"] = 0.001
+    assert told_of_training(case, embellished) == "differs"
+    unseen = [{key: value for key, value in record.items() if key != "inspection"} for record in honest]
+    assert told_of_training(case, unseen) == "same"
+
+
 def changed(document: Document, change: Document) -> Document:
     experiment = document["experiment"]
     return {**document, "experiment": {**experiment, "document": {**experiment["document"], **change}}}
