@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from pipeline.config.finding import Finding, nearest_word
 from pipeline.config.paths import Path
-from pipeline.config.schema import UNLESS, case_names, fill, keys_at, root
+from pipeline.config.schema import UNLESS, case_names, fill, keys_at, node_at, root
 from pipeline.config.wording import missing_key
 from pipeline.core.experiment import JSON
 
@@ -59,7 +59,7 @@ def case_findings(data: Mapping[str, JSON]) -> Iterator[Finding]:
 
 
 def _sizes(op: str, args: Mapping[str, JSON], path: Path) -> Iterator[Finding]:
-    if not all(_are_sizes(value) for value in args.values()):
+    if not all(_are_sizes(value, (*path, key)) for key, value in args.items()):
         return  # the schema's errors say so
     if op == "decode" and args["width"] % args["heads"]:
         heads = max(n for n in range(1, args["heads"] + 1) if not args["width"] % n)
@@ -81,9 +81,12 @@ def _sizes(op: str, args: Mapping[str, JSON], path: Path) -> Iterator[Finding]:
         yield Finding("E114", path, message, "make it smaller: several copies of both sides are in memory at once")
 
 
-def _are_sizes(value: JSON) -> bool:
-    values = value if isinstance(value, list) and value else [value]
-    return all(isinstance(one, int) and not isinstance(one, bool) and one > 0 for one in values)
+def _are_sizes(value: JSON, path: Path) -> bool:
+    """Say whether a value is a number, or a list of some, that the schema allows: nothing large is computed with."""
+    node = node_at(path) or {}
+    values, most = (value, node.get("items", {})) if isinstance(value, list) else ([value], node)
+    limit = most.get("maximum", max(most.get("enum", [0])))
+    return bool(values) and all(type(one) is int and 0 < one <= limit for one in values)
 
 
 def _chain(args: Mapping[str, JSON]) -> int:

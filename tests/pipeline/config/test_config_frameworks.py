@@ -27,6 +27,7 @@ def problems(text: str) -> list[Problem]:
         ("cnn: {image_size: 4, depth: 3}", "frameworks.cases[0].cnn.depth", "allow a depth of 2, not 3"),
         ("train_cnn: {width: 512, depth: 4}", "frameworks.cases[0].train_cnn.width", "width: 256 with this depth"),
         ("decode: {width: 4096, heads: 64, layers: 64}", "frameworks.cases[0].decode", "weights; at most"),
+        ("cnn: {depth: 1000000000}", "frameworks.cases[0].cnn.depth", "at most 6"),
         ("mlp: {widths: [3, true]}", "frameworks.cases[0].mlp.widths[1]", "must be a whole number"),
         ("mlp: {widths: []}", "frameworks.cases[0].mlp.widths", "must not be empty"),
     ],
