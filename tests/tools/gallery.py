@@ -28,8 +28,8 @@ LEFT_OUT = {
     "smoke": "its numbers mean nothing",
     "mnist": "needs files that are not shipped",
     "cifar10": "needs files that are not shipped",
-    "gpt_kv_int8": "has a page of its own",
-    "vs_pytorch": "has a page of its own",
+    "gpt_kv_int8": "a language model, which has other charts",
+    "vs_pytorch": "compares frameworks, and needs PyTorch",
 }
 _PICTURE = re.compile(r"gallery/((\w+)-(\w+?)(-dark)?\.svg)")
 _RESULT = re.compile(r"(<!-- result: (\w+) -->\n```text\n).*?(^```$)", re.DOTALL | re.MULTILINE)

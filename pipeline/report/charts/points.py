@@ -19,7 +19,7 @@ HEIGHT = 300
 # A text is drawn twice, so that it can be read over marks.
 HALO: tuple[dict[str, Any], ...] = ({"color": "@panel", "stroke": "@panel", "strokeWidth": 4}, {"color": "@ink"})
 _FEW = 60  # lines up to which each is drawn strong
-_LOG_FROM = 8.0
+_LOG_FROM = {"size": 5.0, "ratio": 8.0}  # times between the ends; sizes are read in powers of two from three of them on
 _TIP = (
     ("label", "point"),
     ("t_acc", "accuracy (validation)"),
@@ -46,7 +46,7 @@ def _front(rows: Rows, width: Any, of: tuple[str, str, str], member: str, stairs
 
     key, title, words = of
     values = [row[key] for row in rows]
-    is_log = max(values) > _LOG_FROM * min(values)
+    is_log = max(values) > _LOG_FROM[key] * min(values)
     scale = alt.Scale(type="log", base=2, nice=False, padding=44) if is_log else alt.Scale(zero=False, padding=44)
     x = alt.X(f"{key}:Q", scale=scale, axis=alt.Axis(title=title, labelExpr=words, tickCount=6))
     shares = [row["acc"] for row in rows]
