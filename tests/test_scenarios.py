@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -104,3 +106,37 @@ def test_a_server_runs_at_a_given_rate(project: Project) -> None:
     assert len({arm["queries"] for arm in server["arms"].values()}) == 1
     assert comparison["speedup"]["method"].startswith("ratio of median latencies at the given rate")
     assert "judged by the latency at 500/s, of which 99 % should be at most 50.0 ms" in shown
+
+
+TEXTS = """\
+version: 1
+name: texts
+data: {name: text, path: a.txt, args: {tokenizer: char, context: 24}}
+model: {arch: gpt, args: {layers: 1, embed_dim: 16, heads: 2}, train: {epochs: 1, batch_size: 64}}
+optimize: [{quantize: {bits: 8}}]
+benchmark: {scenario: generate, prompt_tokens: 6, new_tokens: 12, processes: 2, target_ci: 0.5, budget_s: 2, wait_s: 0}
+goals: [{metric: tokens_per_second, at_least: 1}, {metric: ttft_ms, at_most: 100000}]
+"""
+
+
+def test_texts_are_continued(project: Project, tmp_path: Path) -> None:
+    """Every kind of cache is timed and held against the uncached baseline, in the report, too; forgeries are found."""
+    text = "".join(f"line {i % 37} says that {i % 11} is a number\n" for i in range(300))
+    (project.folder / "a.txt").write_text(text, encoding="utf-8")
+    (project.folder / "experiments/texts.yaml").write_text(TEXTS)
+    shown = " ".join(project.run("run", "experiments/texts.yaml", expect=(0, 5)).stdout.split())
+    for words in ("judged by tokens per second", "time to first token", "Texts continued by 12 tokens"):
+        assert words in shown
+    folder = project.folder / "runs/texts"
+    assert "recomputed submission" in project.run("validate", str(folder / "submission.json")).stdout
+    submission = json.loads((folder / "submission.json").read_text())
+    (comparison,) = submission["benchmark"]["comparisons"]
+    assert len(comparison["generate"]["variants"]) == 6
+    assert comparison["generate"]["variants"]["baseline-float32"]["parity"]["is_same"]
+    shutil.copy(folder / "evidence.safetensors", tmp_path)
+    comparison["generate"]["variants"]["optimized-int8"]["tokens_per_s"] *= 2
+    comparison["generate"]["variants"]["optimized-int8"]["parity"]["equal_tokens"] = 1
+    (tmp_path / "submission.json").write_text(json.dumps(submission))
+    said = project.run("validate", str(tmp_path / "submission.json"), expect=4)
+    assert "R029" in said.stdout + said.stderr
+    assert "optimized-int8.tokens_per_s" in said.stdout + said.stderr

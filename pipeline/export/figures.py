@@ -96,7 +96,12 @@ def _all(submission: Document) -> Found:
         size = submission["size"][side]
         yield f"{side}/size_bytes", size["stored_bytes"], ""
         yield from ((f"{side}/{name}", size[name], "") for name in _SIZES)
-        yield from _arm(side, submission["benchmark"]["comparisons"][0]["arms"][side])
+        comparison = submission["benchmark"]["comparisons"][0]
+        yield from _arm(side, comparison["arms"][side])
+        if "generate" in comparison:
+            first = comparison["generate"]["arms"][side]
+            yield f"{side}/ttft_ns", first["ttft_ns"], ""
+            yield from _interval(f"{side}/ttft_ns", first["ttft_interval_ns"])
     yield from _change(submission)
 
 
