@@ -8,8 +8,9 @@ it, one generation each; then every variant, a model with a kind of cache, in ro
 from __future__ import annotations
 
 import gc
+import itertools
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -40,9 +41,9 @@ MODELS = ("baseline", "optimized")
 
 _AGREE = 0.02  # two windows this close are steady, by the fastest tenth of each, as `harness` has it
 _FAST = 0.1
-_WINDOW_ROWS = 6
-_WARM_UP_S = 0.25  # at most, unless two windows take longer
-_LEAST_WINDOWS = 2
+_WINDOW_NS = 20_000_000
+_ROWS_OF_A_COPY = 6  # a cycle of orders
+_WARM_UP_S = 0.25  # at most, unless two rows take longer
 _FIRST_NS = 50_000_000  # copies whose first generations take longer are given up
 _SETTLING_TOKENS = 2  # decoded untimed before a sample, which must not pay for what the arm before it evicted
 _LONG_NS = 50_000_000  # beyond this that is a small part of a sample
@@ -126,14 +127,10 @@ def time_arms(
     gc.disable()
     try:
         windows, steady = session.warm_up()
-        session.rows.clear()
-        deadline = wall_ns() + round(demand.arms_s * 1e9)
-        while not session.rows or wall_ns() < deadline:
-            session.cycle(deadline)
+        rows = session.interleave(demand.arms_s)
     finally:
         gc.enable()
         gc.unfreeze()
-    rows = session.rows
     return Rows(
         copies=session.copies,
         windows=windows,
@@ -184,14 +181,15 @@ class _Row(NamedTuple):
 
 
 class _Session:
-    """The arms' copies, the queries, and the rows so far."""
+    """The arms' copies, the queries, and where in the rotation the next row starts."""
 
     def __init__(
         self, copies: Sequence[Sequence[Generation]], queries: Sequence[Ids], demand: Demand, rng: random.Random
     ) -> None:
         self._sets, self._queries, self._demand, self._rng = [tuple(arms) for arms in copies], queries, demand, rng
         self._next = 0
-        self.rows: list[_Row] = []
+        self._last_ns = [0] * len(self._sets[0])  # of each arm's last generation
+        self._orders = self._cycles()
 
     @property
     def copies(self) -> int:
@@ -215,42 +213,50 @@ class _Session:
         """Run windows of rows until two in a row agree for every arm; return their number and success."""
         deadline = wall_ns() + round(_WARM_UP_S * 1e9)
         before: NDArray[np.float64] | None = None
-        windows = 0
-        while True:
-            windows += 1
-            self.rows.clear()
-            self.cycle(deadline)
-            walls = np.array([[once.decode_ns for once in row.arms] for row in self.rows], np.float64)
+        for windows in itertools.count(1):
+            began = wall_ns()
+            window = [self._row(next(self._orders))]
+            while wall_ns() - began < _WINDOW_NS:
+                window.append(self._row(next(self._orders)))
+            walls = np.array([[once.decode_ns for once in row.arms] for row in window], np.float64)
             fastest = np.quantile(walls, _FAST, axis=0)
             if before is not None and bool(np.all(np.abs(fastest / before - 1) < _AGREE)):
                 return windows, True
-            if windows >= _LEAST_WINDOWS and wall_ns() > deadline:
+            if before is not None and wall_ns() > deadline:
                 return windows, False
             before = fastest
+        raise AssertionError("the windows are endless")
 
-    def cycle(self, deadline: int) -> None:
-        """Add a row for each order of a Latin square and for its mirror image; fewer pairs of rows once it is late.
+    def interleave(self, seconds: float) -> list[_Row]:
+        """Collect rows with their mirror images for `seconds`, two rows at least."""
+        deadline = wall_ns() + round(seconds * 1e9)
+        rows: list[_Row] = []
+        self._orders = self._cycles()  # from the beginning of a cycle
+        while not rows or wall_ns() < deadline:
+            rows += [self._row(next(self._orders)), self._row(next(self._orders))]
+        return rows
+
+    def _cycles(self) -> Iterator[list[int]]:
+        """Yield orders of the arms, endlessly: those of a Latin square, each with its mirror image.
 
         A row and its mirror are neighbours (ABBA), which cancels a linear drift; their order is random.
         """
         arms = len(self._sets[0])
-        first = self._rng.sample(range(arms), arms)
-        for number, shift in enumerate(self._rng.sample(range(arms), arms)):
-            if number and wall_ns() > deadline:
-                return
-            order = first[shift:] + first[:shift]
-            for mirrored in self._rng.sample([order, order[::-1]], 2):
-                self._row(mirrored)
+        while True:
+            first = self._rng.sample(range(arms), arms)
+            for shift in self._rng.sample(range(arms), arms):
+                order = first[shift:] + first[:shift]
+                yield from self._rng.sample([order, order[::-1]], 2)
 
-    def _row(self, order: Sequence[int]) -> None:
-        number = len(self.rows)
-        copy, query = (self._next // _WINDOW_ROWS) % len(self._sets), self._next % len(self._queries)
+    def _row(self, order: Sequence[int]) -> _Row:
+        """Time one generation of each arm on the same prompts."""
+        copy, query = (self._next // _ROWS_OF_A_COPY) % len(self._sets), self._next % len(self._queries)
         self._next += 1
         found: dict[int, Once] = {}
-        before = self.rows[-1].arms if number else None
         for arm in order:
             session = self._sets[copy][arm]
-            if before is None or before[arm].decode_ns < _LONG_NS:
+            if self._last_ns[arm] < _LONG_NS:
                 generated(session, self._queries[query - 1], min(_SETTLING_TOKENS, self._demand.new_tokens))
             found[arm] = generated(session, self._queries[query], self._demand.new_tokens)
-        self.rows.append(_Row(tuple(order), copy, query, tuple(found[arm] for arm in range(len(order)))))
+            self._last_ns[arm] = found[arm].decode_ns
+        return _Row(tuple(order), copy, query, tuple(found[arm] for arm in range(len(order))))
