@@ -114,7 +114,7 @@ def _sentences(found: Document) -> Iterator[str]:
         f"The first token of a prompt of {found['prompt_tokens']:,} comes after "
         f"{quantity(found['arms']['optimized']['ttft_ns'], 'ns')} instead of "
         f"{quantity(found['arms']['baseline']['ttft_ns'], 'ns')} "
-        f"({with_interval(ttft['estimate'], ttft['interval'], 'ratio')} as fast)."
+        f"(side by side {with_interval(ttft['estimate'], ttft['interval'], 'ratio')} as fast)."
     )
     cached, best = variants["baseline-float32"], variants[f"optimized-{found['kv_cache']}"]
     if cached["speedup"]:
