@@ -79,24 +79,52 @@ INLINE float cell_of(const char *row, int64_t i, const int cell) {
     return cell == BYTE_CELL ? (float)((const int8_t *)(const void *)row)[i] : ((const float *)(const void *)row)[i];
 }
 
-/* Not fused: a compiler may refuse to make vectors of a sum of fused products. */
-INLINE void score_plainly(const Head *head, const int cell) {
-    const int64_t n = head->head_dim, row = n * cell;
-    const float *query = head->query;
-    for (int64_t t = 0; t <= head->position; t++) {
-        const char *key = head->keys + t * row;
-        float sum = 0.0f;
+INLINE float cells_times(const float *query, const char *key, int64_t n, const int cell) {
+    float sum = 0.0f; /* not fused: a compiler may refuse to make vectors of a sum of fused products */
 #pragma omp simd reduction(+ : sum)
-        for (int64_t i = 0; i < n; i++) sum += query[i] * cell_of(key, i, cell);
-        head->score[t] = cell == BYTE_CELL ? sum * head->key_scale[t] : sum;
+    for (int64_t i = 0; i < n; i++) sum += query[i] * cell_of(key, i, cell);
+    return sum;
+}
+
+/* The scores of four positions: one alone waits for the last addition of its sum. */
+INLINE void score_four(const float *query, const char *keys, int64_t n, const int cell, float *score) {
+    const char *k1 = keys + n * cell, *k2 = k1 + n * cell, *k3 = k2 + n * cell;
+    float s0 = 0.0f, s1 = 0.0f, s2 = 0.0f, s3 = 0.0f;
+#pragma omp simd reduction(+ : s0, s1, s2, s3)
+    for (int64_t i = 0; i < n; i++) {
+        s0 += query[i] * cell_of(keys, i, cell);
+        s1 += query[i] * cell_of(k1, i, cell);
+        s2 += query[i] * cell_of(k2, i, cell);
+        s3 += query[i] * cell_of(k3, i, cell);
     }
+    score[0] = s0, score[1] = s1, score[2] = s2, score[3] = s3;
+}
+
+INLINE void score_plainly(const Head *head, const int cell) {
+    const int64_t n = head->head_dim, row = n * cell, count = head->position + 1;
+    float *score = head->score;
+    int64_t t = 0;
+    for (; t + 4 <= count; t += 4) score_four(head->query, head->keys + t * row, n, cell, score + t);
+    for (; t < count; t++) score[t] = cells_times(head->query, head->keys + t * row, n, cell);
+    if (cell == BYTE_CELL)
+        for (t = 0; t < count; t++) score[t] *= head->key_scale[t];
 }
 
 INLINE void read_plainly(const Head *head, const int cell) {
-    const int64_t n = head->head_dim, row = n * cell;
+    const int64_t n = head->head_dim, row = n * cell, count = head->position + 1;
     float *out = head->result;
+    int64_t t = 0;
     memset(out, 0, (size_t)n * 4);
-    for (int64_t t = 0; t <= head->position; t++) {
+    for (; t + 4 <= count; t += 4) {
+        const char *v0 = head->values + t * row, *v1 = v0 + row, *v2 = v1 + row, *v3 = v2 + row;
+        const float p0 = head->score[t], p1 = head->score[t + 1], p2 = head->score[t + 2], p3 = head->score[t + 3];
+#pragma omp simd
+        for (int64_t i = 0; i < n; i++) {
+            const float sum = MUL_ADD(p1, cell_of(v1, i, cell), MUL_ADD(p0, cell_of(v0, i, cell), out[i]));
+            out[i] = MUL_ADD(p3, cell_of(v3, i, cell), MUL_ADD(p2, cell_of(v2, i, cell), sum));
+        }
+    }
+    for (; t < count; t++) {
         const char *value = head->values + t * row;
         const float weight = head->score[t];
 #pragma omp simd
