@@ -42,7 +42,7 @@ SECTIONS, UNUSED = ("-ffunction-sections", "-fdata-sections"), "-Wl,--gc-section
 OPENMP = "-fopenmp"
 VECTORS = "-fopenmp-simd"  # without threads, what the pragmas say of vectors still counts
 TIMEOUT_S = 600
-SHARED = ("begin_", "end_", "op.h", "parallel.h")  # what the files of training include besides their own
+SHARED = ("begin_", "end_", "op.h")  # what the files of training include besides their own
 
 # What is linked may still lack a symbol, which shows when it is loaded.
 _LOAD = """

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
@@ -202,3 +205,36 @@ def test_a_training_step_has_the_same_bits_on_any_number_of_threads() -> None:
     for other in states[1:]:
         for one, two in zip(states[0], other, strict=True):
             np.testing.assert_array_equal(one, two)
+
+
+def test_threads_of_python_may_call_at_once() -> None:
+    """One of them gets the helpers, the others go on alone."""
+    rng = np.random.default_rng(9)
+    x, weight = images(rng, (8, 16, 16, 16)), images(rng, (16, 16, 3, 3))
+    wanted = training.conv2d(x, weight, None, (1, 1), (1, 1))
+
+    def work(_: int) -> bool:
+        with using_threads(3):
+            return all(
+                np.array_equal(training.conv2d(x, weight, None, (1, 1), (1, 1)), wanted)  # as often as they meet
+                for _ in range(5)
+            )
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(work, range(8)))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_forked_child_starts_threads_of_its_own() -> None:
+    """It would wait for ever for those of its parent."""
+    rng = np.random.default_rng(10)
+    x, weight = images(rng, (8, 16, 16, 16)), images(rng, (16, 16, 3, 3))
+    with using_threads(3):
+        wanted = training.conv2d(x, weight, None, (1, 1), (1, 1))
+        child = os.fork()
+        if not child:
+            signal.alarm(60)
+            is_same = np.array_equal(training.conv2d(x, weight, None, (1, 1), (1, 1)), wanted)
+            os._exit(0 if is_same else 1)
+    assert os.waitpid(child, 0)[1] == 0

@@ -105,12 +105,11 @@ static void watch_forks(void) {
     pthread_atfork(NULL, NULL, after_fork_in_child);
 }
 
-int program_usable_threads(int threads) {
-    pthread_once(&watch_forks_once, watch_forks);
-    if (threads == 1 || has_lost_threads || !tt_openmp())
+static int usable_threads(const Program *program) {
+    if (program->threads == 1 || has_lost_threads)
         return 1;
     has_started_threads = 1;
-    return threads;
+    return program->threads;
 }
 
 /* ---- Planning ---- */
@@ -255,7 +254,7 @@ static Context chunk_of(Program *program, const char *in, char *out, int64_t don
         .slot = program->slot,
         .batch = left < program->batch ? left : program->batch,
         .scratch = program->scratch,
-        .threads = program_usable_threads(program->threads),
+        .threads = usable_threads(program),
     };
 }
 

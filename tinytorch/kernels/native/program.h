@@ -39,9 +39,6 @@ int64_t program_clock_ns(void);
 /* Bytes that a run of a whole batch reads and writes: buffers, scratch, and of weights that were packed the packed ones. */
 int64_t program_working_set(const Program *);
 
-/* How many of so many threads may be used: one in a forked child whose parent had started some. */
-int program_usable_threads(int threads);
-
 /* The kind with this name, or NULL; and the name of the kind with this number, or NULL beyond the last. */
 const OpKind *program_kind(const char *name);
 const char *program_kind_name(int number);

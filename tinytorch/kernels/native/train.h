@@ -35,6 +35,9 @@ int64_t tt_train_bytes(int64_t element, const int64_t *size, int count);
 void *tt_train_alloc(int64_t bytes);
 /* How many threads work that takes one of them so many nanoseconds is worth. */
 int tt_train_threads(const TrainCall *, double ns);
+/* Do items of work, which do not depend on one another, on up to so many threads; `thread` counts from 0. */
+typedef void (*Work)(const void *task, int64_t item, int thread);
+void tt_train_for_each(int64_t items, int threads, Work work, const void *task);
 
 /* ---- Convolution, as one instruction set computes it (train_body.h) ---- */
 

@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "parallel.h"
-
 enum { N, H, W, C, O, KH, KW, SH, SW, PH, PW, DIMS };
 enum { BUFFER_BYTES = 1 << 17, TILE_PIXELS = 256 };
 static const double MACS_A_NS = 40;
@@ -135,7 +133,7 @@ static int walk(Walk *w, int64_t images, int threads) {
     w->scratch_bytes = (((w->block_rows - 1) * w->step_y + w->kernel_h) * line_bytes + 63) / 64 * 64;
     w->scratch = tt_train_alloc(w->scratch_bytes * threads);
     if (!w->scratch) return -1;
-    tt_for_each(images * w->blocks, threads, walk_block, w);
+    tt_train_for_each(images * w->blocks, threads, walk_block, w);
     free(w->scratch);
     return 0;
 }
@@ -259,7 +257,7 @@ typedef struct {
     int64_t x_h, x_w, pad_h, pad_w;  /* of x, which may be a padded copy */
     int64_t taps_w, run;             /* a window row is so many runs of neighbouring numbers */
     int64_t out_h, out_w;
-    int64_t chunks, tiles;
+    int64_t chunks, tiles, shares;   /* of tiles, each for one thread */
     int threads;
 } Sums;
 
@@ -293,7 +291,7 @@ static void sum_tile(const Sums *s, int64_t tile, int64_t image, int64_t row, in
 
 static void sum_tiles(const void *task, int64_t item, int thread) {
     const Sums *s = task;
-    const int64_t first = item * s->tiles / s->threads, last = (item + 1) * s->tiles / s->threads;
+    const int64_t first = item * s->tiles / s->shares, last = (item + 1) * s->tiles / s->shares;
     const int64_t rows = most(1, TILE_PIXELS / s->out_w);
     (void)thread;
     for (int64_t image = 0; image < s->call->dim[N]; image++)
@@ -327,7 +325,7 @@ static float *padded_copy(Sums *s) {
     const int64_t size[] = {c->dim[N], p.height, p.width, c->dim[C]};
     p.to = tt_train_alloc(tt_train_bytes(4, size, 4));
     if (!p.to) return NULL;
-    tt_for_each(c->dim[N], s->threads, pad_image, &p);
+    tt_train_for_each(c->dim[N], s->threads, pad_image, &p);
     s->x = p.to;
     s->x_h = p.height;
     s->x_w = p.width;
@@ -351,7 +349,8 @@ static int weight_grad(const TrainCall *c) {
     s.chunks = (s.run + s.path->weight_rows - 1) / s.path->weight_rows;
     s.tiles = (c->dim[O] + s.path->group - 1) / s.path->group * c->dim[KH] * s.taps_w * s.chunks;
     memset(s.sum, 0, (size_t)c->bytes[2]);
-    tt_for_each(s.threads, s.threads, sum_tiles, &s);
+    s.shares = s.threads > 1 ? least(s.tiles, 3 * s.threads) : 1;
+    tt_train_for_each(s.shares, s.threads, sum_tiles, &s);
     free(padded);
     return 0;
 }

@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "parallel.h"
-
 enum { PERIOD = 256, BLOCK_PERIODS = 32, BLOCK_VALUES = 1 << 15 };
 static const double VALUES_A_NS = 4;
 
@@ -110,7 +108,7 @@ static int moments(const TrainCall *c) {
     Channels s;
     const int threads = threads_of(c);
     if (begin(&s, c, 0, threads)) return -1;
-    tt_for_each(s.blocks, threads, moments_of_block, &s);
+    tt_train_for_each(s.blocks, threads, moments_of_block, &s);
     float *means = c->array[1], *variances = c->array[2];
     for (int64_t channel = 0; channel < s.channels; channel++) {
         double count = 0, mean = 0, distances = 0;
@@ -160,7 +158,7 @@ static int sums(const TrainCall *c) {
     const int threads = threads_of(c), with_products = c->array_count > 2;
     if (begin(&s, c, with_products, threads)) return -1;
     if (with_products) repeat(&s, 0, c->array[2]);
-    tt_for_each(s.blocks, threads, sums_of_block, &s);
+    tt_train_for_each(s.blocks, threads, sums_of_block, &s);
     add_blocks(&s, 0, c->array[with_products ? 3 : 1]);
     if (with_products) add_blocks(&s, 1, c->array[4]);
     free(s.memory);
@@ -191,7 +189,7 @@ static int each_block(const TrainCall *c, int whole, Work work) {
     const int threads = threads_of(c);
     if (begin(&s, c, c->array_count - whole, threads)) return -1;
     for (int i = whole; i < c->array_count; i++) repeat(&s, i - whole, c->array[i]);
-    tt_for_each(s.blocks, threads, work, &s);
+    tt_train_for_each(s.blocks, threads, work, &s);
     free(s.memory);
     return 0;
 }
@@ -220,7 +218,7 @@ static void relu_block(const void *task, int64_t block, int thread) {
 }
 
 static int relu(const TrainCall *c) {
-    tt_for_each((c->dim[0] + BLOCK_VALUES - 1) / BLOCK_VALUES, tt_train_threads(c, (double)c->dim[0] / VALUES_A_NS), relu_block, c);
+    tt_train_for_each((c->dim[0] + BLOCK_VALUES - 1) / BLOCK_VALUES, tt_train_threads(c, (double)c->dim[0] / VALUES_A_NS), relu_block, c);
     return 0;
 }
 
@@ -289,7 +287,7 @@ static void pool_image(const void *task, int64_t image, int thread) {
 
 static int pool(const TrainCall *c) {
     const double values = (double)c->dim[N] * (double)c->dim[H] * (double)c->dim[W] * (double)c->dim[C];
-    tt_for_each(c->dim[N], tt_train_threads(c, values / VALUES_A_NS), pool_image, c);
+    tt_train_for_each(c->dim[N], tt_train_threads(c, values / VALUES_A_NS), pool_image, c);
     return 0;
 }
 

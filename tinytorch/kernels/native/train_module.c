@@ -81,7 +81,6 @@ PyObject *tt_train(PyObject *module, PyObject *args) {
     if (call.isa < 0 || call.isa >= ISA_COUNT || !tt_has_isa(call.isa) || call.threads < 1 || call.threads > MAX_THREADS)
         return PyErr_Format(PyExc_ValueError, "instruction set %d on %d threads: not here", call.isa, call.threads);
     if (!has_sizes(kind, dims, scalars, arrays)) return NULL;
-    call.threads = program_usable_threads(call.threads);
     call.dim_count = kind->dims;
     call.scalar_count = kind->scalars;
     call.array_count = kind->arrays;

@@ -1,8 +1,6 @@
 /* The optimizers' steps: p is updated in place from its gradient. Divided among threads in blocks, number by number. */
 #include "train.h"
 
-#include "parallel.h"
-
 enum { BLOCK = 1 << 14, FACTORS = 8 };
 static const double VALUES_A_NS = 2;
 
@@ -37,7 +35,7 @@ static void update_block(const void *task, int64_t block, int thread) {
 static int update(const TrainCall *c) {
     Update u = {.call = c};
     for (int i = 0; i < c->scalar_count; i++) u.factor[i] = (float)c->scalar[i];
-    tt_for_each((c->dim[0] + BLOCK - 1) / BLOCK, tt_train_threads(c, (double)c->dim[0] / VALUES_A_NS), update_block, &u);
+    tt_train_for_each((c->dim[0] + BLOCK - 1) / BLOCK, tt_train_threads(c, (double)c->dim[0] / VALUES_A_NS), update_block, &u);
     return 0;
 }
 
