@@ -89,6 +89,9 @@ def _step(index: int, step: Mapping[str, JSON]) -> Iterator[Finding]:
     if use == "custom":
         return
     name = resolve(use, step[use])[0]
+    if name == "budget" and step[use]["target"].get("speedup") is not None:
+        message = "a language model is timed as a whole, so that no layer's time is known"
+        yield Finding("E137", ("optimize", index, use), message, "target: {size_bytes: N}", at_key=True)
     if name in TEXT_PASSES:
         return
     why = "trains on images" if needs(name) >= {"train", "validation"} else "does not know the layers of texts"

@@ -14,10 +14,10 @@ import numpy as np
 
 from pipeline.core.experiment import Run, Step
 from tinytorch.data import load_dataset_module
-from tinytorch.data.split import Split
 from tinytorch.errors import NoEffectError
 from tinytorch.models import STORED, load_model_module
 from tinytorch.passes import load_pass, resolve
+from tinytorch.tasks import load_task, task_of
 from tinytorch.weights import stored_network
 
 __all__ = ["layer_settings"]
@@ -43,7 +43,8 @@ def layer_settings(run: Run) -> Iterator[tuple[Step, dict[str, str]]]:
         model = stored_network(run.model.weights.file, shape)
     else:
         model = load_model_module(run.model.arch).build(shape, classes, rng, **run.model.args)
-    data = {"train": _noise(shape, rng)}
+    splits = load_task("splits", task_of(run.data.name))
+    data = {"train": splits.random_split(shape, classes, _SAMPLES, rng)}
     for step in run.steps:
         name, params = resolve(step.use, step.params)
         technique = load_pass(name)
@@ -59,12 +60,6 @@ def layer_settings(run: Run) -> Iterator[tuple[Step, dict[str, str]]]:
             continue
         asked = tuple(params["args"]) if step.use == "custom" else _ASKED
         yield step, {layer.name: _words(layer.settings, asked) for layer in effect.layers}
-
-
-def _noise(shape: tuple[int, ...], rng: np.random.Generator) -> Split:
-    pixels = rng.standard_normal((_SAMPLES, *shape)).astype(np.float32)
-    channels = shape[0]
-    return Split(pixels, np.zeros(_SAMPLES, np.int64), 1.0, (0.0,) * channels, (1.0,) * channels)
 
 
 def _words(settings: Mapping[str, Any], asked: Sequence[str]) -> str:

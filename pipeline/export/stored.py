@@ -41,6 +41,11 @@ def stored(source: Source, digest: str, codec: str) -> Any:
 def stored_split(source: Source, role: str) -> Split:
     """Return the train, validation or test images of a run; raises as `stored`."""
     arrays = stored(source, source.submission["provenance"]["data"]["roles"][role], "arrays")
+    if "token_bytes" in arrays:
+        raise UserError(
+            "this run is of a language model, and the export knows networks for images only",
+            hint="pipeline report, pipeline paper and export dvc take every run",
+        )
     try:
         return Split.from_arrays(arrays)
     except ValueError as error:

@@ -29,7 +29,7 @@ def execute(spec: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
     tried = {trial["layer"] for trial in trials}
     found = {
         "baseline": asdict(quality(model, data["validation"])),
-        "validation_items": len(data["validation"]),
+        "validation_items": int(data["validation"].labels.size),
         "changes": [change.label for change in changes],
         "layers": [
             {

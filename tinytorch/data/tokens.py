@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["TextDataset", "TextSplit", "Tokens", "read_split"]
+__all__ = ["TextDataset", "TextSplit", "Tokens", "random_split", "read_split"]
 
 _ARRAYS = frozenset({"context", "ids", "token_bytes"})
 _MOST_ENTRIES = 1 << 24  # of a vocabulary: above, an id is no float32 any more, as which a network gets it
@@ -107,6 +107,11 @@ class TextSplit:
         chosen: NDArray[np.int32] = self.windows()[0][index]
         return chosen.astype(np.float32)
 
+    @property
+    def labels(self) -> NDArray[np.int32]:
+        """The token after each of the windows' tokens, (n, context)."""
+        return self.windows()[1]
+
     def windows(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Return inputs and targets (n, context)."""
         return self.tokens.windows(self.context)
@@ -147,6 +152,13 @@ class TextSplit:
 def read_split(arrays: Mapping[str, NDArray[Any]]) -> TextSplit:
     """Return the split with these arrays; raises ValueError as `TextSplit.from_arrays`."""
     return TextSplit.from_arrays(arrays)
+
+
+def random_split(shape: tuple[int, ...], classes: int, count: int, rng: np.random.Generator) -> TextSplit:
+    """Return `count` windows of `shape` (context,) of random tokens, two at least: what a pass is tried out on."""
+    (context,) = shape
+    ids = rng.integers(0, classes, max(2, count) * context + 1).astype(np.int32)
+    return TextSplit(Tokens(ids), context, np.ones(classes, np.int32))
 
 
 @dataclass(frozen=True, eq=False)

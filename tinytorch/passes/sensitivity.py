@@ -6,6 +6,7 @@ Losses are told beside accuracies, because on few hundred images most small chan
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -86,14 +87,16 @@ def try_changes(
 
 
 def quality(model: Network, split: Split) -> Quality:
-    """Return what the network is like on a split."""
-    right, loss = 0, 0.0
-    for start in range(0, len(split), _BATCH):
-        part = slice(start, start + _BATCH)
-        logits, labels = model.predict(split.images(part)).astype(np.float64), split.labels[part]
+    """Return what the network is like on a split: of images, or of texts, whose samples have an answer a token."""
+    right, loss, truth = 0, 0.0, split.labels
+    rows = max(1, _BATCH // math.prod(truth.shape[1:]))
+    for start in range(0, len(split), rows):
+        part = slice(start, start + rows)
+        logits, labels = model.predict(split.images(part)).astype(np.float64), truth[part].ravel()
+        logits = logits.reshape(len(labels), -1)
         right += int(np.count_nonzero(logits.argmax(axis=1) == labels))
         loss += float(_cross_entropy(logits, labels).sum())
-    return Quality(right / len(split), loss / len(split), stored_bytes(model), model.macs())
+    return Quality(right / truth.size, loss / truth.size, stored_bytes(model), model.macs())
 
 
 def _cross_entropy(logits: NDArray[np.float64], labels: NDArray[Any]) -> NDArray[np.float64]:

@@ -1,7 +1,8 @@
 """What networks learn from data: tables from a kind of task to the modules that know it, imported when they are needed.
 
 `TABLES` has a table for each aspect, so that code that only reads splits depends on nothing that trains:
-`splits` (``read_split(arrays)``), `training` (``train(model, train, validation, settings, seed)``) and `answers`
+`splits` (``read_split(arrays)``, ``random_split(shape, classes, count, rng)``), `training` (``train(model, train,
+validation, settings, seed)``) and `answers`
 (``batch_for(model)`` and ``answers(session, split)``). A new kind of task is a line in each.
 """
 
@@ -48,8 +49,8 @@ _TASKS = {"text": LANGUAGE}
 # The architectures of tinytorch.models by what they read; one of the user's own, or in a file, may read anything.
 IMAGE_MODELS = frozenset({"cnn", "mlp", "resnet"})
 TEXT_MODELS = frozenset({"gpt"})
-# The passes that know language models: they change weights, and need labels of nothing.
-TEXT_PASSES = frozenset({"block_prune", "gptq", "low_rank", "magnitude_prune", "quantize"})
+# The passes that know language models: they change weights, and train nothing.
+TEXT_PASSES = frozenset({"block_prune", "budget", "gptq", "low_rank", "magnitude_prune", "quantize"})
 
 
 def task_of(dataset: str) -> str:

@@ -30,7 +30,7 @@ def gpt():
 def test_every_aspect_knows_the_same_tasks():
     """A kind of task is a line in each table, and their modules have what the tables say."""
     assert len({tuple(sorted(table)) for table in TABLES.values()}) == 1
-    functions = {"splits": ("read_split",), "training": ("train",), "answers": ("answers", "batch_for")}
+    functions = {"splits": ("read_split", "random_split"), "training": ("train",), "answers": ("answers", "batch_for")}
     for aspect, table in TABLES.items():
         for task in table:
             assert all(hasattr(load_task(aspect, task), name) for name in functions[aspect])
