@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.measure.generating import CACHES
-from pipeline.measure.model import ABSOLUTE, RELATIVE, ROUNDED, AnswersDiffer
+from pipeline.measure.model import ABSOLUTE, RELATIVE, AnswersDiffer
 from tinytorch.core.transformers import GPT
 from tinytorch.runtime.generation import Generation
 
@@ -22,6 +22,7 @@ __all__ = ["ROUNDED_CACHE", "Reading", "Reference", "allowed", "check_tokens", "
 Ids = NDArray[np.integer[Any]]
 Scores = NDArray[np.float32]
 
+_ROUNDED = 0.05  # where layers round to 8 bits: a value between two integers goes to either, and is read ever after
 ROUNDED_CACHE = 0.1  # of the largest score: keys and values within 1/254 of their vectors' largest, layer after layer
 
 
@@ -57,7 +58,7 @@ class Reading:
 
 def allowed(largest: float, rounded: bool) -> float:
     """Return by how much two ways to compute the same scores may differ, the largest of which is given."""
-    return ABSOLUTE + (ROUNDED if rounded else RELATIVE) * largest
+    return ABSOLUTE + (_ROUNDED if rounded else RELATIVE) * largest
 
 
 def reference(gpt: GPT, prompts: Ids, new_tokens: int) -> Reference:

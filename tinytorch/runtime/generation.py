@@ -12,13 +12,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinytorch.core.decoding import Decoder
+from tinytorch.core.layer import walk
 from tinytorch.kernels import native
 from tinytorch.runtime.decoding import NativeDecoder, why_not_native
+from tinytorch.runtime.quantized import QuantizedLinear
 
 if TYPE_CHECKING:
     from tinytorch.core.transformers import GPT
 
 __all__ = ["Generation"]
+
+# A prompt is read natively token by token, which touches all weights for each of them, where that is quicker than all
+# its tokens at once in NumPy: up to so many bytes. Measured on one core with 16 to 128 tokens: a GPT of 0.5 MB is read
+# 3.5 to 1.2 times as fast, one of 3.6 MB is even at 32 tokens, one of 50 MB takes twice as long with 16. NumPy's
+# integers are slow: one of 1.3 MB is read 4 to 6 times as fast at any of these lengths, one of 14 MB 3 to 7 times with
+# up to 64 tokens, and is even at 128.
+_MOST_READ_FLOATS = 128 * 2**20
+_MOST_READ_INTEGERS = 2**31
 
 Array: TypeAlias = NDArray[Any]
 Ids: TypeAlias = NDArray[np.integer[Any]]
@@ -51,6 +61,8 @@ class Generation:
                 self._decoder = NativeDecoder(model, self._cache, threads)
             elif model.is_plain():
                 self._decoder = Decoder(model, self._cache)
+        is_rounded = any(isinstance(layer, QuantizedLinear) for layer in walk(model))
+        self._most_read = _MOST_READ_INTEGERS if is_rounded else _MOST_READ_FLOATS
         self.computed_by = "numpy" if self.reason else str(native.isa())
         self.cache_bytes = 0 if self._cache is None else round(self._cache.get_memory_usage()["total_mb"] * 2**20)
 
@@ -60,7 +72,20 @@ class Generation:
         if count > self._length:
             raise ValueError(f"a prompt of {count} tokens does not fit into {self._length} positions")
         self._text[:, :count], self._count = prompts, count
+        # Read at once, a prompt attends to its own keys and values before a cache of int8 rounds them.
+        cache, decoder = self._cache, self._decoder
+        is_exact = cache is not None and cache.dtype == "float32"
+        if is_exact and isinstance(decoder, NativeDecoder) and count * decoder.working_set_bytes <= self._most_read:
+            return self._read(decoder)
         return self._model.scores_after(self._text[:, :count], 0, self._cache)
+
+    def _read(self, decoder: NativeDecoder) -> Array:
+        """Read the prompts token by token."""
+        assert self._cache is not None
+        self._cache.reset()
+        for position in range(self._count - 1):
+            decoder.step(self._text[:, position])
+        return decoder.step(self._text[:, self._count - 1])
 
     def step(self, tokens: Ids) -> Array:
         """Append a token to each text; return the scores of the next. Raises ValueError where there is no room."""

@@ -7,6 +7,7 @@ import pytest
 
 from tinytorch.core.function import no_grad
 from tinytorch.core.transformers import GPT
+from tinytorch.perf.quantization import quantize_model
 from tinytorch.runtime.generation import Generation
 
 VOCAB, LENGTH, PROMPT = 11, 9, 4
@@ -70,3 +71,15 @@ def test_no_room_is_an_error(gpt: GPT, texts: np.ndarray) -> None:
     session.begin(texts[:, :PROMPT])
     with pytest.raises(ValueError, match="all their 4 positions"):
         session.step(texts[:, 0])
+
+
+def test_quantized_prompts_are_read_as_they_are_decoded(texts: np.ndarray) -> None:
+    """Token by token or at once: floats that lie between two integers are rounded to either."""
+    model = GPT(VOCAB, 16, 2, 2, 12, rng=np.random.default_rng(3))
+    quantize_model(model, None)
+    with no_grad():
+        session = Generation(model, 3, LENGTH)
+        found = session.begin(texts[:, :PROMPT])
+        session._most_read = 0
+        expected = session.begin(texts[:, :PROMPT])
+    np.testing.assert_allclose(found, expected, atol=0.05 * np.abs(expected).max())
