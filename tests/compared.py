@@ -25,6 +25,7 @@ MACHINE: dict[str, Any] = {
     "architecture": "x86_64",
     "python": "3.11",
     "numpy": "2",
+    "missing": {},
 }
 _GAUGES = dict.fromkeys(("others", "stolen", "paused", "pauses"), 0.0) | {"elapsed_s": 1.0}
 
