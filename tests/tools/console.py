@@ -25,7 +25,9 @@ _BLOCK = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.DOTALL | re.MULTILIN
 _FIGURE = re.compile(r"[-+−–]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:e-?\d+)?")
 _DIGEST = re.compile(r"\b(?=\w*\d)[0-9a-f]{12,64}\b")
 _WIDTH = "100"
-# What these print depends on the machine and on what else it does: each line shown has to be there by its first word.
+# What these print depends on the machine and on what else it does: each line shown has to be there by its first word,
+# but for warnings, what is indented, and points of a sweep, whose marks depend on their times.
+_VARIES = (" ", "warning:", "+ ", "* ")
 _MEASURED = (
     "run", "plan", "why", "compare", "gate", "history", "leaderboard", "verify", "ablate", "doctor", "sensitivity"
 )  # fmt: skip
@@ -82,7 +84,7 @@ def missing(shown: Shown) -> list[str]:
 
 def _words(lines: tuple[str, ...], shown: Shown) -> list[str]:
     if any(f"pipeline {command} " in shown.command for command in _MEASURED):
-        lines = tuple(line.split()[0] for line in lines if line.strip() and not line.startswith((" ", "warning:")))
+        lines = tuple(line.split()[0] for line in lines if line.strip() and not line.startswith(_VARIES))
     return [line for line in skeleton(lines) if line != "…"]
 
 
