@@ -58,7 +58,10 @@ def find_submission(name: str) -> Path:
         return path
     folder = path if (path / _SUBMISSION).is_file() else find_run(name)
     if not (folder / _SUBMISSION).is_file():
-        raise UserError(f"the run '{name}' has no submission", hint=f"`pipeline show {name}` says how far it is")
+        hint = f"`pipeline show {name}` says how far it is"
+        if (folder / _FRAMEWORKS).is_file():
+            hint = f"it compares frameworks: `pipeline report {name}`"
+        raise UserError(f"the run '{name}' has no submission", hint=hint)
     return folder / _SUBMISSION
 
 

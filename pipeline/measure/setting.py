@@ -12,13 +12,13 @@ from pipeline.measure import machine
 __all__ = ["check_threads", "measured_machine", "timestamp"]
 
 
-def check_threads(threads: Sequence[int]) -> None:
-    """Raise EnvironmentProblem if more threads are asked for than this process may use cores."""
+def check_threads(threads: Sequence[int], key: str = "benchmark.threads") -> None:
+    """Raise EnvironmentProblem if more threads are asked for, by a key of the file, than this process may use cores."""
     allowed = machine.facts()["cores"]["allowed"]
     if max(threads) > allowed:
         cores = f"{allowed} core{'s' if allowed > 1 else ''}"
         raise EnvironmentProblem(
-            f"benchmark.threads asks for {max(threads)} threads, but this process may use {cores}",
+            f"{key} asks for {max(threads)} threads, but this process may use {cores}",
             hint="ask for fewer threads: several threads on one core measure the scheduler",
         )
 

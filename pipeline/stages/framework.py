@@ -36,7 +36,7 @@ def execute(spec: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
 
     Raises EnvironmentProblem for more threads than cores, WorkerFailed if a worker process dies.
     """
-    check_threads([spec["threads"]])
+    check_threads([spec["threads"]], "frameworks.threads")
     measured_at = timestamp()
     question = Question(
         scenario="single_stream",
