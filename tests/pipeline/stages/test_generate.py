@@ -168,3 +168,13 @@ def test_other_models_continue_no_texts() -> None:
     with pytest.raises(UserError, match="the optimized model is a Network") as caught:
         generate.execute(SPEC, inputs(build_mlp((1, 2, 2), 3, np.random.default_rng(0))))
     assert "arch: gpt" in (caught.value.hint or "")
+
+
+def test_models_may_be_compared_without_a_cache() -> None:
+    """The arms then compute every position again, and hold nothing."""
+    spec = {**SPEC, "kv_cache": "none", "new_tokens": 3}
+    (one,) = generate.execute(spec, inputs())["benchmark"]["comparisons"]
+    assert one["generate"]["kv_cache"] == "none"
+    session = one["arms"]["baseline"]["session"]
+    assert session["instruction_set"] == "reference"
+    assert "without a cache" in session["reference_reason"]
