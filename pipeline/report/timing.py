@@ -17,8 +17,9 @@ Sides = tuple[Document, Document]
 _TONES = {"faster": "good", "slower": "bad"}
 _NONE = "latency, percentiles"  # the row that stands for all of them where a scenario has none
 _TWO_STREAMS = (
-    "below the median, because the two are of different samples: the median is of runs of calls in which nothing "
-    "interrupted, timed in turns; percentiles are of single queries, timed at another moment. The machine was restless"
+    "below the median, because the two are of different samples: the median is of runs of calls, taken in turns, "
+    "without those that were interrupted if enough are left; percentiles are of single queries at another moment. The "
+    "machine was restless"
 )
 _MINOR = ("p95", "p97")  # details, unless the scenario asks for them
 
