@@ -11,7 +11,7 @@ from pipeline.measure.peer_summary import PeerTimes, judged, location
 from pipeline.measure.summary import Question
 from pipeline.stats.compare import Ratio
 
-__all__ = ["LIMITS", "bounds", "difference", "is_answered", "record"]
+__all__ = ["LIMITS", "best_balance", "bound_by", "bounds", "difference", "is_answered", "record"]
 
 Processes = Sequence[Mapping[str, Any]]
 
@@ -65,7 +65,7 @@ def record(
     sides = {}
     for name in ("tinytorch", *(["torch"] if is_timed else [])):
         place = location(times, name)
-        sides[name] = {"called": checked["called"][name], **place, **_bound(place["median_ns"], limits)}
+        sides[name] = {"called": checked["called"][name], **place, **bound_by(place["median_ns"], limits)}
     found = answer["ratio"] if answer else None
     return {
         "frameworks": sides,
@@ -107,7 +107,22 @@ def bounds(work: Mapping[str, Any], balance: Mapping[str, Any], *, is_integer: b
     }
 
 
-def _bound(time_ns: float, limits: Mapping[str, Any]) -> dict[str, Any]:
+def best_balance(balances: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the best that any of some processes on the same machine measured: what disturbs one makes it less."""
+    integers = [one["peak_int8_gops"] for one in balances if one["peak_int8_gops"]]
+    by_size: dict[int, float] = {}
+    for one in (one for balance in balances for one in balance["gbps_by_working_set"]):
+        by_size[one["bytes"]] = max(one["gbps"], by_size.get(one["bytes"], 0.0))
+    return {
+        **balances[0],
+        "peak_gflops": max(one["peak_gflops"] for one in balances),
+        "peak_gbps": max(one["peak_gbps"] for one in balances),
+        "gbps_by_working_set": [{"bytes": size, "gbps": gbps} for size, gbps in sorted(by_size.items())],
+        "peak_int8_gops": max(integers, default=None),
+    }
+
+
+def bound_by(time_ns: float, limits: Mapping[str, Any]) -> dict[str, Any]:
     """Say what bounds a side: the slower of "compute" and "memory", or "overhead" if neither explains its time."""
     compute, memory = limits["compute_ns"], limits["memory_ns"]
     least = max(compute, memory)

@@ -199,7 +199,7 @@ def _notes(document: Document) -> list[str]:
         f"{_control(rows)}",
         "bound by: what explains the time of a call, and the least time that it allows as a share of the time taken; "
         "overhead: the call takes over four times what arithmetic and memory need. Over 100 %: data came from a nearer "
-        "cache than a working set of this size is credited with",
+        "cache than a working set of this size is credited with, or the limit was measured while others worked",
         f"a difference of {timing['threshold']:.0%} matters; claims are corrected for their number",
     ]
     if any(row["precision"] == "int8" and row["ratio"] for row in rows):

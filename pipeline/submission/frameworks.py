@@ -1,5 +1,6 @@
 """A comparison of frameworks as a document (schemas/frameworks.v1.schema.json): built, and checked again. Pure.
 
+What bounds the work follows from the best that any of its processes measured of the machine.
 Claims are corrected for their number (Holm), over all pieces of work of the document.
 """
 
@@ -11,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pipeline.core.errors import Problem
+from pipeline.measure.framework_record import best_balance, bound_by, bounds
 from pipeline.stats.compare import claim_p_value, holm, verdict
 from pipeline.submission.validate import schema_problems
 
@@ -25,11 +27,12 @@ _NEAR = 1e-9  # relative: figures that are computed again differ by rounding onl
 
 def build_frameworks(head: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the document of pieces of work in order; `head` says what was asked for, `rows` what was measured."""
-    made = []
+    made, best = [], best_balance([row["balance"] for row in rows])
     for case, title, row, said in zip(
         head["cases"], head["titles"], rows, _verdicts(rows, head["threshold"]), strict=True
     ):
         found = {name: value for name, value in row.items() if name != "machine"}
+        found |= _bounded(row, best)
         made.append({"op": case["op"], "args": case["args"], "title": title, **found, **said})
     return {
         "format": FORMAT,
@@ -43,6 +46,13 @@ def build_frameworks(head: Mapping[str, Any], rows: Sequence[Mapping[str, Any]])
         "rows": made,
         "counts": _counts(made),
     }
+
+
+def _bounded(row: Mapping[str, Any], balance: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what bounds both sides of a row on a machine that can do so much."""
+    limits = bounds(row["work"], balance, is_integer=row["precision"] == "int8")
+    sides = {name: {**side, **bound_by(side["median_ns"], limits)} for name, side in row["frameworks"].items()}
+    return {"frameworks": sides, "limits": limits}
 
 
 def is_frameworks(document: Any) -> bool:

@@ -38,6 +38,17 @@ def test_claims_are_corrected_for_their_number(built: dict[str, Any]) -> None:
     assert many == pytest.approx(20 * alone)
 
 
+def test_limits_are_the_best_that_any_row_measured() -> None:
+    """A row whose first process was disturbed is held against what the others found."""
+    disturbed = row(2.0)
+    slow = {**disturbed["balance"], "peak_gflops": 1.0, "gbps_by_working_set": [{"bytes": 2**20, "gbps": 1.0}]}
+    rows = document({**disturbed, "balance": slow}, row(2.0))["rows"]
+    assert rows[0]["limits"] == rows[1]["limits"]
+    assert rows[0]["limits"]["gbps"] == 100.0
+    assert rows[0]["balance"]["peak_gflops"] == 1.0
+    assert rows[0]["frameworks"]["tinytorch"]["bound"] == "overhead"
+
+
 def test_the_same_rows_give_the_same_bytes() -> None:
     """Nothing of when or where it is gathered is in it."""
     assert json.dumps(document(row(2.0))) == json.dumps(document(row(2.0)))
