@@ -15,6 +15,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from tinytorch.arguments import integer, with_defaults
+from tinytorch.errors import TinyTorchError
 
 __all__ = ["Augmentation", "Variations"]
 
@@ -70,6 +71,16 @@ class Augmentation:
         if not isinstance(chosen["flip"], bool):
             raise ValueError(f"augment: flip must be true or false, not {chosen['flip']!r}")
         return cls(chosen["flip"], integer("augment: crop", chosen["crop"], 0, _MOST_PIXELS))
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Raise TinyTorchError unless samples of this shape can be varied so."""
+        if (self.flip or self.crop) and len(shape) != 3:
+            raise TinyTorchError(f"augment is for images (channels, height, width), not for samples of shape {shape}.")
+        if self.crop and self.crop >= min(shape[1:]):
+            raise TinyTorchError(
+                f"augment: crop={self.crop} shifts images of {shape[1]} x {shape[2]} pixels out of sight; "
+                f"it must be below {min(shape[1:])}."
+            )
 
     def drawn(self, count: int, rng: np.random.Generator) -> Variations:
         """Draw what happens to each of `count` images."""

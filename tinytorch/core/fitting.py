@@ -168,6 +168,7 @@ def fit(
     """
     if not len(train):
         raise ValueError("fit() needs at least one training image, but the training split is empty.")
+    settings.augmentation().check(train.images(slice(0, 1)).shape[1:])
     optimizer = OPTIMIZERS[settings.optimizer](model.parameters(), settings)
     goal = objective or _Labels(train.labels, CrossEntropyLoss(settings.label_smoothing))
     rng = np.random.default_rng(seed)

@@ -25,6 +25,7 @@ from tinytorch.core.spatial import Conv2d, MaxPool2d
 from tinytorch.core.tensor import Tensor
 from tinytorch.core.watching import watched
 from tinytorch.data.split import Split
+from tinytorch.errors import TinyTorchError
 from tinytorch.models.network import Network
 
 SHAPE = (3, 8, 8)
@@ -187,6 +188,15 @@ def test_wrong_variations_are_named(augment: dict[str, Any], message: str) -> No
         FitSettings(augment=augment)
     with pytest.raises(ValueError, match="'workers': 0"):
         FitSettings(workers=0)
+
+
+def test_variations_that_images_cannot_have_are_refused() -> None:
+    """A shift by the whole image, and samples that are no images, before anything is trained."""
+    with pytest.raises(TinyTorchError, match=r"crop=8 shifts images of 8 x 8 pixels out of sight; it must be below 8"):
+        fit(network(), pictures(), None, settings(augment={"crop": 8}), seed=0)
+    with pytest.raises(TinyTorchError, match=r"for images .*, not for samples of shape \(5,\)"):
+        Augmentation(flip=True).check((5,))
+    Augmentation().check((5,))
 
 
 def test_one_cycle_rises_and_falls() -> None:
