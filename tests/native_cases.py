@@ -409,7 +409,7 @@ def _attention(rng: Rng, is_rounded: bool) -> Case:
         ops = [("affine", (0, i + 2), (1, width, 0), (), (factor, zeros)) for i, factor in enumerate(factors)]
         slots, sizes = (2, 3, 4, 1), (width * 4,) * 5
     kind = "attention_decode_i8" if is_rounded else "attention_decode"
-    ops.append((kind, slots, (heads, d, capacity, is_joined), (), arrays))
+    ops.append((kind, slots, (heads, d, capacity, is_joined, 0), (), arrays))
     return Case(tuple(ops), sizes, x, y.reshape(count, -1), size.reshape(count, -1))
 
 

@@ -240,9 +240,18 @@ class GPT(Layer):
         cache = self._kv_cache if self._cache_enabled else None
         if cache is None or cache.batch_size != len(text):
             cache = self.new_cache(len(text), text.shape[1], dtype)
-        step = self._decoder(cache, threads).step if self.is_plain() and text.shape[1] - prompt > 1 else None
+        decoder = self._decoder(cache, threads) if self.is_plain() and text.shape[1] - prompt > 1 else None
+        step = None if decoder is None else decoder.step
 
         def scores(position: int) -> Array:
+            # Read in NumPy, a prompt attends to its own keys and values before a cache of int8 rounds them.
+            if (
+                position == prompt
+                and isinstance(decoder, NativeDecoder)
+                and len(text) == 1
+                and cache.dtype == "float32"
+            ):
+                return decoder.read(text[:, :prompt], 0)
             if position == prompt:
                 return self._scores(self._hidden(text[:, :prompt], 0, cache))
             if step is not None:

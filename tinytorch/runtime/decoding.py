@@ -32,7 +32,8 @@ Operation: TypeAlias = "tuple[str, tuple[int, ...], tuple[int, ...], tuple[float
 
 GELU = 4  # of the operation "unary"
 # The buffers of a text; 0 and 1 are what the program is given and gives. JOINED holds a query, a key and a value.
-INPUT, SCORES, STREAM, NORMED, QUERY, KEY, VALUE, JOINED, READ, HIDDEN = range(10)
+INPUT, OUTPUT, STREAM, NORMED, QUERY, KEY, VALUE, JOINED, READ, HIDDEN = range(10)
+AT_ONCE = 48  # positions of one text that go through together: a multiple of the rows that the products take at once
 # The first of the arrays of these operations, one row an output, are joined where several read the same input.
 _BY_OUTPUT = {"linear_f32": 2, "linear_i4": 3, "linear_i8": 3, "linear_w8": 3}
 OUTPUTS, SCALES = 2, {"linear_i8": 6, "linear_w8": 4}  # of their dimensions
@@ -67,9 +68,15 @@ class NativeDecoder:
         self._position = np.zeros(1, np.int64)
         width = model.embed_dim
         hidden = max(block.mlp.linear1.output_shape((width,))[0] for block in model.blocks)
-        sizes = [width, model.vocab_size, *[width] * (JOINED - STREAM), 3 * width, width, hidden]
-        program = native.Program(self._operations(model), [4 * size for size in sizes], cache.batch_size, threads)
-        self._run, self.kernels, self.working_set_bytes = program.run, program.isa, program.nbytes + cache.nbytes
+        sizes = [width, width, *[width] * (JOINED - STREAM), 3 * width, width, hidden]
+        self._is_alone = cache.batch_size == 1
+        batch = min(AT_ONCE, cache.max_seq_len) if self._is_alone else cache.batch_size
+        body = native.Program(self._operations(model), [4 * size for size in sizes], batch, threads)
+        head = [_linear(model.lm_head, INPUT, OUTPUT)]
+        scores = native.Program(head, [4 * width, 4 * model.vocab_size], cache.batch_size, threads)
+        self._run, self._run_head, self.kernels = body.run, scores.run, body.isa
+        self._normed = np.empty((cache.batch_size, width), np.float32)
+        self.working_set_bytes = body.nbytes + scores.nbytes + cache.nbytes
 
     def step(self, tokens: NDArray[np.intp]) -> Array:
         """Return the scores after these tokens; raise ValueError where the cache is full."""
@@ -80,15 +87,44 @@ class NativeDecoder:
             x *= self._scale
         x += self._positions[self._cache.seq_pos]
         scores = np.empty((len(x), self._vocab_size), np.float32)
-        self._run(x, scores)
+        self._run(x, self._normed)
+        self._run_head(self._normed, scores)
         self._cache.advance()
         return scores
 
+    def read(self, prompts: NDArray[np.intp], start_pos: int | None = None) -> Array:
+        """Append all tokens of each prompt (B, T), T at least 1, and return the scores (B, V) after the last.
+
+        They stand at `start_pos`, 0 for new texts, and after; by default after what the cache holds. Of one text some
+        positions go through at once, of several texts one position after the other. Raises ValueError where the cache
+        has no room for them.
+        """
+        count = prompts.shape[1]
+        if start_pos is not None:
+            self._cache.seq_pos = start_pos
+        self._cache.require_room(count)
+        at_once = AT_ONCE if self._is_alone else 1
+        normed = self._normed
+        for start in range(0, count, at_once):
+            stop, position = min(start + at_once, count), self._cache.seq_pos
+            self._position[0] = position
+            x = self._tokens.take(prompts[:, start:stop].reshape(-1), axis=0)
+            if self._scale is not None:
+                x *= self._scale
+            x += self._positions[position : position + stop - start]
+            normed = np.empty_like(x)
+            self._run(x, normed)
+            self._cache.advance(stop - start)
+        scores = np.empty((len(prompts), self._vocab_size), np.float32)
+        self._run_head(normed[-len(prompts) :], scores)
+        return scores
+
     def _operations(self, model: GPT) -> list[Operation]:
+        """Return what leads from the sum of embeddings to what the head reads."""
         operations: list[Operation] = []
         for i, block in enumerate(model.blocks):
             operations += self._block(block, i, STREAM if i else INPUT)
-        return [*operations, _norm(model.ln_f, STREAM), _linear(model.lm_head, NORMED, SCORES)]
+        return [*operations, _norm(model.ln_f, STREAM, OUTPUT)]
 
     def _block(self, block: TransformerBlock, layer: int, stream: int) -> list[Operation]:
         """Return a block's operations, which read the sum so far from `stream` and leave it in STREAM."""
@@ -117,14 +153,15 @@ class NativeDecoder:
         if joined is not None:
             slots, products = (JOINED, JOINED, JOINED), [joined]
         keys, values, *scales = self._cache.arrays(layer)
-        dims = attention.num_heads, attention.head_dim, self._cache.max_seq_len, joined is not None
+        sizes = attention.num_heads, attention.head_dim, self._cache.max_seq_len
+        dims = (*sizes, joined is not None, self._is_alone)
         kind = "attention_decode_i8" if scales else "attention_decode"
         return [*products, (kind, (*slots, READ), dims, (), (keys, values, self._position, *scales))]
 
 
-def _norm(layer: LayerNorm, stream: int) -> Operation:
+def _norm(layer: LayerNorm, stream: int, after: int = NORMED) -> Operation:
     arrays = np.ascontiguousarray(layer.gamma.data), np.ascontiguousarray(layer.beta.data)
-    return ("layer_norm", (stream, NORMED), (1, layer.gamma.size), (layer.eps,), arrays)
+    return ("layer_norm", (stream, after), (1, layer.gamma.size), (layer.eps,), arrays)
 
 
 def _linear(layer: Layer, before: int, after: int) -> Operation:

@@ -24,7 +24,7 @@ class Decoder:
         self.factors = rng.standard_normal((3, heads, d)).astype(np.float32)
         width, zeros = heads * d, np.zeros(heads * d, np.float32)
         ops = [("affine", (0, i + 2), (1, width, 0), (), (f.ravel(), zeros)) for i, f in enumerate(self.factors)]
-        ops.append(("attention_decode", (2, 3, 4, 1), (heads, d, capacity, 0), (), (*self.caches, self.position)))
+        ops.append(("attention_decode", (2, 3, 4, 1), (heads, d, capacity, 0, 0), (), (*self.caches, self.position)))
         self.program = native.Program(ops, (width * 4,) * 5, batch, threads, isa)
 
     def step(self, x: np.ndarray, position: int) -> np.ndarray:
@@ -66,7 +66,7 @@ def test_a_cache_of_bytes_holds_what_numpy_rounds(isa: str, shape: tuple[int, in
     position = np.zeros(1, np.int64)
     arrays = (*caches, position, *scales)
     width = heads * d
-    op = ("attention_decode_i8", (0, 0, 0, 1), (heads, d, capacity, 1), (), arrays)
+    op = ("attention_decode_i8", (0, 0, 0, 1), (heads, d, capacity, 1, 0), (), arrays)
     program = native.Program([op], (width * 12, width * 4), batch, 1, isa)
     out = np.empty((batch, width), np.float32)
     for t, x in enumerate(np.random.default_rng(1).standard_normal((capacity, batch, 3, heads, d), np.float32)):
@@ -118,6 +118,37 @@ def test_threads_change_nothing(isa: str) -> None:
         np.testing.assert_array_equal(two.step(x[position], position), one.step(x[position], position))
 
 
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_positions_of_one_text_attend_to_those_before(isa: str, threads: int) -> None:
+    """Samples that are the next positions of one text give what they give one after the other, and no more than fit."""
+    heads, d, capacity = 3, 32, 40
+    caches, position = np.zeros((2, 2, 1, heads, capacity, d), np.float32), np.zeros(1, np.int64)
+    x = np.random.default_rng(4).standard_normal((30, 3 * heads * d), np.float32)
+    at_once, single = (
+        native.Program(
+            [("attention_decode", (0, 0, 0, 1), (heads, d, capacity, 1, 1), (), (*cache, position))],
+            (heads * d * 12, heads * d * 4),
+            batch,
+            threads,
+            isa,
+        )
+        for cache, batch in zip(caches, (30, 1), strict=True)
+    )
+    out, expected = np.empty((2, 30, heads * d), np.float32)
+    for t in range(30):
+        position[0] = t + 10
+        single.run(x[t : t + 1], expected[t : t + 1])
+    position[0] = 10
+    at_once.run(x, out)
+    np.testing.assert_array_equal(out, expected)
+    np.testing.assert_array_equal(*caches)
+    position[0] = 11
+    at_once.run(x, out)
+    assert np.isnan(out).all()
+    np.testing.assert_array_equal(*caches)
+
+
 def refused(kind: str, slots: tuple[int, ...], dims: tuple[int, ...], arrays: tuple[object, ...]) -> bool:
     """Say whether a program of two samples with slots of 60 bytes, the last of three times as many, is refused."""
     try:
@@ -133,7 +164,7 @@ def test_caches_that_do_not_fit_are_refused() -> None:
     more, position = good.copy(), np.zeros(1, np.int64)
     frozen = good.copy()
     frozen.flags.writeable = False
-    slots, dims = (2, 3, 4, 1), (3, 5, 7, 0)
+    slots, dims = (2, 3, 4, 1), (3, 5, 7, 0, 0)
     bad = [
         (good[:1].copy(), good[:1].copy(), position),
         (good, good[:1].copy(), position),
@@ -147,12 +178,14 @@ def test_caches_that_do_not_fit_are_refused() -> None:
     assert not refused("attention_decode", slots, dims, (good, more, position))
     assert all(refused("attention_decode", slots, dims, arrays) for arrays in bad)
     for wrong in [
-        (3, 5, 8, 0),
-        (3, 5, 0, 0),
-        (-3, -5, 7, 0),
-        (3, 5, 2**62, 0),
-        (2**31, 2**31, 2**31, 0),
-        (3, 5, 7, 2),
+        (3, 5, 8, 0, 0),
+        (3, 5, 0, 0, 0),
+        (-3, -5, 7, 0, 0),
+        (3, 5, 2**62, 0, 0),
+        (2**31, 2**31, 2**31, 0, 0),
+        (3, 5, 7, 2, 0),
+        (3, 5, 7, 0, 2),
+        (3, 5, 7, 0),
         (3, 5, 7),
     ]:
         assert refused("attention_decode", slots, wrong, (good, more, position))
@@ -161,7 +194,7 @@ def test_caches_that_do_not_fit_are_refused() -> None:
 def test_joined_slots_that_do_not_fit_are_refused() -> None:
     """Query, key and value lie in one slot of three times the size, or in three of one each."""
     arrays = np.zeros((2, 3, 7, 5), np.float32), np.zeros((2, 3, 7, 5), np.float32), np.zeros(1, np.int64)
-    assert not refused("attention_decode", (5, 5, 5, 1), (3, 5, 7, 1), arrays)
+    assert not refused("attention_decode", (5, 5, 5, 1), (3, 5, 7, 1, 0), arrays)
     for slots, is_joined in [
         ((5, 5, 5, 1), 0),
         ((2, 2, 2, 1), 1),
@@ -169,7 +202,7 @@ def test_joined_slots_that_do_not_fit_are_refused() -> None:
         ((5, 5, 5, 5), 1),
         ((2, 3, 4, 2), 0),
     ]:
-        assert refused("attention_decode", slots, (3, 5, 7, is_joined), arrays)
+        assert refused("attention_decode", slots, (3, 5, 7, is_joined, 0), arrays)
 
 
 def test_scales_that_do_not_fit_are_refused() -> None:
@@ -179,7 +212,7 @@ def test_scales_that_do_not_fit_are_refused() -> None:
         np.zeros((2, 2, 3, 7), np.float32),
         np.zeros(1, np.int64),
     )
-    kind, slots, dims = "attention_decode_i8", (2, 3, 4, 1), (3, 5, 7, 0)
+    kind, slots, dims = "attention_decode_i8", (2, 3, 4, 1), (3, 5, 7, 0, 0)
     assert not refused(kind, slots, dims, (*caches, position, *scales))
     bad = [
         (*caches, position),

@@ -124,10 +124,10 @@ def test_products_of_one_input_are_one_operation(monkeypatch, ids, bits):
         quantize_model(gpt, bits=bits)
     joined = decoded(gpt, ids)
     operations = NativeDecoder(gpt, gpt.new_cache())._operations(gpt)
-    assert len([op for op in operations if op[0].startswith("linear")]) == 4 * len(gpt.blocks) + 1
+    assert len([op for op in operations if op[0].startswith("linear")]) == 4 * len(gpt.blocks)
     monkeypatch.setattr("tinytorch.runtime.decoding._joined", lambda products: None)
     np.testing.assert_array_equal(decoded(gpt, ids), joined)
-    assert len([op for op in NativeDecoder(gpt, gpt.new_cache())._operations(gpt) if "linear" in op[0]]) == 13
+    assert len([op for op in NativeDecoder(gpt, gpt.new_cache())._operations(gpt) if "linear" in op[0]]) == 12
 
 
 @needs_kernels
@@ -138,21 +138,51 @@ def test_products_of_different_kinds_stay_apart(ids):
     quantize_model(gpt.blocks[1].attention)
     gpt.blocks[1].attention.q_proj = Linear(40, 40, rng=np.random.default_rng(6))
     operations = NativeDecoder(gpt, gpt.new_cache())._operations(gpt)
-    assert len([op for op in operations if op[0].startswith("linear")]) == 13
+    assert len([op for op in operations if op[0].startswith("linear")]) == 12
     whole = gpt(ids).data
     assert np.median(np.abs(decoded(gpt, ids) - whole[:, 4:])) < 1e-5
 
 
 @needs_kernels
+@pytest.mark.parametrize("isa", native.isas())
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_prompt_is_read_some_positions_at_once(monkeypatch, ids, isa, dtype, batch):
+    """Seven tokens, three at once where a text is alone: the scores as of one after the other, and after the next."""
+    monkeypatch.setenv(native.VARIABLE, isa)
+    monkeypatch.setattr("tinytorch.runtime.decoding.AT_ONCE", 3)
+    gpt = model(width=40)
+    caches = [gpt.new_cache(batch, dtype=dtype) for _ in range(3)]
+    stepping, reading, on_two = (NativeDecoder(gpt, cache, n) for cache, n in zip(caches, (1, 1, 2), strict=True))
+    for t in range(7):
+        expected = stepping.step(ids[:batch, t])
+    found = reading.read(ids[:batch, :7])
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_array_equal(on_two.read(ids[:batch, :7]), found)
+    assert [cache.seq_pos for cache in caches] == [7, 7, 7]
+    np.testing.assert_allclose(reading.step(ids[:batch, 7]), stepping.step(ids[:batch, 7]), atol=1e-5)
+    with pytest.raises(ValueError, match="cache is full"):
+        reading.read(ids[:batch, :5])
+    assert caches[1].seq_pos == 8
+
+
+@needs_kernels
 def test_generate_decodes_natively(monkeypatch, ids):
-    """The same text as the reference, which is used where it is asked for."""
-    made = []
-    monkeypatch.setattr("tinytorch.core.transformers.NativeDecoder", lambda *a: made.append(1) or NativeDecoder(*a))
-    text = model().generate(ids, 3, temperature=0).data
-    assert made == [1]
+    """The same texts as the reference, which is used where it is asked for; of a single one the prompt, too."""
+    read = []
+
+    class Recorded(NativeDecoder):
+        def read(self, prompts, start_pos=None):
+            read.append(prompts.shape)
+            return super().read(prompts, start_pos)
+
+    monkeypatch.setattr("tinytorch.core.transformers.NativeDecoder", Recorded)
+    texts = [model().generate(prompts, 3, temperature=0).data for prompts in (ids, ids[:1])]
+    assert read == [(1, 9)]
     monkeypatch.setenv(native.VARIABLE, "reference")
-    np.testing.assert_array_equal(model().generate(ids, 3, temperature=0).data, text)
-    assert made == [1]
+    np.testing.assert_array_equal(model().generate(ids, 3, temperature=0).data, texts[0])
+    np.testing.assert_array_equal(model().generate(ids[:1], 3, temperature=0).data, texts[1])
+    assert read == [(1, 9)]
 
 
 @needs_kernels
