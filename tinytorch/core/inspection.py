@@ -35,7 +35,7 @@ Leaves = Sequence[tuple[str, Layer]]
 
 SATURATION = 0.99  # beyond it the slope of a tanh is below 0.02
 PROBES = 6  # of a training, beside the one before it: most happens in the first epochs, so they are spaced by factors
-PROBE_ITEMS = 128  # a unit that is on for one class in ten is seen among as many
+PROBE_ITEMS = 64  # among as many, a unit that is on for one class in ten is missed once in a thousand times
 DIGITS = 6
 
 

@@ -52,7 +52,7 @@ def test_what_is_kept_of_a_training_that_learns(splits):
     assert [point["epoch"] for point in seen["points"]] == [0, 1, 2, 3]
     assert seen["points"][0]["lr"] == 1e-3
     assert [point["lr"] for point in seen["points"][1:]] == [record["lr"] for record in history]
-    assert (seen["items"], seen["rate_test"]) == (128, None)
+    assert (seen["items"], seen["rate_test"]) == (64, None)
     assert len(inspections_of(seen)) == 4
 
 
