@@ -175,7 +175,8 @@ def _head(
     shared = sum(len(served) - 1 for served in points.values())
     statuses = ", ".join(f"{counts[name]} {name}" for name in ("cached", "run", "may run") if counts[name])
     if experiment.frameworks:
-        return f"{experiment.name}: {_number(len(experiment.frameworks.cases), 'case')}, {len(forecasts)} nodes: {statuses}"
+        cases = _number(len(experiment.frameworks.cases), "case")
+        return f"{experiment.name}: {cases}, {len(forecasts)} nodes: {statuses}"
     runs = _number(len(experiment.runs), "point")
     runs = f"{meant} of {runs}" if meant < len(experiment.runs) else runs
     runs += f" ({_number(repeated, 'repetition')} left out)" if repeated else ""

@@ -62,7 +62,7 @@ def perform(
             earlier = (*former.earlier, former.outputs) if former and measures else ()
             record = Record(task.key, node.label, task.preimage, outputs, time.time(), seconds, earlier)
             store.commit(record)
-            store.forget_unfinished(task.key)
+            store.unfinished.forget(task.key)
         return record, Outcome.RAN
 
 
@@ -76,7 +76,7 @@ def _import(node: Node, oracle: Oracle) -> ModuleType:
 
 def _load(task: Task, store: LocalStore, say: Callable[[str], None], threads: int) -> Inputs:
     artifacts = {role: _input(store, artifact) for role, artifact in task.inputs.items()}
-    return Inputs(artifacts, say, store.unfinished(task.key), threads)
+    return Inputs(artifacts, say, store.unfinished.folder(task.key), threads)
 
 
 def _input(store: LocalStore, artifact: Artifact) -> InputArtifact:

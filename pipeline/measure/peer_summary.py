@@ -81,9 +81,9 @@ def judged(
 ) -> tuple[Ratio, bool, list[dict[str, Any]]]:
     """Answer questions (peer arm, our arm): the ratio of their times, above 1 where ours takes less, and its verdict.
 
-    Returns the control (of the arms `same`, ours over its second copy), whether nothing may be claimed because it differs
-    in earnest or too few pairs ran undisturbed, and the answers in order. Verdicts are said of ours: "faster" is
-    tinytorch. A claim is kept only if Holm's adjusted p-value of exceeding the threshold is at most SIGNIFICANCE.
+    Returns the control (of the arms `same`, ours over its second copy), whether nothing may be claimed because it
+    differs in earnest or too few pairs ran undisturbed, and the answers in order. Verdicts are said of ours: "faster"
+    means us. A claim is kept only if Holm's adjusted p-value of exceeding the threshold is at most SIGNIFICANCE.
     """
     control = times_ratio(times, *same, seed)
     pairs = [same, *questions]

@@ -25,7 +25,6 @@ import contextlib
 import json
 import math
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -37,6 +36,7 @@ from pipeline.store.index import Index
 from pipeline.store.locks import locked
 from pipeline.store.objects import Objects, make_folder, write_atomically
 from pipeline.store.record import Artifact, Record
+from pipeline.store.unfinished import Unfinished
 
 __all__ = ["LocalStore"]
 
@@ -60,6 +60,7 @@ class LocalStore:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.locks = root / "locks"  # the folder of files to lock
+        self.unfinished = Unfinished(root / "unfinished")
         self._tmp = root / "tmp"
         if not (root / "CACHEDIR.TAG").exists():  # a copy that nobody can write may lack the other mark
             with self.writing():
@@ -126,14 +127,6 @@ class LocalStore:
     def put(self, artifact_bytes: bytes, codec: str, seconds: float = math.inf) -> Artifact:
         """Store an encoded output that took some seconds to compute."""
         return Artifact(self.write(artifact_bytes, seconds), codec, len(artifact_bytes))
-
-    def unfinished(self, key: str) -> Path:
-        """Return the folder in which a computation keeps how far it came; it is made when it is needed."""
-        return self.root / "unfinished" / key
-
-    def forget_unfinished(self, key: str) -> None:
-        """Remove that folder: the computation has ended. What cannot be removed is left to `pipeline store gc`."""
-        shutil.rmtree(self.unfinished(key), ignore_errors=True)
 
     def object_path(self, digest: str) -> Path:
         """Return where an object lies."""

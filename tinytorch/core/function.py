@@ -184,7 +184,9 @@ def _accumulate(node: Node, grad: Array, owned: bool) -> None:
     if node.grad is not None:
         node.grad = node.grad + grad
     elif node._grad_fn is not None:
-        node.grad = np.asarray(grad).view()  # what is passed on: nobody may write to it; a copy took a tenth of a CNN's step
+        node.grad = np.asarray(
+            grad
+        ).view()  # what is passed on: nobody may write to it; a copy took a tenth of a CNN's step
         node.grad.flags.writeable = False
     else:
         node.grad = grad if owned else grad.copy(order="K")  # keeps a channels-last layout

@@ -57,7 +57,9 @@ def test_each_batch_size_is_its_own_comparison():
 
 def test_an_unknown_scenario_lists_the_known():
     """A scenario that cannot be timed is the user's error."""
-    with pytest.raises(UserError, match="must be one of single_stream, multi_stream, offline, server, generate, not 'burst'"):
+    with pytest.raises(
+        UserError, match="must be one of single_stream, multi_stream, offline, server, generate, not 'burst'"
+    ):
         benchmark.execute({**SPEC, "scenario": "burst"}, inputs())
 
 
