@@ -141,7 +141,8 @@ EXPLANATIONS: dict[str, str] = {
     "E503": "A submission claims a schema version that does not exist: version 1 has no such key, version 2 says 2.",
     "E504": (
         "A comparison of frameworks (frameworks.json) holds a figure that does not follow from its others: an estimate "
-        "is the median of its processes, a verdict follows from interval, noise and the number of claims."
+        "is the median of its processes, a verdict follows from interval, noise and the number of comparisons, what "
+        "bounds the work from the work, its time and the limits of the machine."
     ),
     "E510": (
         "A competition cannot be read, or does not follow schemas/competition.v1.schema.json. Its limits are plain "

@@ -200,7 +200,7 @@ def _notes(document: Document) -> list[str]:
         "bound by: what explains the time of a call, and the least time that it allows as a share of the time taken; "
         "overhead: the call takes over four times what arithmetic and memory need. Over 100 %: data came from a nearer "
         "cache than a working set of this size is credited with, or the limit was measured while others worked",
-        f"a difference of {timing['threshold']:.0%} matters; claims are corrected for their number",
+        f"a difference of {timing['threshold']:.0%} matters; claims are corrected for the number of comparisons",
     ]
     if any(row["precision"] == "int8" and row["ratio"] for row in rows):
         found.append(

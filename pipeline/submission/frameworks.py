@@ -1,7 +1,7 @@
 """A comparison of frameworks as a document (schemas/frameworks.v1.schema.json): built, and checked again. Pure.
 
 What bounds the work follows from the best that any of its processes measured of the machine.
-Claims are corrected for their number (Holm), over all pieces of work of the document.
+Claims are corrected for the number of pieces of work that were compared (Holm).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pipeline.core.errors import Problem
-from pipeline.measure.framework_record import best_balance, bound_by, bounds
+from pipeline.measure.framework_record import best_balance, bound_by, bounds, difference
 from pipeline.stats.compare import claim_p_value, holm, verdict
 from pipeline.submission.validate import schema_problems
 
@@ -22,6 +22,7 @@ FORMAT = "frameworks"
 SIGNIFICANCE = 0.05  # of all claims of a document together
 
 _TIMING = ("threads", "processes", "target_ci", "budget_s", "threshold")
+_CLAIMS = ("faster", "slower")
 _NEAR = 1e-9  # relative: figures that are computed again differ by rounding only
 
 
@@ -71,34 +72,80 @@ def frameworks_problems(document: Mapping[str, Any], path: str) -> list[Problem]
 
 def _disagreements(document: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
     """Yield place, what stands there and what should, for figures that follow from others in the document."""
-    rows = document["rows"]
+    rows, threshold = document["rows"], document["timing"]["threshold"]
     for number, row in enumerate(rows):
-        ratio, place = row["ratio"], f"rows[{number}].ratio"
-        if (ratio is None) != ("torch" not in row["frameworks"]):
-            yield place, "null" if ratio is None else "there", "the opposite"
+        wrong = list(_unlike_itself(row, f"rows[{number}]"))
+        yield from wrong
+        if wrong:
             return
-        if ratio is None:
-            continue
+    for number, (row, said) in enumerate(zip(rows, _verdicts(rows, threshold), strict=True)):
+        if _is_unsettled(row["control"], threshold) and not row["noisy"]:
+            yield f"rows[{number}].noisy", False, True
+        for key, expected in said.items():
+            if not _near(row[key], expected):
+                yield f"rows[{number}].{key}", row[key], expected
+    yield from _other_bounds(rows)
+    if document["counts"] != _counts(rows):
+        yield "counts", document["counts"], _counts(rows)
+
+
+def _unlike_itself(row: Mapping[str, Any], place: str) -> Iterator[tuple[str, Any, Any]]:
+    """Yield ratios that are not those of their processes, and reasons where something was timed, or none where not."""
+    is_timed = "torch" in row["frameworks"]
+    if is_timed != (row["ratio"] is not None):
+        yield f"{place}.ratio", "null" if is_timed else "there", "the opposite"
+    if is_timed != (row["reason"] is None):
+        yield f"{place}.reason", row["reason"], None if is_timed else "why PyTorch was not timed"
+    precision = "int8" if row["args"].get("bits") == 8 else "fp32"
+    if row["precision"] != precision:
+        yield f"{place}.precision", row["precision"], precision
+    if is_timed:
+        kind = "training" if row["op"].startswith("train_") else precision
+        differ = difference(row["outputs"], kind) if row["outputs"] else "no outputs were compared"
+        if differ:
+            yield f"{place}.frameworks.torch", f"timed although {differ}", "no time"
+    for name in ("control", *(["ratio"] if row["ratio"] else [])):
+        ratio = row[name]
         low, high = ratio["interval"]
         middle = math.exp(statistics.median(math.log(value) for value in ratio["per_process"]))
         if not math.isclose(middle, ratio["estimate"], rel_tol=_NEAR):
-            yield f"{place}.estimate", ratio["estimate"], middle
+            yield f"{place}.{name}.estimate", ratio["estimate"], middle
         if not low <= ratio["estimate"] <= high:
-            yield f"{place}.interval", [low, high], "an interval with the estimate inside"
+            yield f"{place}.{name}.interval", [low, high], "an interval with the estimate inside"
+
+
+def _is_unsettled(control: Mapping[str, Any], threshold: float) -> bool:
+    """Say whether identical code differed in earnest, as `pipeline.measure.peer_summary.judged` has it."""
+    low, high = control["interval"]
+    return not low <= 1 <= high and max(control["estimate"], 1 / control["estimate"]) > 1 + threshold
+
+
+def _other_bounds(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Any, Any]]:
+    """Yield what bounds the work where it does not follow from the work, its time and what was measured."""
+    best = best_balance([row["balance"] for row in rows])
+    for number, row in enumerate(rows):
+        if row["precision"] == "int8" and best["peak_int8_gops"] is None:
+            yield f"rows[{number}].balance.peak_int8_gops", None, "a figure: integers are multiplied, and one"
             return
-    for number, (row, said) in enumerate(zip(rows, _verdicts(rows, document["timing"]["threshold"]), strict=True)):
-        if row["verdict"] != said["verdict"]:
-            yield f"rows[{number}].verdict", row["verdict"], said["verdict"]
-    if document["counts"] != _counts(rows):
-        yield "counts", document["counts"], _counts(rows)
+        for where, found, expected in _unequal(row, _bounded(row, best)):
+            yield f"rows[{number}].{where}", found, expected
+
+
+def _unequal(found: Any, expected: Any, place: str = "") -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(expected, Mapping):
+        for key, value in expected.items():
+            yield from _unequal(found[key], value, f"{place}.{key}" if place else key)
+    elif not _near(found, expected):
+        yield place, found, expected
 
 
 def _verdicts(rows: Sequence[Mapping[str, Any]], threshold: float) -> list[dict[str, Any]]:
     """Return verdict and adjusted p-value of each row; the latter is None where nothing is claimed."""
     words = [_word(row, threshold) for row in rows]
-    claims = [place for place, word in enumerate(words) if word in ("faster", "slower")]
-    values = holm([claim_p_value(rows[place]["ratio"]["per_process"], threshold) for place in claims])
-    adjusted = dict(zip(claims, values, strict=True))
+    compared = [place for place, word in enumerate(words) if word is not None]
+    # Holm over all comparisons that were looked at: those without a claim count with p = 1.
+    values = holm([_p_value(rows[place], words[place], threshold) for place in compared])
+    adjusted = {place: value for place, value in zip(compared, values, strict=True) if words[place] in _CLAIMS}
     return [
         {
             "verdict": "inconclusive" if adjusted.get(place, 0.0) > SIGNIFICANCE else word,
@@ -106,6 +153,16 @@ def _verdicts(rows: Sequence[Mapping[str, Any]], threshold: float) -> list[dict[
         }
         for place, word in enumerate(words)
     ]
+
+
+def _p_value(row: Mapping[str, Any], word: str | None, threshold: float) -> float:
+    return claim_p_value(row["ratio"]["per_process"], threshold) if word in _CLAIMS else 1.0
+
+
+def _near(found: Any, expected: Any) -> bool:
+    if isinstance(found, int | float) and isinstance(expected, int | float):
+        return math.isclose(found, expected, rel_tol=_NEAR, abs_tol=1e-300)
+    return bool(found == expected)
 
 
 def _word(row: Mapping[str, Any], threshold: float) -> str | None:

@@ -38,6 +38,13 @@ def test_claims_are_corrected_for_their_number(built: dict[str, Any]) -> None:
     assert many == pytest.approx(20 * alone)
 
 
+def test_what_claims_nothing_counts_among_what_was_compared() -> None:
+    """Of twenty that were looked at one claim is as weak as among twenty claims; what was not compared counts not."""
+    alone = document(row(2.0))["rows"][0]["adjusted_p_value"]
+    among = document(row(2.0), *[row(1.0)] * 19, row(None))["rows"][0]["adjusted_p_value"]
+    assert among == pytest.approx(20 * alone)
+
+
 def test_limits_are_the_best_that_any_row_measured() -> None:
     """A row whose first process was disturbed is held against what the others found."""
     disturbed = row(2.0)
@@ -82,6 +89,46 @@ def _no_peer(found: dict[str, Any]) -> None:
     del found["rows"][0]["frameworks"]["torch"]
 
 
+def _surer(found: dict[str, Any]) -> None:
+    found["rows"][0]["adjusted_p_value"] = 1e-9
+
+
+def _quiet_control(found: dict[str, Any]) -> None:
+    found["rows"][4] |= {"noisy": False, "verdict": "faster"}
+
+
+def _other_control(found: dict[str, Any]) -> None:
+    found["rows"][4]["control"]["estimate"] = 1.0
+
+
+def _nearer_to_the_limit(found: dict[str, Any]) -> None:
+    found["rows"][0]["frameworks"]["tinytorch"]["share_of_limit"] = 0.99
+
+
+def _slower_machine(found: dict[str, Any]) -> None:
+    found["rows"][1]["limits"]["gbps"] = 1.0
+
+
+def _other_answers(found: dict[str, Any]) -> None:
+    found["rows"][0]["outputs"]["max_abs_difference"] = 0.5
+
+
+def _no_answers(found: dict[str, Any]) -> None:
+    found["rows"][0]["outputs"] = None
+
+
+def _no_reason(found: dict[str, Any]) -> None:
+    found["rows"][3]["reason"] = None
+
+
+def _integers(found: dict[str, Any]) -> None:
+    found["rows"][0]["precision"] = "int8"
+
+
+def _integers_of_nothing(found: dict[str, Any]) -> None:
+    found["rows"][0]["precision"], found["rows"][0]["args"]["bits"] = "int8", 8
+
+
 @pytest.mark.parametrize(
     ("change", "place"),
     [
@@ -89,9 +136,19 @@ def _no_peer(found: dict[str, Any]) -> None:
         (_other_estimate, "rows[0].ratio.estimate"),
         (_narrower, "rows[0].ratio.interval"),
         (_other_verdict, "rows[1].verdict"),
-        (_hidden_noise, "rows[4].verdict"),
+        (_hidden_noise, "rows[4].noisy"),
         (_other_counts, "counts"),
         (_no_peer, "rows[0].ratio"),
+        (_surer, "rows[0].adjusted_p_value"),
+        (_quiet_control, "rows[4].noisy"),
+        (_other_control, "rows[4].control.estimate"),
+        (_nearer_to_the_limit, "rows[0].frameworks.tinytorch.share_of_limit"),
+        (_slower_machine, "rows[1].limits.gbps"),
+        (_other_answers, "rows[0].frameworks.torch"),
+        (_no_answers, "rows[0].frameworks.torch"),
+        (_no_reason, "rows[3].reason"),
+        (_integers, "rows[0].precision"),
+        (_integers_of_nothing, "rows[0].balance.peak_int8_gops"),
     ],
 )
 def test_a_changed_figure_is_found(built: dict[str, Any], change: Callable[[dict[str, Any]], None], place: str) -> None:
