@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import tokenize
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,6 +32,17 @@ __all__ = [
 
 FACTS = "facts"
 
+# What zipfile and NumPy raise for a file with a wrong byte: of its headers, too.
+_DAMAGE = (
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    SyntaxError,
+    ValueError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+)
+
 
 def write_checkpoint(path: str | Path, facts: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
     """Write the file so that `path` holds either what was there before or all of this, whenever the process ends."""
@@ -52,7 +64,7 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, Any], dict[str, Array]]
     try:
         with np.load(Path(path), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+    except _DAMAGE as error:
         found = f"found no .npz file of arrays ({error})"
         raise ValueError(f"{path}: {found}, expected a checkpoint written by save_checkpoint().") from error
     if FACTS not in arrays:
@@ -143,11 +155,13 @@ def _laid_out_as(parameter: Array, values: Array | None) -> Array | None:
 
 
 def running_statistics(model: Any) -> list[tuple[int, str, Array]]:
-    """List the arrays that layers hold beside their parameters."""
+    """List the arrays that layers hold beside their parameters, not what a state is made of anew (of sparse ones)."""
     found = []
     for i, layer in enumerate(walk(model)):
         trained = {id(p.data) for p in layer.parameters()}
-        found += [(i, name, array) for name, array in layer.state().items() if id(array) not in trained]
+        others = {name: array for name, array in layer.state().items() if id(array) not in trained}
+        again = layer.state() if others else {}
+        found += [(i, name, array) for name, array in others.items() if np.may_share_memory(array, again[name])]
     return found
 
 

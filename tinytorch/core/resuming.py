@@ -16,7 +16,7 @@ from typing import Any, Self
 import numpy as np
 
 from tinytorch.core.checkpoint import read_checkpoint, restore_arrays, training_arrays, write_checkpoint
-from tinytorch.core.layer import Layer
+from tinytorch.core.layer import Layer, walk
 from tinytorch.core.optimizers import Optimizer
 
 __all__ = ["KeptRun"]
@@ -41,6 +41,8 @@ class KeptRun:
             return cls(model, optimizer, None, "")
         state = hashlib.sha256(json.dumps([_FORMAT, len(train), settings], sort_keys=True).encode())
         arrays = {name: array for name, array in training_arrays(model, optimizer).items() if array is not None}
+        for i, layer in enumerate(walk(model)):  # which weights are pruned, too
+            arrays |= {f"state.{i}.{name}": array for name, array in layer.state().items()}
         arrays |= {"labels": np.asarray(train.labels), "images": train.images(slice(0, _LOOKED_AT))}
         for name, array in arrays.items():
             state.update(f"{name} {array.dtype.str} {array.shape}\n".encode())

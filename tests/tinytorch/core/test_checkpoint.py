@@ -1,5 +1,6 @@
 """Checkpoint files and the states of random generators."""
 
+import contextlib
 import json
 
 import numpy as np
@@ -52,6 +53,18 @@ def test_truncated_files_are_refused(tmp_path):
     for length in range(0, len(whole), 37):
         (tmp_path / "a.npz").write_bytes(whole[:length])
         with pytest.raises(ValueError, match="expected a checkpoint"):
+            read_checkpoint(tmp_path / "a.npz")
+
+
+def test_a_wrong_bit_in_a_header_is_refused(tmp_path):
+    """Whatever zipfile and NumPy make of it: methods, flags, versions, what is no Python in an array's header."""
+    write_checkpoint(tmp_path / "a.npz", {"step": 3}, {"w": np.arange(30)})
+    whole = (tmp_path / "a.npz").read_bytes()
+    for place in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << place % 8
+        (tmp_path / "a.npz").write_bytes(damaged)
+        with contextlib.suppress(OSError, ValueError):  # a bit of a time changes nothing
             read_checkpoint(tmp_path / "a.npz")
 
 

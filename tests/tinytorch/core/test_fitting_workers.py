@@ -27,6 +27,7 @@ from tinytorch.core.watching import watched
 from tinytorch.data.split import Split
 from tinytorch.errors import TinyTorchError
 from tinytorch.models.network import Network
+from tinytorch.runtime.sparse import SparseLinear
 
 SHAPE = (3, 8, 8)
 VARIED = {"flip": True, "crop": 2}
@@ -231,6 +232,31 @@ def test_a_run_that_is_interrupted_continues_to_the_same_bits(tmp_path: Path, wo
     assert [line.partition(":")[0] for line in said[1:]] == ["epoch 4 of 5", "epoch 5 of 5"]
     assert same_bits(resumed, whole)
     assert again == history
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("storage", ["bitmask", "csr", "dense"])
+def test_a_pruned_network_continues_to_the_same_bits(tmp_path: Path, storage: str, workers: int) -> None:
+    """What a file keeps of a sparse layer is made anew each time, and no part of how far its training came."""
+    layer = Linear(192, 3, rng=np.random.default_rng(1))
+    mask = np.random.default_rng(2).random((192, 3)) < 0.3
+
+    def pruned() -> Network:
+        return Network({"flatten": Flatten(), "fc": SparseLinear(layer, mask, storage)}, SHAPE)
+
+    def stop(epoch: int) -> None:
+        if epoch == 3:
+            raise Stop
+
+    chosen, said = settings(epochs=3, workers=workers), list[str]()
+    whole, resumed = pruned(), pruned()
+    fit(whole, pictures(), None, chosen, seed=4)
+    with pytest.raises(Stop), watched(tmp_path, every_s=0):
+        fit(pruned(), pictures(), None, chosen, seed=4, look=stop)
+    with watched(tmp_path, said.append, every_s=0):
+        fit(resumed, pictures(), None, chosen, seed=4)
+    assert said[0] == "training continues after epoch 2, where it was interrupted"
+    assert same_bits(resumed, whole)
 
 
 @pytest.mark.parametrize("other", ["seed", "settings", "weights", "labels", "images"])
