@@ -102,7 +102,7 @@ def one_core(project: Project, patch: pytest.MonkeyPatch) -> None:
 
 MODELS_RUN = Counter(profile=1, optimize=2, evaluate=3, benchmark=1) + PUBLISHED  # by all that runs stored models
 QUANTIZE, PRUNE = "tinytorch/passes/quantize.py", "tinytorch/passes/structured_prune.py"
-STAGE = '"train", "pipeline.stages.train", {}, '
+STAGE = '"pipeline.stages.train",\n            {},\n'
 MUTATIONS = {
     "a pass, to the same effect": Mutation(
         edit(QUANTIZE, 'frozenset({"train"})', 'frozenset(["train"])'),

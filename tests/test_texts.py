@@ -105,5 +105,6 @@ def test_figures_are_computed_again_from_the_evidence(project: Project, tmp_path
 
 def test_exports_for_images_say_so(project: Project) -> None:
     """A language model is no ONNX graph of ours yet."""
+    pytest.importorskip("onnx")
     said = project.run("export", "onnx", "runs/texts", "--out", "onnx", expect=(1, 2))
     assert "knows networks for images only" in said.stderr

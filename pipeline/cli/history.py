@@ -66,7 +66,12 @@ def _files(name: str) -> list[Path]:
 def _needed(submission: dict[str, Any]) -> dict[str, Any]:
     """Return the parts that `history` reads: hundreds of submissions with all they hold need not fit in memory."""
     keys = ("measurement", "provenance", "accuracy", "comparisons", "size", "baseline")
-    return {**{key: submission[key] for key in keys}, "experiment": {"name": submission["experiment"]["name"]}}
+    texts = {"generate": submission["benchmark"]["comparisons"][0].get("generate")}
+    return {
+        **{key: submission[key] for key in keys},
+        "experiment": {"name": submission["experiment"]["name"]},
+        "benchmark": {"comparisons": [texts]},
+    }
 
 
 def _row(change: LevelChange) -> tuple[str, ...]:

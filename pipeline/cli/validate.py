@@ -101,12 +101,13 @@ def _submission(path: Path) -> tuple[str, list[Problem], str]:
     Besides submissions it may be a comparison of frameworks, whose figures are held against each other.
     """
     from pipeline.cli.runs import trust_of
-    from pipeline.submission.frameworks import frameworks_problems, is_frameworks
-    from pipeline.submission.measured import is_migrated
+    from pipeline.submission.measured import is_frameworks, is_migrated
     from pipeline.submission.read import read_submission
     from pipeline.submission.validate import schema_version, validate_file
 
     if is_frameworks(document := read_submission(path)):
+        from pipeline.submission.frameworks import frameworks_problems
+
         return "comparison of frameworks", frameworks_problems(document, str(path)), "valid"
     document = validate_file(path)
     migrated = " migrated from version 1" if is_migrated(document) else ""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.report.row import Figure, Value
-from pipeline.submission.quantities import MISSING, quantity
+from pipeline.submission.quantities import quantity
 
 __all__ = ["EXECUTION_HEADER", "Executed", "Execution", "execution", "execution_rows"]
 
@@ -17,6 +17,7 @@ Sides = tuple[Document, Document]
 # Kernels that read weights in a smaller form than dense float32, and those that do not.
 _COMPRESSED = ("linear_bs16", "linear_i4", "linear_i8", "linear_w8")
 _PLAIN = ("linear_f32", "numpy")
+_DECODER = "decoder"  # computes all layers of a language model, token by token
 
 EXECUTION_HEADER = ("model", "layer", "time", "with", "computed by", "weights", "time of each candidate")
 
@@ -95,9 +96,12 @@ def _session(arm: Document) -> Document | None:
 
 
 def _kernels(session: Document) -> str:
-    """Return the kernels of the layers that have weights, in order; all of them if none has."""
+    """Return the kernels of the layers that have weights, in order; all of them if none has.
+
+    What continues texts is not a chain of layers.
+    """
     heavy = [layer for layer in session["layers"] if layer["size_bytes"]] or session["layers"]
-    return ", ".join(dict.fromkeys(layer["computed_by"] for layer in heavy)) or MISSING
+    return ", ".join(dict.fromkeys(layer["computed_by"] for layer in heavy)) or _DECODER
 
 
 def _where(session: Document) -> Value:

@@ -198,8 +198,9 @@ def _notes(document: Document) -> list[str]:
         "compared first, and what differs is not timed; identical code against itself: "
         f"{_control(rows)}",
         "bound by: what explains the time of a call, and the least time that it allows as a share of the time taken; "
-        "overhead: the call takes over four times what arithmetic and memory need. Over 100 %: data came from a nearer "
-        "cache than a working set of this size is credited with, or the limit was measured while others worked",
+        "overhead: the call takes over four times what arithmetic and memory need. Over 100 %: a kernel computes "
+        "faster than BLAS multiplies large matrices, by which the limit of arithmetic was measured, or data came from "
+        "a nearer cache than a working set of this size is credited with",
         f"a difference of {timing['threshold']:.0%} matters; claims are corrected for the number of comparisons",
     ]
     if any(row["precision"] == "int8" and row["ratio"] for row in rows):

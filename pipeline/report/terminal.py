@@ -254,7 +254,7 @@ def _training(view: View, width: int, colour: bool) -> Iterator[str]:
 
 def _layers(view: View, width: int, colour: bool) -> Iterator[str]:
     slowest = sorted(view.layers, key=lambda layer: -layer.share)[:_MOST_LAYERS]
-    if slowest:
+    if len(view.layers) > 1:  # of a single one there is nothing to tell
         shown = ", ".join(f"{printable(layer.name)} {layer.share_text} ({layer.bound})" for layer in slowest)
         yield from wrap(f"the baseline's time goes to {shown}", width, "", "  ")
     timed = [layer for layer in view.execution.layers if layer.side == "optimized" and layer.share is not None]

@@ -14,11 +14,11 @@ from typing import Any
 from pipeline.core.errors import Problem
 from pipeline.measure.framework_record import best_balance, bound_by, bounds, difference
 from pipeline.stats.compare import claim_p_value, holm, verdict
+from pipeline.submission.measured import FRAMEWORKS
 from pipeline.submission.validate import schema_problems
 
-__all__ = ["FORMAT", "build_frameworks", "frameworks_problems", "is_frameworks"]
+__all__ = ["build_frameworks", "frameworks_problems"]
 
-FORMAT = "frameworks"
 SIGNIFICANCE = 0.05  # of all claims of a document together
 
 _TIMING = ("threads", "processes", "target_ci", "budget_s", "threshold")
@@ -36,7 +36,7 @@ def build_frameworks(head: Mapping[str, Any], rows: Sequence[Mapping[str, Any]])
         found |= _bounded(row, best)
         made.append({"op": case["op"], "args": case["args"], "title": title, **found, **said})
     return {
-        "format": FORMAT,
+        "format": FRAMEWORKS,
         "schema_version": 1,
         "name": head["name"],
         "description": head["description"],
@@ -54,11 +54,6 @@ def _bounded(row: Mapping[str, Any], balance: Mapping[str, Any]) -> dict[str, An
     limits = bounds(row["work"], balance, is_integer=row["precision"] == "int8")
     sides = {name: {**side, **bound_by(side["median_ns"], limits)} for name, side in row["frameworks"].items()}
     return {"frameworks": sides, "limits": limits}
-
-
-def is_frameworks(document: Any) -> bool:
-    """Say whether a document claims to be of this format."""
-    return isinstance(document, Mapping) and document.get("format") == FORMAT
 
 
 def frameworks_problems(document: Mapping[str, Any], path: str) -> list[Problem]:

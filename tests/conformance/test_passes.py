@@ -1,4 +1,6 @@
-"""Laws that every pass in the table obeys, on every model: a new pass needs a line in EXAMPLES and gets these tests."""
+"""Laws that every pass in the table obeys, on every model of images: a new pass needs a line in EXAMPLES and gets these
+tests. Language models have theirs in tests/tinytorch/models/test_language_model.py.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +17,12 @@ from tinytorch.core.layer import Layer, walk
 from tinytorch.core.tensor import Tensor
 from tinytorch.data.split import Split
 from tinytorch.kernels.quantized import quantized_conv2d_int32, quantized_linear_int32
-from tinytorch.models import MODELS, load_model_module
+from tinytorch.models import load_model_module
 from tinytorch.models.network import Network
 from tinytorch.passes import PASSES, PROFILE, TEACHER, load_pass
 from tinytorch.passes.effect import Effect
 from tinytorch.serialization import LEAVES, clone, dumps, loads
+from tinytorch.tasks import IMAGE_MODELS
 
 SHAPE, CLASSES = (2, 8, 8), 5
 SMALL: dict[str, dict[str, Any]] = {
@@ -34,7 +37,7 @@ class Examples(NamedTuple):
 
     strong: tuple[Mapping[str, Any], ...]
     zero: Mapping[str, Any]
-    models: tuple[str, ...] = tuple(sorted(MODELS))
+    models: tuple[str, ...] = tuple(sorted(IMAGE_MODELS))
 
 
 EXAMPLES: dict[str, Examples] = {
@@ -219,7 +222,7 @@ class TestLaws:
         checked.predict(images(3))
 
 
-@pytest.mark.parametrize("arch", sorted(MODELS))
+@pytest.mark.parametrize("arch", sorted(IMAGE_MODELS))
 @pytest.mark.parametrize("name", sorted(EXAMPLES))
 def test_zero_strength_is_the_identity(name: str, model: Network) -> None:
     """Asked for nothing, a pass changes no byte, raises nothing and reports no change."""

@@ -69,7 +69,7 @@ def test_attention_tells_positions_apart_and_they_learn(gpt, rng):
 
 
 def test_the_cache_changes_no_score_and_generate_uses_it(gpt, rng):
-    """To 1e-5 at every position; a new token runs as a single position."""
+    """To 1e-5 at every position; a new token runs as a single position, also where NumPy reads several prompts."""
     text = rng.integers(0, 11, (1, 10))
     whole = gpt(text).data
     tinytorch.enable_kv_cache(gpt)
@@ -79,7 +79,7 @@ def test_the_cache_changes_no_score_and_generate_uses_it(gpt, rng):
     lengths = []
     forward = gpt.embedding_layer.forward
     gpt.embedding_layer.forward = lambda tokens, start=0: (lengths.append(tokens.shape[1]), forward(tokens, start))[1]
-    gpt.generate(text[:, :3], 4, temperature=0)
+    gpt.generate(np.repeat(text[:, :3], 2, axis=0), 4, temperature=0)
     assert max(lengths) == 3
     assert lengths.count(3) == 1
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.submission.frameworks import build_frameworks, frameworks_problems, is_frameworks
+from pipeline.submission.frameworks import build_frameworks, frameworks_problems
+from pipeline.submission.measured import is_frameworks
 from tests.compared import document, row
 
 
