@@ -217,7 +217,7 @@ def _vocabulary(tokenizer: Tokenizer) -> tuple[str, ...]:
 
 def _size(entry: str, tokenizer: Tokenizer) -> int:
     """Return the bytes in UTF-8 that an entry stands for: of byte pairs each character is one."""
-    if entry == UNKNOWN:
-        return 0
-    is_of_bytes = isinstance(tokenizer, BPETokenizer)
-    return len(entry) if is_of_bytes else len(entry.encode("utf-8", errors="surrogatepass"))
+    if isinstance(tokenizer, BPETokenizer):  # to which no byte is unknown, but a text may have these five characters
+        is_learned = entry != UNKNOWN or any("".join(pair) == entry for pair in tokenizer.merges)
+        return len(entry) if is_learned else 0
+    return 0 if entry == UNKNOWN else len(entry.encode("utf-8", errors="surrogatepass"))

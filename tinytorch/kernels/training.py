@@ -54,6 +54,11 @@ def channels_last(x: Array) -> Array:
     return _first(_last(x))
 
 
+def _vector(x: Array | None) -> Array | None:
+    """Return an array of one number a channel as kernels read it: contiguous."""
+    return None if x is None else np.ascontiguousarray(x)
+
+
 def _conv_dims(x: tuple[int, ...], weight: tuple[int, ...], stride: Pair, padding: Pair) -> tuple[int, ...]:
     (count, channels, height, width), (outputs, _, kh, kw) = x, weight
     return (count, height, width, channels, outputs, kh, kw, *stride, *padding)
@@ -67,7 +72,7 @@ def conv2d(x: Array, weight: Array, bias: Array | None, stride: Pair, padding: P
     size = reference.output_size(x.shape[2:], weight.shape[2:], stride, padding)
     out = np.empty((len(x), *size, len(weight)), np.float32)
     dims = _conv_dims(x.shape, weight.shape, stride, padding)
-    run(isa, "conv2d", dims, (_last(x), _by_window(weight), bias, out))
+    run(isa, "conv2d", dims, (_last(x), _by_window(weight), _vector(bias), out))
     return _first(out)
 
 
@@ -133,7 +138,7 @@ def normalize(x: Array, mean: Array, factor: Array, shift: Array) -> Array:
     if isa is not None and x.size:
         last = _last(x)
         out = np.empty_like(last)
-        run(isa, "normalize", (x.size // x.shape[1], x.shape[1]), (last, out, mean, factor, shift))
+        run(isa, "normalize", (x.size // x.shape[1], x.shape[1]), (last, out, *map(_vector, (mean, factor, shift))))
         return _first(out)
     width = x.shape[3]
     rows = reference.as_rows(x) - reference.tiled(mean, width)

@@ -54,6 +54,16 @@ def test_what_is_unknown_has_no_bytes(tmp_path):
     assert data.test.window_bytes().sum() == 0
 
 
+def test_what_looks_unknown_in_a_text_has_its_bytes(tmp_path):
+    """Byte pairs know every text: what they learned as <UNK> stands for five characters."""
+    path = tmp_path / "text.txt"
+    path.write_text("<UNK>\t<UNK>\n" * 300)
+    data = load(path, 0, context=4, vocab_size=300)
+    found = sum(int(part.token_bytes[part.tokens.ids].sum()) for part in data.splits().values())
+    assert data.train.token_bytes[0] == 5
+    assert found == path.stat().st_size
+
+
 def test_loading_again_gives_the_same_content(path):
     """The experiment's seed moves no token; another vocabulary is another data set."""
     assert load(path, 0, context=8).digest() == load(path, 1, context=8).digest()

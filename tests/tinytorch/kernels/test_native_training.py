@@ -143,6 +143,33 @@ def test_max_pooling_has_the_bits_of_the_reference(kernel: Pair, stride: Pair, p
     np.testing.assert_array_equal(training.max_pool2d_grad(grad, x, found, kernel, stride, padding), wanted)
 
 
+def test_relu_has_the_bits_of_numpy() -> None:
+    """Zeros have no sign."""
+    x = np.array([-0.0, 0.0, -1.0, 2.0, np.inf, -np.inf, 1e-45, -1e-45] * 9, np.float32)
+    assert training.relu(x).tobytes() == np.maximum(x, np.float32(0)).tobytes()
+
+
+def test_what_belongs_to_channels_may_lie_anywhere() -> None:
+    """A bias that is every second number of an array is read like one that is not."""
+    rng = np.random.default_rng(0)
+    x, weight, apart = images(rng, (2, 3, 5, 5)), images(rng, (3, 3, 3, 3)), rng.random(6).astype(np.float32)[::2]
+    for function in (
+        lambda one: training.conv2d(x, weight, one, (1, 1), (0, 0)),
+        lambda one: training.normalize(x, one, one.copy(), one),
+    ):
+        np.testing.assert_array_equal(function(apart), function(apart.copy()))
+
+
+def test_a_stride_beyond_the_image_takes_no_longer() -> None:
+    """There are 2**32 positions between two windows, none of which has a gradient."""
+    rng = np.random.default_rng(0)
+    x, weight, grad = images(rng, (1, 2, 4, 4)), images(rng, (3, 2, 2, 2)), images(rng, (1, 3, 1, 1))
+    far, near = ((1 << 16, 1 << 16), (4, 4))
+    found, wanted = (training.conv2d_grads(grad, x, weight, stride, (0, 0), (True, True)) for stride in (far, near))
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_relu_keeps_layout_and_nan() -> None:
     """Channels-last, row-major and strided arrays; the derivative at 0 is 0."""
     x = images(np.random.default_rng(5), (2, 3, 4, 5))

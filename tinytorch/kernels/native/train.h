@@ -72,7 +72,7 @@ typedef struct {
     void (*weights)(const TrainWeights *);
     void (*relu)(const float *x, float *out, int64_t count);
     void (*relu_grad)(const float *grad, const float *out, float *result, int64_t count);
-    /* Per channel over `count` values, whose channels repeat every `period`: see train_norm.c. */
+    /* Per channel over `count` values, whose channels repeat every `period`: see train_image.c. */
     void (*add_to)(const float *x, float *sum, int64_t count, int64_t period);
     void (*add_squares)(const float *x, const float *mean, float *sum, int64_t count, int64_t period);
     void (*add_products)(const float *g, const float *x, const float *mean, float *sum, float *products, int64_t count,

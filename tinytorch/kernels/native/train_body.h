@@ -168,7 +168,7 @@ static void weights(const TrainWeights *tile) {
 
 static void relu(const float *restrict x, float *restrict out, int64_t count) {
 #pragma omp simd
-    for (int64_t i = 0; i < count; i++) out[i] = x[i] < 0.0f ? 0.0f : x[i];
+    for (int64_t i = 0; i < count; i++) out[i] = x[i] <= 0.0f ? 0.0f : x[i]; /* -0 becomes 0, NaN stays */
 }
 
 static void relu_grad(const float *restrict grad, const float *restrict out, float *restrict result, int64_t count) {

@@ -131,7 +131,8 @@ static int walk(Walk *w, int64_t images, int threads) {
     w->block_rows = least(w->out_h, most(1, (rows - w->kernel_h) / w->step_y + 1));
     w->blocks = (w->out_h + w->block_rows - 1) / w->block_rows;
     w->scratch_bytes = (((w->block_rows - 1) * w->step_y + w->kernel_h) * line_bytes + 63) / 64 * 64;
-    w->scratch = tt_train_alloc(w->scratch_bytes * threads);
+    const int64_t parts = threads;
+    w->scratch = tt_train_alloc(tt_train_bytes(w->scratch_bytes, &parts, 1));
     if (!w->scratch) return -1;
     tt_train_for_each(images * w->blocks, threads, walk_block, w);
     free(w->scratch);
@@ -236,12 +237,13 @@ static int input_phase(const TrainCall *c, const Phase *y, const Phase *x, int t
 
 static int input_grad(const TrainCall *c) {
     if (!c->dim[N]) return 0;
-    const int64_t strides = c->dim[SH] * c->dim[SW];
-    const int threads = tt_train_threads(c, macs(c) / MACS_A_NS / (double)strides);
+    /* Other remainders are in no window, and there may be billions of them. */
+    const int64_t rows = least(c->dim[SH], c->dim[KH]), columns = least(c->dim[SW], c->dim[KW]);
+    const int threads = tt_train_threads(c, macs(c) / MACS_A_NS / (double)(rows * columns));
     if (c->dim[SH] > c->dim[KH] || c->dim[SW] > c->dim[KW]) memset(c->array[2], 0, (size_t)c->bytes[2]);
-    for (int64_t rest = 0; rest < strides; rest++) {
-        const Phase y = phase(c, 0, rest / c->dim[SW]), x = phase(c, 1, rest % c->dim[SW]);
-        if (y.taps && x.taps && y.count && x.count && input_phase(c, &y, &x, threads)) return -1;
+    for (int64_t rest = 0; rest < rows * columns; rest++) {
+        const Phase y = phase(c, 0, rest / columns), x = phase(c, 1, rest % columns);
+        if (y.count && x.count && input_phase(c, &y, &x, threads)) return -1;
     }
     return 0;
 }
