@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.measure.scenario import SCENARIOS
 from pipeline.report.correction import correction_text
 from pipeline.report.front import on_front, worth
 from pipeline.report.verdicts import limits
@@ -27,12 +28,12 @@ class Answer:
     command: str = ""
 
 
-def answers(submission: Document) -> tuple[Answer, ...]:
-    """Return what a reader of a submission of version 2 wants to know first."""
+def answers(submission: Document, is_ablated: bool = False) -> tuple[Answer, ...]:
+    """Return what a reader of a submission of version 2 wants to know first, but for what an ablation found."""
     return (
         Answer("Which point should I deploy?", tuple(_which(submission))),
         Answer("How sure is that?", tuple(_how_sure(submission))),
-        Answer("What did each step contribute?", tuple(_contributions(submission))),
+        Answer("What did each step contribute?", tuple(_contributions(submission, is_ablated))),
         Answer("How do I reproduce it?", tuple(_again(submission)), submission["provenance"]["command"]),
     )
 
@@ -114,14 +115,15 @@ def _how_sure(submission: Document) -> Iterator[str]:
     )
     yield (
         f"Speed: {speed['verdict']}, {ratio} at 95 %, from {speed['pairs']:,} pairs in {speed['processes']} "
-        f"processes; identical code came to {control} "
-        "in the same processes, which is what this machine cannot tell apart."
+        f"processes; the baseline against a copy of itself came to {control} there, which is noise."
     )
     if speed["adjusted_p_value"] is not None and speed["verdict"] != "inconclusive":
         yield (
             f"That holds after the correction for {speed['compared']} comparisons "
             f"(Holm: {p_value_text(speed['adjusted_p_value'])})."
         )
+    if by_percentile := _by_percentile(submission["benchmark"]["comparisons"][0]):
+        yield by_percentile
     if undecided := correction_text(submission):
         yield f"{undecided}."
     yield (
@@ -131,9 +133,24 @@ def _how_sure(submission: Document) -> Iterator[str]:
     yield "Size and work are counted, not estimated."
     if speed["noisy"]:
         yield "The machine was too restless: nothing may be claimed about speed. Measure again on a quieter one."
+    if count := sum(text.startswith("benchmark") for text in submission["warnings"]):
+        yield f"{count} warning{' says' if count == 1 else 's say'} below what disturbed or shortened the measurement."
 
 
-def _contributions(submission: Document) -> Iterator[str]:
+def _by_percentile(comparison: Document) -> str:
+    """Return the ratio of the percentile that the scenario is judged by: the speed-up is of typical queries."""
+    scenario = SCENARIOS.get(comparison["scenario"])
+    name = scenario.headline if scenario else ""
+    before, after = (comparison["arms"][side]["percentiles"].get(name) for side in ("baseline", "optimized"))
+    if comparison["server"] or not before or not after:
+        return ""
+    return (
+        f"That ratio is of typical queries, pair by pair; of {name}, which {comparison['scenario']} is judged by, it "
+        f"is {quantity(before / after, 'ratio')}, without an interval."
+    )
+
+
+def _contributions(submission: Document, is_ablated: bool) -> Iterator[str]:
     for effect in submission["effects"]:
         parts = []
         for name, key, unit in (("size", "stored_bytes", "B"), ("work", "macs", "count")):
@@ -148,14 +165,17 @@ def _contributions(submission: Document) -> Iterator[str]:
         yield f"{effect['id']}: {'; '.join(parts) or 'changed nothing that is counted'}."
     if not submission["effects"]:
         yield "There are no steps."
+    if len(submission["effects"]) > 1 and not is_ablated:
+        yield "The speed is that of all together; pipeline ablate measures each step's."
 
 
 def _again(submission: Document) -> Iterator[str]:
     provenance = submission["provenance"]
     versions = ", ".join(f"{name} {version}" for name, version in sorted(provenance["versions"].items()))
     yield (
-        "Save the experiment below as a file and run the command: equal weights have equal digests; times are those of "
-        "your machine. The command pipeline verify submission.json does both, and compares weights, answers and times."
+        "pipeline verify submission.json trains, shrinks and measures again, and compares weights, answers and times. "
+        "Or save the experiment below as a file and run the command: equal weights have equal digests; times are those "
+        "of your machine."
     )
     yield f"Made with {versions}."
 

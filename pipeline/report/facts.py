@@ -48,7 +48,7 @@ def noise_facts(submission: Document) -> Facts:
         ("left out", f"{dropped:,} pairs that other programs interrupted ({share})"),
         ("steady state", str(found.get("steady_state", "unknown")).replace("_", " ")),
         ("clock", f"{clock['name']}, steps of {clock['resolution_ns']:,} ns"),
-        ("verdict", "too restless to claim anything about speed" if speed["noisy"] else "quiet enough"),
+        ("verdict", "too restless to claim anything about speed" if speed["noisy"] else "quiet enough for claims"),
     )
 
 

@@ -251,7 +251,8 @@ def _notes(board: Document) -> list[str]:
     waiting = [one["team"] for one in board["submissions"] if one["awaits_reproduction"]]
     notes = []
     if waiting:
-        notes.append(f"Provisional: {len(waiting)} of the best have not been run again yet (marked *).")
+        have = "has" if len(waiting) == 1 else "have"
+        notes.append(f"Provisional: {len(waiting)} of the best {have} not been run again yet (marked *).")
     if board["counts"]["flagged"]:
         notes.append(
             f"{_many(board['counts']['flagged'], 'submission')} {'is' if board['counts']['flagged'] == 1 else 'are'} "

@@ -38,8 +38,8 @@ _MACROS = """
 </dl>
 {% endmacro %}
 
-{% macro table(label, below=false, is_tall=false) %}
-<div class="scroll{{ " below" if below }}{{ " tall" if is_tall }}" tabindex="0" role="region"
+{% macro table(label, below=false, is_tall=false, is_slim=false) %}
+<div class="scroll{{ " below" if below }}{{ " tall" if is_tall }}{{ " slim" if is_slim }}" tabindex="0" role="region"
   aria-label="{{ label }}"><table>{{ caller() }}
 </table></div>
 {% endmacro %}
@@ -120,7 +120,8 @@ _RESULTS = """
 {% if view.corrected %}<p>{{ view.corrected }}.</p>{% endif %}
 {% if view.search %}<p>{{ view.search }}.</p>{% endif %}
 <p class="soft">Filled marks are on the front: no other point is as good in size, speed-up and validation accuracy and
-better in one. The test split is in the table only, because nobody may choose by it.</p>
+better in one. The test split is in the table only, because nobody may choose by it; ↓ marks what is significantly worse
+than the baseline there.</p>
 <div class="charts">{{ chart("by_size") }}{{ chart("by_speed") }}</div>
 {% if charts %}
 <div class="tools needs-script">
@@ -141,7 +142,7 @@ better in one. The test split is in the table only, because nobody may choose by
 <td class="number" data-v="{{ point.numbers.validation }}">{{ point.validation }}</td>
 {% set worse = " bad-text" if point.accuracy_verdict == "significantly worse" else "" %}
 <td class="number{{ worse }}" data-v="{{ point.numbers.test }}" title="{{ point.accuracy_verdict }}">
-{{- point.test }}</td>
+{{- "↓ " if worse }}{{ point.test }}</td>
 <td class="number" data-v="{{ point.numbers.size_bytes }}">{{ point.size }}</td>
 <td class="number" data-v="{{ point.numbers.compression }}">{{ point.compression }}</td>
 <td class="figure" data-v="{{ point.numbers.speedup }}">{{ point.speedup }}</td>
@@ -164,7 +165,7 @@ better in one. The test split is in the table only, because nobody may choose by
 
 _TIMES = """
 <h2 id="figures">Baseline and optimized</h2>
-{% call table("Baseline and optimized") %}
+{% call table("Baseline and optimized", is_slim=true) %}
 {{ head(["", "baseline", "optimized", "change"]) }}
 <tbody>
 {% for row in view.figures %}

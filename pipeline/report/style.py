@@ -48,14 +48,15 @@ p { margin: .35rem 0; max-width: 52rem; }
 .good-text { color: var(--good); } .bad-text { color: var(--bad); }
 .scroll { overflow-x: auto; background: var(--panel); border: 1px solid var(--line); border-radius: 10px; }
 .scroll:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
-table { border-collapse: collapse; width: 100%; font-size: .875rem; font-variant-numeric: tabular-nums; }
+table { border-collapse: separate; border-spacing: 0; width: 100%; }
+table { font-size: .875rem; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: .42rem .6rem; border-top: 1px solid var(--line); vertical-align: top; }
 thead td { border-top: 0; } .scroll.below { margin-top: .9rem; }
 thead th { border-top: 0; color: var(--soft); font-weight: 600; white-space: nowrap; }
 tbody th { font-weight: 500; white-space: nowrap; }
 td.number { text-align: right; white-space: nowrap; } th.number { text-align: right; }
 td.figure { white-space: nowrap; } td.figure small { color: var(--soft); }
-tr.chosen th, tr.chosen td { background: color-mix(in srgb, var(--accent) 10%, transparent); }
+tr.chosen th, tr.chosen td { background: color-mix(in srgb, var(--accent) 10%, var(--panel)); }
 tr.detail th, tr.detail td { color: var(--soft); }
 .bar { display: inline-block; height: .6em; min-width: 1px; border-radius: 2px; background: var(--accent); }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)); gap: .9rem; }
@@ -111,7 +112,11 @@ dd.digest { font-family: ui-monospace, monospace; font-size: .8rem; }
 ul { padding-left: 1.2rem; margin: .35rem 0; } li { margin: .2rem 0; }
 @media (max-width: 36rem) {
   body { padding: 1.25rem .9rem 3rem; } dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: .5rem; }
-  th, td { padding: .38rem .55rem; } .scroll table { min-width: 34rem; }
+  th, td { padding: .38rem .5rem; } .scroll table { min-width: 34rem; } .scroll.slim table { min-width: 0; }
+  td.text { min-width: 18rem; } .slim td.figure small { display: block; } tbody th { white-space: normal; }
+  .slim table { font-size: .8rem; } .slim td, .slim th { padding: .38rem .35rem; }
+  tr[data-point] th { min-width: 9.75rem; } tr > :first-child:not([colspan]) { position: sticky; left: 0; }
+  tr:not(.chosen) > :first-child:not([colspan]) { background: var(--panel); } thead tr > :first-child { z-index: 2; }
 }
 @media print {
   body { max-width: none; } .card, figure, .scroll { break-inside: avoid; }

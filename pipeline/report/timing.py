@@ -31,7 +31,7 @@ def time_rows(comparison: Document, speed: Document, course_speedup: float) -> l
     ratio = value(speed["speedup"]["estimate"], "ratio", speed["speedup"]["interval"])
     changes = {of: (ratio, _TONES.get(speed["verdict"], ""))}
     median = (value(arm["median_ns"], "ns", arm["interval_ns"]) for arm in sides)
-    mean = (Value(f"{quantity(arm['mean_ns'], 'ns')} ± {quantity(arm['std_ns'], 'ns')}") for arm in sides)
+    mean = (Value(quantity(arm["mean_ns"], "ns"), f"± {quantity(arm['std_ns'], 'ns')}") for arm in sides)
     shown = (value(arm["throughput_per_s"], "per_s", _if(of, "throughput", arm)) for arm in sides)
     throughput = _changed(_throughput_name(comparison), shown, changes.get("throughput"))
     return [

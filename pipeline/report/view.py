@@ -151,7 +151,7 @@ class View:
 
 def make_view(submission: Document, ablation: Document | None = None) -> View:
     """Return the view of a valid submission of version 1 or 2, with the ablation of its point where there is one."""
-    view = _view(submission) if is_measured(submission) else _course_view(submission)
+    view = _view(submission, ablation is not None) if is_measured(submission) else _course_view(submission)
     if ablation is None:
         return view
     contributions = ablation_view(ablation)
@@ -176,7 +176,7 @@ def _course_view(submission: Document) -> View:
     )
 
 
-def _view(submission: Document) -> View:
+def _view(submission: Document, is_ablated: bool) -> View:
     experiment, selection = submission["experiment"], submission["selection"]
     rows, notes = figures(submission)
     profile = submission["profile"]
@@ -204,7 +204,7 @@ def _view(submission: Document) -> View:
         tried=_tried(selection),
         rule=selection["rule"],
         reason=selection["reason"],
-        answers=answers(submission),
+        answers=answers(submission, is_ablated),
         steps=tuple(_step(effect) for effect in submission["effects"]),
         trainings=tuple(map(_training, submission.get("training", ()))),
         health=health_of(submission),

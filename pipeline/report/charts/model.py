@@ -92,7 +92,7 @@ def training(rows: Rows, width: Any) -> dict[str, Any]:
     axis = alt.Axis(title=None, labelExpr=PERCENT, tickCount=5) if is_share else alt.Axis(title=None, tickCount=5)
     base = alt.Chart(alt.NamedData("epochs")).transform_filter(alt.datum.what == what)
     lines = base.mark_line(point=alt.OverlayMarkDef(size=18), strokeWidth=2, aria=False).encode(
-        x=alt.X("epoch:Q", axis=alt.Axis(title="epoch", tickMinStep=1), scale=alt.Scale(nice=False)),
+        x=alt.X("epoch:Q", axis=alt.Axis(title="epoch", tickMinStep=1, labelFlush=False), scale=alt.Scale(nice=False)),
         y=alt.Y("value:Q", scale=scale, axis=axis),
         color=alt.Color(
             "training:N", sort=None, scale=alt.Scale(range=_COLOURS), legend=alt.Legend(symbolType="stroke")

@@ -6,6 +6,7 @@ the table, all if empty) and `hovered` (the place under the pointer, -2 if none)
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,22 @@ HEIGHT = 300
 HALO: tuple[dict[str, Any], ...] = ({"color": "@panel", "stroke": "@panel", "strokeWidth": 4}, {"color": "@ink"})
 _FEW = 60  # lines up to which each is drawn strong
 _LOG_FROM = {"size": 5.0, "ratio": 8.0}  # times between the ends; sizes are read in powers of two from three of them on
+# Where a name may stand, the first that is free: what it covers, as shares of the chart from its mark on, and how it is
+# written there.
+_SIDES = {
+    "above": (-0.11, 0.11, 0.025, 0.09),
+    "right": (0.02, 0.24, -0.035, 0.035),
+    "left": (-0.24, -0.02, -0.035, 0.035),
+    "below": (-0.11, 0.11, -0.09, -0.025),
+}
+_EDGE = 0.02  # a name may go as far beyond the chart
+_LOOKS: dict[str, dict[str, Any]] = {
+    "above": {"dy": -15},
+    "right": {"dx": 12, "align": "left", "baseline": "middle"},
+    "left": {"dx": -12, "align": "right", "baseline": "middle"},
+    "below": {"dy": 18},
+}
+_PLACED = {"fontWeight": 600, "aria": False}
 _TIP = (
     ("label", "point"),
     ("t_acc", "accuracy (validation)"),
@@ -51,7 +68,8 @@ def _front(rows: Rows, width: Any, of: tuple[str, str, str], member: str, stairs
     x = alt.X(f"{key}:Q", scale=scale, axis=alt.Axis(title=title, labelExpr=words, tickCount=6))
     shares = [row["acc"] for row in rows]
     margin = 0.08 * (max(shares) - min(shares)) or 0.02
-    y_scale = alt.Scale(domain=[min(shares) - margin, min(max(shares) + 2 * margin, 1.0 + margin)], nice=False)
+    ends = [min(shares) - margin, min(max(shares) + 2 * margin, 1.0 + margin)]
+    y_scale = alt.Scale(domain=ends, nice=False)
     y = alt.Y("acc:Q", scale=y_scale, axis=alt.Axis(title="accuracy (validation)", labelExpr=PERCENT, tickCount=6))
     base = alt.Chart(alt.NamedData("points")).encode(x=x, y=y)
     tips = [alt.Tooltip(f"{field}:N", title=name) for field, name in _TIP]
@@ -83,11 +101,42 @@ def _front(rows: Rows, width: Any, of: tuple[str, str, str], member: str, stairs
         .otherwise(alt.value(80 if len(rows) < 150 else 40)),
         tooltip=tips,
     )
-    named = base.transform_filter("datum.kind != 'other'")
-    names = [named.mark_text(dy=-15, fontWeight=600, aria=False, **look).encode(text="kind:N") for look in HALO]
+    names = [
+        base.transform_filter(alt.datum.kind == kind).mark_text(**place, **look).encode(text="kind:N")
+        for kind, place in _names(rows, key, ends, is_log).items()
+        for look in HALO
+    ]
     brush = alt.selection_interval(name="brush", zoom=False)
     layered = alt.layer(line, whiskers, marks.add_params(brush), *names)
     return finished(layered.add_params(*_linked()), width, HEIGHT)
+
+
+def _names(rows: Rows, key: str, ends: Sequence[float], is_log: bool) -> dict[str, dict[str, Any]]:
+    """Return where the name of each point that has one is written: where it covers the fewest of the others."""
+    across = [math.log2(row[key]) if is_log else row[key] for row in rows]
+    spread = (max(across) - min(across)) or 1.0
+    places = [
+        (0.11 + 0.78 * (value - min(across)) / spread, (row["acc"] - ends[0]) / (ends[1] - ends[0]))
+        for row, value in zip(rows, across, strict=True)
+    ]
+    found = {}
+    for row, (x, y) in zip(rows, places, strict=True):
+        if row["kind"] != "other":
+            free = {
+                side: box
+                for side, box in _SIDES.items()
+                if x + box[0] > -_EDGE and x + box[1] < 1 + _EDGE and y + box[2] > 0
+            }
+            covered = {
+                side: sum(
+                    3 if other["front"] else 1
+                    for other, (u, v) in zip(rows, places, strict=True)
+                    if box[0] < u - x < box[1] and box[2] < v - y < box[3]
+                )
+                for side, box in free.items()
+            }
+            found[row["kind"]] = _PLACED | _LOOKS[min(covered, key=lambda side: covered[side], default="above")]
+    return found
 
 
 def sweep(rows: Rows, width: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 _ARMS = ["baseline", "same code twice", "optimized"]
 _LOG_FROM = 4.0
-_ROW = 92
+_ROW = 120
 _DRAWN = 0.99  # share of the queries up to which curves are drawn
 
 

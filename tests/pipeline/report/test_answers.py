@@ -67,3 +67,29 @@ def test_a_claim_among_many_says_that_it_was_corrected(submission: dict[str, Any
     submission["comparisons"]["speed"] |= {"verdict": "faster", "compared": 48, "adjusted_p_value": 0.004}
     text = answered(submission, "How sure is that?")
     assert "That holds after the correction for 48 comparisons (Holm: p = 0.004)." in text
+
+
+def test_the_percentile_that_counts_stands_beside_the_speed_up(submission: dict[str, Any]) -> None:
+    """Slow queries may gain less than typical ones, of which the speed-up is."""
+    arms = submission["benchmark"]["comparisons"][0]["arms"]
+    arms["baseline"]["percentiles"]["p90"], arms["optimized"]["percentiles"]["p90"] = 67_100.0, 44_000.0
+    text = answered(submission, "How sure is that?")
+    assert "of p90, which single_stream is judged by, it is 1.52x, without an interval." in text
+    arms["optimized"]["percentiles"]["p90"] = None
+    assert "p90" not in answered(submission, "How sure is that?")
+
+
+def test_how_sure_points_to_warnings_of_the_measurement(submission: dict[str, Any]) -> None:
+    """They are folded below; those of other stages say nothing of it."""
+    assert "below what disturbed" not in answered(submission, "How sure is that?")
+    submission["warnings"] += ["benchmark: the budget of 5 s was spent after 3 of 4 processes"]
+    assert "1 warning says below what disturbed or shortened" in answered(submission, "How sure is that?")
+    submission["warnings"] += ["benchmark: steady_state not reached"]
+    assert "2 warnings say below what disturbed or shortened" in answered(submission, "How sure is that?")
+
+
+def test_speed_is_told_apart_by_an_ablation_only(submission: dict[str, Any]) -> None:
+    """Steps are not timed one by one in a run."""
+    said = "pipeline ablate measures each step's"
+    assert said in answered(submission, "What did each step contribute?")
+    assert not any(said in text for answer in answers(submission, is_ablated=True) for text in answer.sentences)

@@ -47,6 +47,20 @@ def test_a_chart_is_there_for_what_there_is_to_draw(submission: dict[str, Any]) 
     assert {"processes", "step_size"} <= found <= CHARTS.keys()
 
 
+def test_a_name_stands_where_it_covers_no_other_point() -> None:
+    """Above its point, or beside it where another point lies above."""
+    places = [("submitted", 10.0, 0.9), ("other", 10.0, 0.903), ("baseline", 1000.0, 0.95)]
+    rows = [{"kind": kind, "size": size, "acc": acc, "front": False} for kind, size, acc in places]
+    sides = {}
+    for layer in CHARTS["by_size"].draw(rows, 400)["layer"]:
+        if layer["mark"]["type"] == "text":
+            sides[str(layer["transform"][0]["filter"])] = layer["mark"].get("align", "center")
+    assert [next(side for told, side in sides.items() if kind in told) for kind in ("submitted", "baseline")] == [
+        "left",
+        "center",
+    ]
+
+
 @pytest.mark.parametrize("scheme", PALETTES)
 def test_a_picture_has_the_colours_of_its_scheme_and_every_title(submission: dict[str, Any], scheme: str) -> None:
     """As an SVG document that is well-formed and asks for nothing."""
