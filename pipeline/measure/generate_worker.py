@@ -139,7 +139,7 @@ def _generate(job: Job) -> Result:
         copies.append([made[arm] for arm in ARMS])
     clock = measure_clock()
     np.ones((64, 64), np.float32) @ np.ones((64, 64), np.float32)  # BLAS sets itself up outside the first call
-    rows = time_arms(copies, queries, demand, clock, job.seed, ARMS.index(job.first))
+    rows = time_arms(copies, queries, demand, job.seed, ARMS.index(job.first))
     for arm, (query, tokens) in zip(ARMS, rows.last, strict=True):
         _check(arm, models[arm], queries[query], tokens, demand.kv_cache)
     sessions = {}

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.measure.clock import Clock, cpu_ns, wall_ns
+from pipeline.measure.clock import cpu_ns, wall_ns
 from tinytorch.runtime.generation import Generation
 
 __all__ = [
@@ -47,6 +47,7 @@ _WARM_UP_S = 0.25  # at most, unless two rows take longer
 _FIRST_NS = 50_000_000  # copies whose first generations take longer are given up
 _SETTLING_TOKENS = 2  # decoded untimed before a sample, which must not pay for what the arm before it evicted
 _LONG_NS = 50_000_000  # beyond this that is a small part of a sample
+_MOST_ROWS = 20_000  # of a process, and rounds: as many as whoever checks a submission takes from it
 
 
 def variant(model: str, cache: str) -> str:
@@ -113,7 +114,7 @@ def generated(session: Generation, prompts: Ids, new_tokens: int) -> Once:
 
 
 def time_arms(
-    copies: Sequence[Sequence[Generation]], queries: Sequence[Ids], demand: Demand, clock: Clock, seed: int, first: int
+    copies: Sequence[Sequence[Generation]], queries: Sequence[Ids], demand: Demand, seed: int, first: int
 ) -> Rows:
     """Time generations of the arms in turn, each with the next copy of every arm and the next query.
 
@@ -146,7 +147,7 @@ def time_arms(
 
 
 def time_variants(sessions: Mapping[str, Generation], queries: Sequence[Ids], demand: Demand, seed: int) -> Variants:
-    """Time generations of all variants in rounds of random order, one round at least."""
+    """Time generations of all variants in rounds of random order, from one to 20,000."""
     rng = random.Random(f"{seed} variants")
     times: dict[str, dict[str, list[int]]] = {name: {"ttft_ns": [], "decode_ns": []} for name in sessions}
     last: dict[str, tuple[int, NDArray[np.intp]]] = {}
@@ -157,7 +158,7 @@ def time_variants(sessions: Mapping[str, Generation], queries: Sequence[Ids], de
     try:
         deadline = wall_ns() + round(demand.variants_s * 1e9)
         number = 0
-        while not number or wall_ns() < deadline:
+        while not number or (number < _MOST_ROWS and wall_ns() < deadline):
             query = number % len(queries)
             for name in rng.sample(names, len(names)):
                 if not number or times[name]["decode_ns"][-1] < _LONG_NS:
@@ -228,11 +229,11 @@ class _Session:
         raise AssertionError("the windows are endless")
 
     def interleave(self, seconds: float) -> list[_Row]:
-        """Collect rows with their mirror images for `seconds`, two rows at least."""
+        """Collect rows with their mirror images for `seconds`, from two to 20,000."""
         deadline = wall_ns() + round(seconds * 1e9)
         rows: list[_Row] = []
         self._orders = self._cycles()  # from the beginning of a cycle
-        while not rows or wall_ns() < deadline:
+        while not rows or (len(rows) < _MOST_ROWS and wall_ns() < deadline):
             rows += [self._row(next(self._orders)), self._row(next(self._orders))]
         return rows
 

@@ -20,7 +20,7 @@ from pipeline.submission.language import language_section
 from pipeline.submission.measured import is_measured
 from pipeline.submission.rules.account import broken_account
 from pipeline.submission.rules.choice import broken_choice
-from pipeline.submission.rules.language import stated_section
+from pipeline.submission.rules.language import impossible_losses, missing_section, stated_section
 from pipeline.submission.rules.origin import broken_origin
 from pipeline.submission.rules.proof import answers, broken_file, broken_samples, broken_setting
 from pipeline.submission.rules.recompute import candidate_of, comparisons_of, correct_of, different, goals_of
@@ -57,6 +57,7 @@ def broken(document: Mapping[str, Any], data: bytes | None, now: datetime) -> It
     """
     yield from broken_origin(document, now)
     yield from broken_account(document)
+    yield from missing_section(document)
     try:
         goals = goals_of(document)
     except ValueError as error:
@@ -74,6 +75,8 @@ def broken(document: Mapping[str, Any], data: bytes | None, now: datetime) -> It
             benchmark = comparisons_of(document, evidence)
             found = [*broken_samples(document, evidence), *broken_setting(document, evidence), *broken_taking(evidence)]
             language = language_section(evidence.predictions)
+            if language:
+                found += impossible_losses(evidence.predictions, correct, document["provenance"]["data"]["classes"])
             chosen = candidate_of(document, benchmark, correct, language)
             found += different(document, chosen, is_from_evidence=True)
     except (ValueError, OverflowError, ZeroDivisionError) as error:

@@ -6,6 +6,8 @@ training ends with other weights, and the answers, the accuracy and the size are
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +27,9 @@ __all__ = ["Case", "Rebuilt", "SPLITS", "UNASKED", "compare_models", "missing_po
 UNASKED = "it was not asked for"  # why there is no measurement, where nobody wanted one
 SPLITS = ("validation", "test")
 _SIZES = ("stored_bytes", "parameters", "nonzero_parameters", "macs", "weight_bytes", "bits_per_weight")
+
+_UNSEEN = {True: "none, but losses of tokens", False: "none, but their form"}  # by whether these are texts
+_SAME_PERPLEXITY = 1e-9  # of the same losses, summed elsewhere
 
 Answers = Mapping[str, Mapping[str, NDArray[Any]]]
 
@@ -81,6 +86,7 @@ def compare_models(case: Case) -> Iterator[Check]:
     yield from _weights(case)
     yield from _predictions(case)
     yield from _accuracy(case)
+    yield from _perplexity(case)
     yield from _custom_metrics(case)
     yield from _size(case)
     yield _steps(case)
@@ -143,11 +149,11 @@ def _predictions(case: Case) -> Iterator[Check]:
             yield Check("V032", name, "same", path, found, expected, message)
             continue
         others = _other_answers(case, side)
-        told = (
-            "; ".join(f"{split}: {text}" for split, (_, text) in others.items()) or "there is no evidence to see where"
-        )
+        is_known = side in case.answers
+        told = "; ".join(f"{split}: {text}" for split, (_, text) in others.items())
+        told = told or (_UNSEEN["language" in case.document] if is_known else "there is no evidence to see where")
         least = TOLERANCES["answers_equal"]
-        near = bool(others) and all(1 - share >= least for share, _ in others.values())
+        near = is_known and all(1 - share >= least for share, _ in others.values())
         if case.is_exact:
             yield Check("V032", name, "differs", path, found, expected, f"other answers: {told}")
         elif near:
@@ -194,6 +200,27 @@ def _accuracy(case: Case) -> Iterator[Check]:
             is_near = not case.is_exact and gap <= TOLERANCES["accuracy_points"]
             message = f"found {found} right, expected {expected}: {100 * gap:.2f} points"
             yield Check("V033", name, "within" if is_near else "differs", path, found, expected, message)
+
+
+def _perplexity(case: Case) -> Iterator[Check]:
+    """Compare what the losses of all tokens come to, which the answers do not tell."""
+    stated, rebuilt = case.document.get("language"), case.chosen.language
+    if stated is None and rebuilt is None:
+        return
+    if stated is None or rebuilt is None:
+        found, expected = ("none" if section is None else "those of texts" for section in (stated, rebuilt))
+        message = f"found {found}, expected {expected}"
+        yield Check("V033", "perplexity", "differs", "language", found, expected, message)
+        return
+    for side, split in itertools.product(SIDES, SPLITS):
+        claimed, here = (section[side][split]["perplexity"] for section in (stated, rebuilt))
+        apart = abs(math.log(claimed / here))
+        is_near = not case.is_exact and apart <= TOLERANCES["perplexity_share"]
+        outcome = "same" if apart < _SAME_PERPLEXITY else "within" if is_near else "differs"
+        path, name = f"language.{side}.{split}.perplexity", f"perplexity, {side}, {split}"
+        found, expected = f"{claimed:.6g}", f"{here:.6g}"
+        message = expected if outcome == "same" else f"found {found}, expected {expected}: {apart:.2%} apart"
+        yield Check("V033", name, outcome, path, found, expected, message)
 
 
 def _custom_metrics(case: Case) -> Iterator[Check]:

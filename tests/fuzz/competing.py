@@ -58,6 +58,19 @@ benchmark: {processes: 2}
 goals: [{metric: accuracy, max_drop: 0.05}, {metric: speedup, at_least: 1.5}, {minimize: size_bytes}]
 """
 
+_OF_TEXTS = """
+name: sample
+description: Two points.
+seeds: [7]
+data: {name: text, args: {tokenizer: char, context: 16}}
+model: {arch: gpt, args: {layers: 1, embed_dim: 8, heads: 2}, train: {epochs: 1}}
+vars: {bits: 8}
+optimize: [{quantize: {bits: "${bits}"}}]
+sweep: {grid: {bits: [8]}}
+benchmark: {scenario: generate, prompt_tokens: 4, new_tokens: 8, processes: 2}
+goals: [{metric: perplexity, max_increase: 0.05}, {metric: tokens_per_second, at_least: 100}, {minimize: perplexity}]
+"""
+
 
 def make_leaderboard(rng: Random) -> Files:
     """Return a competition and a folder of submissions, honest ones and changed ones, and what else may lie there."""
@@ -98,9 +111,9 @@ def check_leaderboard(folder: Path) -> bool:
 
 def make_embedded(rng: Random) -> Files:
     """Return a submission whose experiment was changed, its digests computed again."""
-    document = copy.deepcopy(_embedding())
+    document = copy.deepcopy(_embedding(_OF_TEXTS if rng.random() < 0.3 else _EXPERIMENT))
     experiment = document["experiment"]
-    changed = change_tree(experiment["document"], rng, (*keys("experiment.v1"), "root", "data", "sweep"))
+    changed = change_tree(experiment["document"], rng, (*keys("experiment.v1"), "root", "path", "data", "sweep"))
     if isinstance(changed, dict):
         experiment["document"] = changed
         experiment["digest"] = document["provenance"]["experiment"] = document_digest(changed)
@@ -128,9 +141,9 @@ def _without_clashes(files: Files) -> Files:
 
 
 @cache
-def _embedding() -> dict[str, Any]:
+def _embedding(experiment: str) -> dict[str, Any]:
     """Return a submission whose experiment is whole."""
-    document = with_experiment(_template()[0], {**build(loads(_EXPERIMENT)).document, "competition": None})
+    document = with_experiment(_template()[0], {**build(loads(experiment)).document, "competition": None})
     document["selection"]["points"][0]["label"] = ""  # of an only point
     return document
 

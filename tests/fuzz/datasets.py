@@ -1,4 +1,4 @@
-"""Folders of data: IDX files, CIFAR-10 batches, pictures; and what archives may hold besides: links and pipes."""
+"""Data: IDX files, CIFAR-10 batches, pictures, texts; and what archives may hold besides: links and pipes."""
 
 from __future__ import annotations
 
@@ -16,9 +16,19 @@ from tests.fuzz.changes import SIZES, change_bytes, times
 from tests.fuzz.failure import Failure
 from tests.fuzz.files import PIPE, Files, Link
 from tinytorch.data import load_dataset_module
+from tinytorch.data.tokens import read_split
 from tinytorch.errors import TinyTorchError
 
-__all__ = ["check_cifar", "check_idx", "check_images", "make_cifar", "make_idx", "make_images"]
+__all__ = [
+    "check_cifar",
+    "check_idx",
+    "check_images",
+    "check_text",
+    "make_cifar",
+    "make_idx",
+    "make_images",
+    "make_text",
+]
 
 _TARGETS = (".", "..", "/", "/dev/zero", "/proc/self/mem", "/etc/passwd", "nothing", "a/../..", "itself")
 _NAMES = (
@@ -36,6 +46,22 @@ _NAMES = (
     "d.gz",
 )
 _BOMB_BLOCK = 1 << 20
+_TEXT = "text.txt"
+_ODD_TEXTS = (
+    b"\xef\xbb\xbf",
+    b"\xff\xfe",
+    b"\xed\xa0\x80",
+    b"\xf4\x90\x80\x80",
+    b"\xc0\x80",
+    b"\0",
+    b"<UNK>",
+    b"\r\n\r",
+    b"\xe2\x80\xa8",
+    b"e\xcc\x81" * 30,
+    b"\xf0\x9f\x91\xa9\xe2\x80\x8d" * 9,
+    b" " * 200,
+    b"a" * 3000,
+)
 
 
 def make_idx(rng: Random) -> Files:
@@ -79,6 +105,16 @@ def make_images(rng: Random) -> Files:
     return _folder_changed(files, rng)
 
 
+def make_text(rng: Random) -> Files:
+    """Return a changed text: other bytes, what is no UTF-8, compressed, or far more than it seems."""
+    data = rng.choice(_texts())
+    for _ in range(times(rng, 3)):
+        data = rng.choice((change_bytes, _text_changed, _text_changed, _compressed))(data, rng)
+    if rng.random() < 0.02:
+        data = _zeros() * rng.choice((1, 300))
+    return _folder_changed({_TEXT: data}, rng)
+
+
 def check_idx(folder: Path) -> bool:
     """Return whether the folder holds what `mnist` reads."""
     return _loads("mnist", folder)
@@ -92,6 +128,31 @@ def check_cifar(folder: Path) -> bool:
 def check_images(folder: Path) -> bool:
     """Return whether the folder holds pictures."""
     return _loads("image_folder", folder, size=4)
+
+
+def check_text(folder: Path) -> bool:
+    """Return whether the file is a text, by bytes and by characters: what is one for the former is one for both."""
+    found = [_reads(folder / _TEXT, tokenizer=kind, vocab_size=300, context=4) for kind in ("bpe", "char")]
+    return all(found)
+
+
+def _reads(path: Path, **args: str | int) -> bool:
+    module = load_dataset_module("text")
+    try:
+        module.files(path, **args)
+        data = module.load(path, 0, **args)
+    except TinyTorchError as error:
+        if not str(error).strip():
+            raise Failure("an error says nothing", repr(error)) from error
+        return False
+    for split in data.splits().values():
+        inputs, targets = split.windows()
+        assert len(split) == len(inputs) >= 2
+        assert inputs.shape[1:] == module.shape(**args)
+        assert targets.max() < len(data.classes)
+        assert split.window_bytes().min() >= 0
+        assert read_split(split.to_arrays()).digest() == split.digest()
+    return True
 
 
 def _loads(name: str, folder: Path, **args: int) -> bool:
@@ -162,6 +223,13 @@ def _records_changed(data: bytes, rng: Random) -> bytes:
     return rng.choice((other, data[:at], data + data[:3073], data[:-1]))
 
 
+def _text_changed(data: bytes, rng: Random) -> bytes:
+    """Return a text with what is odd, or no text at all, somewhere in it; or so little of it that nothing is left."""
+    at = rng.randrange(len(data) + 1)
+    odd = rng.choice(_ODD_TEXTS)
+    return rng.choice((data[:at] + odd + data[at:], data[:at] + odd, data[: rng.randrange(80)], odd * 20))
+
+
 def _compressed(data: bytes, rng: Random) -> bytes:
     return gzip.compress(data, 1, mtime=0)
 
@@ -204,6 +272,13 @@ def _png_chunk(data: bytes, rng: Random) -> bytes:
     body = rng.choice((b"x\0\0" + packed, b"x\0\1\0\0\0" + packed, noise, b"II*\0\x08\0\0\0" + noise))
     chunk = struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
     return data[:33] + chunk + data[33:]
+
+
+@cache
+def _texts() -> tuple[bytes, ...]:
+    """Return texts: of words, of one line, of another script."""
+    words = "".join(f"line {i % 37} says that {i % 11} is a number\n" for i in range(60))
+    return words.encode(), words.replace("\n", "").encode(), ("これは文です。" * 60).encode()
 
 
 @cache

@@ -25,10 +25,15 @@ from tests.pipeline.submission.rules.conftest import make_honest
 
 __all__ = ["check_evidence", "make_evidence"]
 
+_NAMES = ("samples.", "predictions.baseline", "conditions.x", "", "samples.0.parity.reference")
+_NAMES += ("predictions.baseline.test_losses", "predictions.optimized.test_bytes", "samples.0.baseline-int8.0.ttft_ns")
+_CONDITIONS = ("question", "loops", "generate", "skipped", "gauges", "kv_cache", "busy_before")  # keys of theirs
+_DTYPES = ("float64", "float32", "float16", "bool", "complex64", "int32", "uint64")
+
 
 def make_evidence(rng: Random) -> Files:
     """Return a submission and a file of evidence, one or both of them changed."""
-    document, arrays = copy.deepcopy(_honest())
+    document, arrays = copy.deepcopy(_honest(of_texts=rng.random() < 0.5))
     if rng.random() < 0.85:
         _change_arrays(arrays, rng)
     data = codec.encode(arrays)
@@ -63,12 +68,16 @@ def _change_arrays(arrays: dict[str, np.ndarray], rng: Random) -> None:
         elif choice == 1:
             arrays[name], arrays[other] = arrays[other], arrays[name]
         elif choice == 2:
-            arrays[rng.choice((f"{name}x", "samples.", "predictions.baseline", "conditions.x", ""))] = arrays[name]
+            arrays[rng.choice((f"{name}x", *_NAMES))] = arrays[name]
         elif choice == 3 and "conditions" in arrays:
             arrays["conditions"] = _changed_text(arrays["conditions"], rng)
         elif choice == 4:
             with np.errstate(all="ignore"):
-                arrays[name] = arrays[name].astype(rng.choice(("float64", "float16", "bool", "complex64", "uint64")))
+                arrays[name] = arrays[name].astype(rng.choice(_DTYPES))
+        elif choice == 5 and arrays[name].dtype.kind == "f" and arrays[name].size:
+            at = rng.randrange(arrays[name].size)
+            arrays[name] = arrays[name].copy()
+            arrays[name].flat[at] = rng.choice((np.nan, np.inf, -np.inf, -1.0, 0.0, 700.0, 701.0, 3e38))
         else:
             arrays[name] = change_array(arrays[name], rng)
         if not arrays:
@@ -80,10 +89,10 @@ def _changed_text(array: np.ndarray, rng: Random) -> np.ndarray:
         tree: Any = json.loads(array.tobytes())
     except ValueError:
         return array
-    return np.frombuffer(json.dumps(change_tree(tree, rng, keys("submission.v2"))).encode(), np.uint8)
+    return np.frombuffer(json.dumps(change_tree(tree, rng, (*keys("submission.v2"), *_CONDITIONS))).encode(), np.uint8)
 
 
 @cache
-def _honest() -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def _honest(*, of_texts: bool) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Return a submission and the arrays that its figures follow from."""
-    return make_honest()
+    return make_honest(of_texts=of_texts)

@@ -9,13 +9,22 @@ from typing import NamedTuple
 
 from tests.fuzz.comments import check_comment, make_comment
 from tests.fuzz.competing import check_embedded, check_leaderboard, make_embedded, make_leaderboard
-from tests.fuzz.datasets import check_cifar, check_idx, check_images, make_cifar, make_idx, make_images
+from tests.fuzz.datasets import (
+    check_cifar,
+    check_idx,
+    check_images,
+    check_text,
+    make_cifar,
+    make_idx,
+    make_images,
+    make_text,
+)
 from tests.fuzz.evidence import check_evidence, make_evidence
 from tests.fuzz.experiments import check_experiment, make_experiment
 from tests.fuzz.files import Files
 from tests.fuzz.models import check_model, make_model
 from tests.fuzz.records import check_migration, check_records, make_migration, make_records
-from tests.fuzz.reports import check_ablation, make_ablation
+from tests.fuzz.reports import check_ablation, check_frameworks, make_ablation, make_frameworks
 from tests.fuzz.submissions import check_competition, check_submission, make_competition, make_submission
 
 __all__ = ["KINDS", "Kind", "make"]
@@ -36,6 +45,7 @@ KINDS: dict[str, Kind] = {
     "embedded": Kind(make_embedded, check_embedded),
     "evidence": Kind(make_evidence, check_evidence),
     "experiment": Kind(make_experiment, check_experiment),
+    "frameworks": Kind(make_frameworks, check_frameworks),
     "idx": Kind(make_idx, check_idx),
     "images": Kind(make_images, check_images),
     "leaderboard": Kind(make_leaderboard, check_leaderboard),
@@ -43,6 +53,7 @@ KINDS: dict[str, Kind] = {
     "model": Kind(make_model, check_model),
     "records": Kind(make_records, check_records),
     "submission": Kind(make_submission, check_submission),
+    "text": Kind(make_text, check_text),
 }
 
 

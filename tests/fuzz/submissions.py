@@ -15,6 +15,7 @@ from pipeline.submission.write import dump_submission
 from tests.fuzz.changes import change_bytes, change_numbers, change_tree
 from tests.fuzz.commands import command, keys
 from tests.fuzz.files import Files
+from tests.pipeline.submission.rules.conftest import make_honest
 
 __all__ = ["check_competition", "check_submission", "make_competition", "make_submission"]
 
@@ -111,6 +112,7 @@ _READERS = (
     ("validate", "submission.json"),
     ("validate", "--competition", "tiny_digits", "submission.json"),
     ("compare", "submission.json", str(_VALID)),
+    ("report", "submission.json"),
     ("gate", "submission.json", "--against", str(_VALID), "--max-slowdown", "5%", "--max-drop", "0.5%"),
 )
 
@@ -123,7 +125,7 @@ def _competitions() -> tuple[str, ...]:
 
 @cache
 def _submissions() -> tuple[str, ...]:
-    """Return valid submissions: what the reports are tested with, one in the course's format, and that migrated."""
+    """Return valid submissions: what the reports are tested with, of texts, in the course's format, and migrated."""
     whole = _VALID.read_text("utf-8")
     metrics = {
         "parameter_count": 283,
@@ -143,4 +145,5 @@ def _submissions() -> tuple[str, ...]:
         "improvements": {"speedup": 1.25, "compression_ratio": 2.0, "accuracy_delta": -0.02},
     }
     migrated = dump_submission(migrate(course, b"course"))
-    return whole, whole, whole, json.dumps(course), migrated
+    texts = dump_submission(make_honest(of_texts=True)[0])
+    return whole, whole, whole, texts, texts, json.dumps(course), migrated

@@ -16,7 +16,7 @@ __all__ = ["broken_choice"]
 Broken = tuple[str, tuple[str | int, ...], str]
 Record = Mapping[str, Any]
 
-# metric -> where a point's record has it; throughput is not in it
+# metric -> where a point's record has it; throughput is not in it, nor are times of texts that are continued
 _FIGURES: dict[str, Callable[[Record], float]] = {
     "accuracy": lambda point: point["accuracy"][SPLIT]["accuracy"],
     "compression": lambda point: point["compression_ratio"],
@@ -44,6 +44,10 @@ def broken_choice(document: Record, goals: list[Mapping[str, Any]]) -> Iterator[
             yield "R041", ("selection", "points", i, "speedup"), message
         if not any("data" in key for key in point["point"]):  # else a point's splits are others than those counted
             yield from _accuracies(point, document["provenance"]["data"]["counts"], ("selection", "points", i))
+            if ("perplexity" in point) != ("language" in document):
+                wants = "language" in document
+                message = "found none, expected that of a text" if wants else "found one, expected none: no text"
+                yield "R041", ("selection", "points", i, "perplexity"), message
         if point["compared"] != selection["tried"]:
             message = f"found {point['compared']}, expected {selection['tried']}, the points tried"
             yield "R041", ("selection", "points", i, "compared"), message
@@ -84,7 +88,10 @@ def _point(members: tuple[int, ...], points: Sequence[Record], wishes: Sequence[
     statuses = [record["status"] for i in members for record in points[i]["constraints"]]
 
     def rank(name: str, sign: float) -> float:
-        return sign * math.fsum(_FIGURES[name](points[i]) for i in members) / len(members)
+        try:
+            return sign * math.fsum(_FIGURES[name](points[i]) for i in members) / len(members)
+        except OverflowError:  # figures beyond reason, which nobody measured
+            return sign * math.inf
 
     return Point(
         members,

@@ -25,6 +25,7 @@ Broken = tuple[str, tuple[str | int, ...], str]
 _WHERE = ("evidence",)
 _LEAST_TICKS = 100  # of the clock's resolution in a sample: the protocol asks for 1000, calibrated before
 _FEWEST = 8  # samples of which a series may be like another by chance
+_SERIES = ("wall_ns", "tail_ns", "ttft_ns", "decode_ns")  # the ends of names of times by the wall clock
 _SPLITS = ("validation", "test")
 _SETTINGS = ("scenario", "processes", "target_ci", "budget_s", "threshold", "latency_limit_ms", "rate_per_s")
 
@@ -77,12 +78,10 @@ def broken_samples(document: Mapping[str, Any], evidence: Evidence) -> Iterator[
             parity = parity_of(index, evidence, question.new_tokens or 0)
             expected |= generate_arrays(index, processes, parity)
         for number, process in enumerate(processes):
+            yield from _few_ticks(index, number, process, _LEAST_TICKS * clock["resolution_ns"])
             wall, cpu = np.array(process["wall_ns"]), np.array(process["cpu_ns"])
             for arm, times, busy in zip(ARMS, wall.T, cpu.T, strict=True):
                 name = f"{index}.{arm}.{number}"
-                median, least = np.median(times), _LEAST_TICKS * clock["resolution_ns"]
-                if median < least:
-                    yield "R013", _WHERE, f"found samples of {name} of {median:g} ns, expected at least {least:g} ns"
                 over = busy > times + 10 * max(clock["cpu_resolution_ns"], 1_000) + times // 20
                 if question.threads == 1 and process["is_cpu_time_fine"] and np.mean(over) > 0.1:
                     yield "R013", _WHERE, f"found CPU times of {name} above the wall clock's, expected fewer"
@@ -100,6 +99,17 @@ def broken_samples(document: Mapping[str, Any], evidence: Evidence) -> Iterator[
             yield "R014", ("provenance", "predictions", side), f"found {stated}, expected {digest}"
 
 
+def _few_ticks(index: int, number: int, process: Mapping[str, Any], least: float) -> Iterator[Broken]:
+    """Yield series whose samples the clock can hardly tell from each other."""
+    series = dict(zip(ARMS, np.array(process["wall_ns"]).T, strict=True))
+    for name, times in process.get("generate", {"variants": {}})["variants"].items():
+        series[name] = times["decode_ns"]
+    for name, times in series.items():
+        if (median := np.median(times)) < least:
+            where = f"{index}.{name}.{number}"
+            yield "R013", _WHERE, f"found samples of {where} of {median:g} ns, expected at least {least:g} ns"
+
+
 def _equal(one: NDArray[Any] | None, other: NDArray[Any] | None) -> bool:
     if one is None or other is None or one.dtype != other.dtype or one.shape != other.shape:
         return False
@@ -109,9 +119,9 @@ def _equal(one: NDArray[Any] | None, other: NDArray[Any] | None) -> bool:
 def _duplicates(evidence: Evidence) -> Iterator[Broken]:
     seen: dict[tuple[str, bytes], str] = {}
     for name, array in sorted(evidence.samples.items()):
-        if not name.endswith(("wall_ns", "tail_ns")) or len(array) < _FEWEST:  # CPU time may be that of a coarse clock
+        if not name.endswith(_SERIES) or len(array) < _FEWEST:  # CPU time may be that of a coarse clock
             continue
-        if name.endswith("wall_ns") and array.min() == array.max():
+        if not name.endswith("tail_ns") and array.min() == array.max():
             yield "R012", _WHERE, f"found {len(array)} equal samples in {name[:80]!r}, expected different ones"
         # Halves count, too: half of a series copied is a copy.
         half = len(array) - len(array) // 2

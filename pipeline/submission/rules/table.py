@@ -85,7 +85,8 @@ RULES: dict[str, str] = {
     "R036": "Each step has an id of its own, and what learned something is the baseline (`train`) or one of the steps.",
     "R037": (
         "Perplexities are e to the mean loss of the tokens in the evidence, with the interval of batch means; bits per "
-        "byte, the ratio of both models and how far they agree follow from the same losses and answers."
+        "byte, the ratio of both models and how far they agree follow from the same losses and answers. Data that are "
+        "a text have them; no loss is above log V where the likeliest of V tokens is right, nor below log 2 where not."
     ),
     "R040": (
         "`constraints` has every limit of the embedded experiment, decided on the test split at the bound of the "

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.measure.generation import CACHES, PARITY_KEYS, VARIANTS
+from pipeline.measure.generation import CACHES, PARITY_KEYS, REFERENCE, VARIANTS
 from pipeline.measure.job import ARMS
 from pipeline.submission.evidence import Evidence
 
@@ -21,6 +21,7 @@ _MOST_TOKENS = 2**16  # of a text, as the experiment's schema has it
 _MOST_TEXTS = 1_000
 _NAMES = [f"{model}-{cache}" for model, cache in VARIANTS]
 _MOST_LETTERS = 2_000
+_MOST_ROUNDS = 20_000  # of a process, as of rows; `pipeline.measure.generating` takes no more
 
 
 def check_texts(question: Mapping[str, Any]) -> None:
@@ -46,8 +47,11 @@ def parity_of(index: int, evidence: Evidence, new_tokens: int) -> dict[str, Any]
         if not _is_variant(one):
             raise ValueError(f"has the variant {name} wrong")
     count = texts * new_tokens
+    reference = _list(evidence, f"{index}.parity.reference", np.int32, 0, count)
+    if not np.array_equal(reference, _list(evidence, f"{index}.parity.{REFERENCE}.greedy", np.int32, 0, count)):
+        raise ValueError(f"has a reference of other texts than those of {REFERENCE}, whose texts it is")
     return {
-        "reference": _list(evidence, f"{index}.parity.reference", np.int32, 0, count),
+        "reference": reference,
         "texts": texts,
         "largest_logit": found["largest_logit"],
         "variants": {
@@ -73,6 +77,8 @@ def times_of(index: int, number: int, rows: int, evidence: Evidence, parity: Map
             continue
         ttft = _list(evidence, f"{index}.{name}.{number}.ttft_ns", np.int64, 1, rounds)
         rounds = len(ttft)
+        if rounds > _MOST_ROUNDS:
+            raise ValueError(f"has {rounds} rounds of process {number}, at most {_MOST_ROUNDS} are allowed")
         decode = _list(evidence, f"{index}.{name}.{number}.decode_ns", np.int64, 1, rounds)
         timed[name] = {"ttft_ns": ttft, "decode_ns": decode}
     return {"ttft_ns": np.stack(first, axis=1), "variants": timed}

@@ -118,6 +118,10 @@ def _no_answers(found: dict[str, Any]) -> None:
     found["rows"][0]["outputs"] = None
 
 
+def _no_size(found: dict[str, Any]) -> None:
+    found["rows"][0] |= {"op": "train_mlp", "args": {"batch_size": "x"}}
+
+
 def _no_reason(found: dict[str, Any]) -> None:
     found["rows"][3]["reason"] = None
 
@@ -148,6 +152,7 @@ def _integers_of_nothing(found: dict[str, Any]) -> None:
         (_other_answers, "rows[0].frameworks.torch"),
         (_no_answers, "rows[0].frameworks.torch"),
         (_no_reason, "rows[3].reason"),
+        (_no_size, "rows[0].args.batch_size"),
         (_integers, "rows[0].precision"),
         (_integers_of_nothing, "rows[0].balance.peak_int8_gops"),
     ],

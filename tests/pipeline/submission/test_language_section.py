@@ -121,7 +121,7 @@ def test_without_evidence_the_section_must_agree_with_itself() -> None:
     assert stated_section({}) is None
     changed = copy.deepcopy(honest)
     changed["optimized"]["test"] |= {"perplexity": 1.0, "bits_per_byte": 0.1}
-    changed["change"]["test"]["ratio"] = 0.5
+    changed["change"]["test"] |= {"ratio": 0.5, "verdict": "significantly better"}
     found = stated_section({"language": changed})
     assert found is not None
     assert list(disagreements(found, honest)) == []

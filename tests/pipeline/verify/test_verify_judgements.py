@@ -16,6 +16,7 @@ from pipeline.store.codecs import arrays
 from pipeline.submission.candidate import Candidate
 from pipeline.submission.competition.terms import Competition, competition_from, find_competition
 from pipeline.submission.gather import gather
+from pipeline.submission.language import language_section
 from pipeline.submission.verify_compare import Case, Rebuilt, compare_models
 from pipeline.submission.verify_environment import Here, other_environment
 from pipeline.submission.verify_experiment import embedded_experiment, unlike_listed
@@ -161,6 +162,51 @@ def test_other_answers_are_tolerated_elsewhere_only_and_in_small_number(
     assert checks["answers, optimized"].outcome == outcome
     assert checks["answers, baseline"].outcome == "same"
     assert f"{count} of 359 answers" in checks["answers, optimized"].message
+
+
+def test_losses_alone_are_no_other_answers(case: Case) -> None:
+    """Elsewhere losses differ in their last digits, of which answers know nothing; here not one may."""
+    for exact, outcome in ((False, "within"), (True, "differs")):
+        checks = {check.what: check for check in compare_models(with_other_answers(case, 0, exact=exact))}
+        assert checks["answers, optimized"].outcome == outcome
+
+
+def of_texts(worse: float) -> Document:
+    """Return what two language models say whose losses are around 2 nats, and `worse` more."""
+    rng = np.random.default_rng(0)
+    found: dict[str, np.ndarray] = {}
+    for split in ("validation", "test"):
+        losses = rng.normal(2.0 + worse, 0.1, (20, 10)).astype(np.float32)
+        found |= {split: np.zeros(200, np.int64), f"{split}_labels": np.zeros(200, np.int64)}
+        found |= {f"{split}_losses": losses, f"{split}_bytes": np.full(20, 30)}
+    section = language_section({"baseline": found, "optimized": found})
+    assert section is not None
+    return section
+
+
+@pytest.mark.parametrize(
+    ("worse", "exact", "outcome"),
+    [(0.0, True, "same"), (0.01, False, "within"), (0.01, True, "differs"), (0.05, False, "differs")],
+)
+def test_perplexities_are_those_of_the_models_that_were_built(
+    case: Case, worse: float, exact: bool, outcome: str
+) -> None:
+    """Elsewhere 2 % are tolerated; answers alone would not tell."""
+    chosen = dataclasses.replace(case.chosen, language=of_texts(worse))
+    rebuilt = dataclasses.replace(case.rebuilt, points={chosen.index: chosen})
+    document = {**case.document, "language": of_texts(0.0)}
+    found = dataclasses.replace(case, document=document, rebuilt=rebuilt, is_exact=exact)
+    assert {check.outcome for check in compare_models(found) if check.what.startswith("perplexity")} == {outcome}
+
+
+@pytest.mark.parametrize("is_stated", [True, False])
+def test_perplexities_of_what_is_no_text(case: Case, is_stated: bool) -> None:
+    """Differ, as do those that are not stated."""
+    chosen = dataclasses.replace(case.chosen, language=None if is_stated else of_texts(0.0))
+    document = {**case.document, **({"language": of_texts(0.0)} if is_stated else {})}
+    rebuilt = dataclasses.replace(case.rebuilt, points={chosen.index: chosen})
+    checks = compare_models(dataclasses.replace(case, document=document, rebuilt=rebuilt, is_exact=False))
+    assert [check.outcome for check in checks if check.what == "perplexity"] == ["differs"]
 
 
 def told_of_training(case: Case, stated: list[Document]) -> str:

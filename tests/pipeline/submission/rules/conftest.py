@@ -12,6 +12,7 @@ import pytest
 
 from pipeline.core.keys import digest_bytes
 from pipeline.core.stage import InputArtifact, Inputs
+from pipeline.measure.generation import VARIANTS, generate_arrays, generate_conditions, with_generate
 from pipeline.measure.job import ARMS
 from pipeline.measure.summary import Question, comparison, measured_under, raw_arrays
 from pipeline.stages import submit
@@ -35,6 +36,19 @@ EXPERIMENT = {
         {"minimize": "size_bytes"},
     ],
     "benchmark": {"scenario": "single_stream", "batch_sizes": [1], "threads": [1], **SETTINGS},
+}
+TEXTS = {"prompt_tokens": 8, "new_tokens": 16, "kv_cache": "float32"}
+SKIPPED = ("optimized", "none")
+OF_TEXTS = {
+    **EXPERIMENT,
+    "data": {"name": "text"},
+    "goals": [
+        {"metric": "perplexity", "max_increase": 0.5},
+        {"metric": "tokens_per_second", "at_least": 100},
+        {"metric": "ttft_ms", "at_most": 5},
+        {"minimize": "size_bytes"},
+    ],
+    "benchmark": {**EXPERIMENT["benchmark"], "scenario": "generate", **TEXTS},
 }
 LAYER = {"name": "fc1", "kind": "Linear", "settings": {}, "bits_before": 32}
 
@@ -62,9 +76,11 @@ def _process(number: int, speedup: float) -> dict[str, Any]:
     }
 
 
-def _benchmark(speedup: float) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    question = Question("single_stream", 1, 1, seed=7, **SETTINGS)
-    processes = [_process(number, speedup) for number in range(6)]
+def _benchmark(speedup: float, *, of_texts: bool) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    scenario = "generate" if of_texts else "single_stream"
+    texts = {**TEXTS, "samples_per_query": TEXTS["new_tokens"] - 1} if of_texts else {}
+    question = Question(scenario, 1, 1, seed=7, **SETTINGS, **texts)
+    processes = [(_text_process if of_texts else _process)(number, speedup) for number in range(6)]
     memory = {arm: {"peak_rss_bytes": 31_457_280, "how": "VmHWM"} for arm in ARMS[:2]}
     arms = SAMPLE["benchmark"]["comparisons"][0]["arms"]
     quantities = {arm: {key: arms[arm][key] for key in ("quantities", "quantity_reasons")} for arm in ARMS}
@@ -76,7 +92,48 @@ def _benchmark(speedup: float) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         "comparisons": [comparison(question, processes, busy, memory, quantities, 0.5)],
         "conditions": [measured_under(question, processes, busy, 0.5)],
     }
-    return record, raw_arrays(0, question, processes)
+    samples = raw_arrays(0, question, processes)
+    if of_texts:
+        parity = _parity()
+        record["comparisons"] = [with_generate(record["comparisons"][0], question, processes, parity)]
+        record["conditions"][0]["generate"] = generate_conditions(parity)
+        samples |= generate_arrays(0, processes, parity)
+    return record, samples
+
+
+def _text_process(number: int, speedup: float) -> dict[str, Any]:
+    """Return a process of the scenario generate: a sample is all new tokens of a prompt but the first."""
+    process, rng = _process(number, speedup), np.random.default_rng([7, number])
+    wall = np.array(process["wall_ns"])
+    variants = {
+        f"{model}-{cache}": {
+            what: (scale * np.exp(rng.normal(0, 0.01, 9 + number)) / (1 + (model == "optimized"))).astype(int).tolist()
+            for what, scale in (("ttft_ns", 90_000), ("decode_ns", 2_000_000 if cache == "none" else 400_000))
+        }
+        for model, cache in VARIANTS
+        if (model, cache) != SKIPPED
+    }
+    first = (100_000 * np.exp(rng.normal(0, 0.01, wall.shape)) / np.array([1.0, speedup, 1.0])).astype(int)
+    timed = {"loops": 1, "empty_ns": 0, "tail_ns": wall.T.tolist()}
+    return {**process, **timed, "generate": {"ttft_ns": first.tolist(), "variants": variants}}
+
+
+def _parity() -> dict[str, Any]:
+    tokens = np.random.default_rng(3).integers(0, 10, 2 * TEXTS["new_tokens"])
+    other = np.where(np.arange(len(tokens)) % 5 == 4, (tokens + 1) % 10, tokens)
+    variants = {}
+    for model, cache in VARIANTS:
+        said = (tokens if model == "baseline" else other).tolist()
+        variants[f"{model}-{cache}"] = {
+            "computed_by": "avx2" if cache == "float32" else "numpy",
+            "reference_reason": None if cache == "float32" else "made up",
+            "cache_bytes": 0 if cache == "none" else 4096,
+            "largest_difference": 0.0 if (model, cache) == VARIANTS[0] else 1e-6 if model == "baseline" else 0.5,
+            "skipped": "a generation takes too long" if (model, cache) == SKIPPED else None,
+            "greedy": said,
+            "forced": said,
+        }
+    return {"reference": tokens.tolist(), "texts": 2, "largest_logit": 8.0, "variants": variants}
 
 
 def _size(stored: int, bits: int) -> dict[str, Any]:
@@ -109,6 +166,17 @@ def _effect(stored: int, bits: int) -> dict[str, Any]:
     }
 
 
+def _losses(predictions: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return losses that models with these answers can have, in windows of ten tokens."""
+    rng, found = np.random.default_rng(11), {}
+    for split in ("validation", "test"):
+        is_right = predictions[split] == predictions[f"{split}_labels"]
+        losses = np.where(is_right, rng.uniform(0.01, 0.6, ITEMS), rng.uniform(0.8, 4.0, ITEMS))
+        found[f"{split}_losses"] = losses.reshape(-1, 10).astype(np.float32)
+        found[f"{split}_bytes"] = np.full(ITEMS // 10, 25, np.int64)
+    return found
+
+
 def _predictions(correct: tuple[int, int]) -> dict[str, np.ndarray]:
     labels = {split: np.arange(ITEMS) % 10 for split in ("validation", "test")}
     found = {f"{split}_labels": values for split, values in labels.items()}
@@ -122,10 +190,10 @@ Points = tuple[tuple[int, int, float, tuple[int, int]], ...]
 POINTS: Points = ((8, 1400, 1.9, (349, 347)), (4, 900, 1.7, (346, 345)))
 
 
-def _handed_over(points: Points) -> dict[str, Any]:
+def _handed_over(points: Points, *, of_texts: bool) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for i, (bits, stored, speedup, correct) in enumerate(points):
-        values[f"benchmark.{i}"], values[f"samples.{i}"] = _benchmark(speedup)
+        values[f"benchmark.{i}"], values[f"samples.{i}"] = _benchmark(speedup, of_texts=of_texts)
         values[f"profile.{i}"] = None
         values[f"effect.{i}.0"] = _effect(stored, bits)
         values[f"history.{i}"] = [{"epoch": 1, "train_loss": 0.5, "validation_accuracy": 0.9, "lr": 0.001}]
@@ -143,13 +211,14 @@ def _handed_over(points: Points) -> dict[str, Any]:
                 **_size(size, width),
                 **dict(zip(("validation", "test"), records, strict=True)),
             }
-            values[f"predictions.{side}.{i}"] = _predictions(counts)
+            predictions = _predictions(counts)
+            values[f"predictions.{side}.{i}"] = predictions | (_losses(predictions) if of_texts else {})
     return values
 
 
-def _inputs(points: Points) -> Inputs:
+def _inputs(points: Points, *, of_texts: bool) -> Inputs:
     artifacts: dict[str, InputArtifact] = {}
-    for role, value in _handed_over(points).items():
+    for role, value in _handed_over(points, of_texts=of_texts).items():
         is_arrays = role.startswith(("samples", "predictions"))
         digest = digest_bytes(codec.encode(value) if is_arrays else role.encode())
         artifacts[role] = InputArtifact(digest, 1, lambda value=value: value)
@@ -160,7 +229,7 @@ def _inputs(points: Points) -> Inputs:
     return Inputs(artifacts)
 
 
-def _spec(points: Points) -> dict[str, Any]:
+def _spec(points: Points, experiment: dict[str, Any]) -> dict[str, Any]:
     runs = [
         {
             "index": i,
@@ -172,12 +241,13 @@ def _spec(points: Points) -> dict[str, Any]:
         }
         for i, (bits, *_) in enumerate(points)
     ]
-    return {"experiment": EXPERIMENT, "name": "sample", "goals": EXPERIMENT["goals"], "runs": runs}
+    return {"experiment": experiment, "name": "sample", "goals": experiment["goals"], "runs": runs}
 
 
-def make_honest(points: Points = POINTS) -> Honest:
-    """Return the submission as a file would hold it, and the arrays of its evidence."""
-    found = submit.execute(_spec(points), _inputs(points))
+def make_honest(points: Points = POINTS, *, of_texts: bool = False) -> Honest:
+    """Return the submission as a file would hold it, and the arrays of its evidence; of language models if asked."""
+    experiment = OF_TEXTS if of_texts else EXPERIMENT
+    found = submit.execute(_spec(points, experiment), _inputs(points, of_texts=of_texts))
     submission = found["submission"]
     versions = submission["provenance"]["versions"]
     submission["machine"] = {**submission["machine"], "python": versions["python"], "numpy": versions["numpy"]}
@@ -194,3 +264,15 @@ def made() -> Honest:
 def honest(made: Honest) -> Honest:
     """A copy that may be changed."""
     return copy.deepcopy(made)
+
+
+@pytest.fixture(scope="session")
+def made_of_texts() -> Honest:
+    """The same of language models that continue texts, made once."""
+    return make_honest(of_texts=True)
+
+
+@pytest.fixture
+def honest_texts(made_of_texts: Honest) -> Honest:
+    """A copy that may be changed."""
+    return copy.deepcopy(made_of_texts)
