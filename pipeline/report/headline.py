@@ -80,5 +80,5 @@ def _lacks(arm: Document, name: str) -> bool:
 
 
 def _interval(arm: Document, name: str) -> Sequence[float] | None:
-    found: Sequence[float] | None = arm["percentile_intervals"].get(name)
+    found: Sequence[float] | None = arm.get("percentile_intervals", {}).get(name)
     return found

@@ -138,7 +138,8 @@ def _latencies(sources: Sources, submission: Document) -> Iterator[Sequence[str]
         for side in _SIDES:
             arm = submission["benchmark"]["comparisons"][0]["arms"][side]
             known = arm["percentiles"].get(name) is not None
-            bounds = (*arms, side, "percentile_intervals", name) if arm["percentile_intervals"].get(name) else None
+            has_interval = arm.get("percentile_intervals", {}).get(name)
+            bounds = (*arms, side, "percentile_intervals", name) if has_interval else None
             place = (SUBMISSION, *arms, side, "percentiles", name)
             cells.append(sources.figure("ns", *place, interval=bounds) if known else MISSING)
         yield f"latency {name} ({escape(calls)})", *cells, ""

@@ -53,6 +53,13 @@ def test_a_missing_figure_is_a_dash_with_its_reason(submission: dict[str, Any]) 
     assert "– latency, p99: needs 662 samples, has 500" in text
 
 
+def test_percentiles_may_come_without_intervals(submission: dict[str, Any]) -> None:
+    """The schema does not ask for them."""
+    for arm in submission["benchmark"]["comparisons"][0]["arms"].values():
+        del arm["percentile_intervals"]
+    assert "latency, p90" in render(submission)
+
+
 def test_a_reused_measurement_says_so(submission: dict[str, Any]) -> None:
     """With when it was made."""
     submission["measurement"]["status"] = "reused"
