@@ -63,6 +63,15 @@ def test_readme_shows_what_its_commands_print(project: Project) -> None:
         assert missing(one) == [], f"{one.command}\n" + "\n".join(one.printed)
 
 
+def test_what_readme_shows_of_a_page_stands_there() -> None:
+    """Line by line and in that order; what the page shows is compared with what its commands print."""
+    excerpts = re.findall(r"^```text from (\S+)\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+    assert excerpts
+    for page, excerpt in excerpts:
+        lines = iter((ROOT / page).read_text().splitlines())
+        assert [line for line in excerpt.splitlines() if line not in lines] == []
+
+
 @pytest.mark.parametrize("page", ["README.md", "pipeline/docs/explanation/where.md"])
 def test_paths_that_are_named_exist(page: str) -> None:
     """Places to change, and others, are real files and folders."""
