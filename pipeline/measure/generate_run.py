@@ -8,16 +8,17 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from pipeline.measure import generate_worker
 from pipeline.measure.generation import draw_prompts, not_counted, share_s, timed_options
-from pipeline.measure.job import ARMS, Job
+from pipeline.measure.job import ARMS
 from pipeline.measure.launch import run_worker
 from pipeline.measure.quiet import Patience, Place, idlest
-from pipeline.measure.sampling import FIRST, Collected, Material, is_precise, repeat
+from pipeline.measure.sampling import Collected, Material, is_precise, repeat
 from pipeline.measure.summary import Question
 
 __all__ = ["collect_generate", "read_parity", "write_prompts"]
@@ -78,16 +79,5 @@ def _run(
     place: Place | None,
     options: Mapping[str, Any],
 ) -> dict[str, Any]:
-    job = Job(
-        kind=kind,
-        models={arm: material.model(arm) for arm in arms},
-        inputs=str(material.queries),
-        result=str(material.folder / f"{kind}-{'-'.join(arms)}-{number}.json"),
-        threads=question.threads,
-        seed=question.seed * 1_000 + number,
-        batch_size=question.batch_size,
-        first=FIRST[number % len(FIRST)],
-        cores=place.cores if place else None,
-        options=options,
-    )
+    job = replace(material.job(question, kind, arms, number, place), batch_size=question.batch_size, options=options)
     return run_worker(job, limit_s, generate_worker)

@@ -8,7 +8,6 @@ it, one generation each; then every variant, a model with a kind of cache, in ro
 from __future__ import annotations
 
 import gc
-import itertools
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.measure.clock import cpu_ns, wall_ns
+from pipeline.measure.settling import settle
 from tinytorch.runtime.generation import Generation
 
 __all__ = [
@@ -39,9 +39,6 @@ Cache = str | None
 CACHES: dict[str, Cache] = {"none": None, "float32": "float32", "int8": "int8"}
 MODELS = ("baseline", "optimized")
 
-_AGREE = 0.02  # two windows this close are steady, by the fastest tenth of each, as `harness` has it
-_FAST = 0.1
-_WINDOW_NS = 20_000_000
 _ROWS_OF_A_COPY = 6  # a cycle of orders
 _WARM_UP_S = 0.25  # at most, unless two rows take longer
 _FIRST_NS = 50_000_000  # copies whose first generations take longer are given up
@@ -211,22 +208,8 @@ class _Session:
         return cold
 
     def warm_up(self) -> tuple[int, bool]:
-        """Run windows of rows until two in a row agree for every arm; return their number and success."""
-        deadline = wall_ns() + round(_WARM_UP_S * 1e9)
-        before: NDArray[np.float64] | None = None
-        for windows in itertools.count(1):
-            began = wall_ns()
-            window = [self._row(next(self._orders))]
-            while wall_ns() - began < _WINDOW_NS:
-                window.append(self._row(next(self._orders)))
-            walls = np.array([[once.decode_ns for once in row.arms] for row in window], np.float64)
-            fastest = np.quantile(walls, _FAST, axis=0)
-            if before is not None and bool(np.all(np.abs(fastest / before - 1) < _AGREE)):
-                return windows, True
-            if before is not None and wall_ns() > deadline:
-                return windows, False
-            before = fastest
-        raise AssertionError("the windows are endless")
+        """Run windows of rows until the times of every arm settle; return their number and success."""
+        return settle(lambda: [once.decode_ns for once in self._row(next(self._orders)).arms], _WARM_UP_S)
 
     def interleave(self, seconds: float) -> list[_Row]:
         """Collect rows with their mirror images for `seconds`, from two to 20,000."""

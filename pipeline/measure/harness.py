@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from pipeline.measure.clock import Clock, cpu_ns, wall_ns
 from pipeline.measure.job import Phases
+from pipeline.measure.settling import settle
 
 __all__ = ["Arm", "Recording", "parts", "record", "undisturbed"]
 
@@ -28,9 +29,6 @@ Answer = NDArray[Any]
 Call = Callable[[Any], Any]  # from a query, or its parts, to the answer, or theirs
 
 _TRIALS = 7  # of a calibration; their minimum counts, so that one preempted trial cannot end it with loops = 1
-_AGREE = 0.02  # two windows this close are steady
-_FAST = 0.1  # the share of a window's samples that counts for that, the fastest: see `warm_up`
-_WINDOW_NS = 20_000_000  # some two dozen rows of short samples, one of long ones
 _FIRST_CALLS_NS = 50_000_000  # copies that would take longer to call once are given up
 _LONG_NS = 50_000_000  # beyond this, what the arm before left in the caches is a small part of a sample
 _TAIL_RUN = 16  # single calls of an arm in a row, after an untimed one
@@ -191,27 +189,9 @@ class _Session:
         return loops
 
     def warm_up(self, loops: int, seconds: float, rng: random.Random) -> tuple[int, bool]:
-        """Run windows of rows of one copy until two in a row agree for every arm; return their number and success.
-
-        Windows are compared by the time that their fastest tenth stays below: that falls while something warms up and
-        rises with what slows the code itself, but hardly moves when a neighbour on the host takes the core's clock or
-        caches for some ms (seen: 1.4x, several times a second), which medians follow.
-        """
-        deadline = wall_ns() + round(seconds * 1e9)
+        """Run windows of rows of one copy until the times of every arm settle; return their number and success."""
         rows = itertools.chain.from_iterable(self._cycle(loops, rng) for _ in itertools.count())
-        before: NDArray[np.float64] | None = None
-        for windows in itertools.count(1):
-            began = wall_ns()
-            window = [next(rows).wall_ns]
-            while wall_ns() - began < _WINDOW_NS:
-                window.append(next(rows).wall_ns)
-            fastest = np.quantile(np.array(window, dtype=np.float64), _FAST, axis=0)
-            if before is not None and bool(np.all(np.abs(fastest / before - 1) < _AGREE)):
-                return windows, True
-            if before is not None and wall_ns() > deadline:
-                return windows, False
-            before = fastest
-        raise AssertionError("the windows are endless")
+        return settle(lambda: next(rows).wall_ns, seconds)
 
     def interleave(self, loops: int, seconds: float, rng: random.Random) -> list[_Row]:
         """Collect whole cycles of rows for `seconds`, one cycle at least, each with the next copy of every arm."""

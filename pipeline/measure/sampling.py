@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,21 @@ class Material:
         """Return the kernels of an arm's layers."""
         record = self.sessions.get("optimized" if arm == "optimized" else "baseline")
         return choices_of(record) if record else {}
+
+    def job(self, question: Question, kind: str, arms: Sequence[str], number: int, place: Place | None) -> Job:
+        """Return the job of process `number` of a kind; which arm is first goes by the number."""
+        return Job(
+            kind=kind,
+            models={arm: self.model(arm) for arm in arms},
+            inputs=str(self.queries),
+            result=str(self.folder / f"{kind}-{'-'.join(arms)}-{number}.json"),
+            threads=question.threads,
+            seed=question.seed * 1_000 + number,
+            batch_size=question.call_size,
+            first=FIRST[number % len(FIRST)],
+            choices={arm: self.choices(arm) for arm in arms},
+            cores=place.cores if place else None,
+        )
 
 
 @dataclass(frozen=True)
@@ -195,21 +210,9 @@ def _run(
     place: Place | None,
     phases: Phases = _PHASES,
 ) -> Mapping[str, Any]:
-    job = Job(
-        kind=kind,
-        models={arm: material.model(arm) for arm in arms},
-        inputs=str(material.queries),
-        result=str(material.folder / f"{kind}-{'-'.join(arms)}-{number}.json"),
-        threads=question.threads,
-        seed=question.seed * 1_000 + number,
-        batch_size=question.call_size,
-        first=FIRST[number % len(FIRST)],
-        choices={arm: material.choices(arm) for arm in arms},
-        cores=place.cores if place else None,
-        phases=phases,
-        options=_options(question) if kind == "server" else {},
-    )
-    return run_worker(job, limit_s)
+    job = material.job(question, kind, arms, number, place)
+    own = _options(question) if kind == "server" else {}
+    return run_worker(replace(job, phases=phases, options=own), limit_s)
 
 
 def _options(question: Question) -> dict[str, Any]:

@@ -58,6 +58,12 @@ class Question:
     new_tokens: int | None = None
     kv_cache: str | None = None
 
+    @classmethod
+    def of(cls, spec: Mapping[str, Any], scenario: str, batch_size: int, threads: int, **own: Any) -> Question:
+        """Return a question under the settings of a benchmark's spec; `own` are the fields of a scenario."""
+        asked = {name: spec[name] for name in ("processes", "target_ci", "budget_s", "threshold", "seed")}
+        return cls(scenario=scenario, batch_size=batch_size, threads=threads, **asked, **own)
+
     @property
     def call_size(self) -> int:
         """The samples of one call, at most."""

@@ -96,15 +96,11 @@ def _write_queries(question: Question, images: Images, material: Material) -> No
 def _questions(spec: Mapping[str, Any]) -> list[Question]:
     """Return what is compared; the first batch size with the first thread count is the primary comparison."""
     return [
-        Question(
-            scenario=spec["scenario"],
-            batch_size=batch_size,
-            threads=threads,
-            processes=spec["processes"],
-            target_ci=spec["target_ci"],
-            budget_s=spec["budget_s"],
-            threshold=spec["threshold"],
-            seed=spec["seed"],
+        Question.of(
+            spec,
+            spec["scenario"],
+            batch_size,
+            threads,
             samples_per_query=samples_per_query(spec["scenario"], batch_size),
             latency_limit_ms=spec.get("latency_limit_ms"),
             rate_per_s=spec.get("rate_per_s"),

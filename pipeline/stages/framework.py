@@ -38,16 +38,7 @@ def execute(spec: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
     """
     check_threads([spec["threads"]], "frameworks.threads")
     measured_at = timestamp()
-    question = Question(
-        scenario="single_stream",
-        batch_size=spec["args"].get("batch_size", 1),
-        threads=spec["threads"],
-        processes=spec["processes"],
-        target_ci=spec["target_ci"],
-        budget_s=spec["budget_s"],
-        threshold=spec["threshold"],
-        seed=spec["seed"],
-    )
+    question = Question.of(spec, "single_stream", spec["args"].get("batch_size", 1), spec["threads"])
     patience = Patience(spec["wait_s"], inputs.say)
     kind = _kind(spec)
     with tempfile.TemporaryDirectory(prefix="framework-") as name:

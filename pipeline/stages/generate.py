@@ -110,15 +110,11 @@ def _questions(spec: Mapping[str, Any]) -> list[Question]:
     """Return what is compared; the first batch size with the first thread count is the primary comparison."""
     texts = {name: spec.get(name, usual) for name, usual in DEFAULTS.items()}
     return [
-        Question(
-            scenario=spec["scenario"],
-            batch_size=batch_size,
-            threads=threads,
-            processes=spec["processes"],
-            target_ci=spec["target_ci"],
-            budget_s=spec["budget_s"],
-            threshold=spec["threshold"],
-            seed=spec["seed"],
+        Question.of(
+            spec,
+            spec["scenario"],
+            batch_size,
+            threads,
             samples_per_query=batch_size * (texts["new_tokens"] - 1),
             **texts,
         )

@@ -52,16 +52,7 @@ def execute(spec: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
     measured_at = timestamp()
     models = {network: inputs[network] for network in _NETWORKS}
     peers = _peers(spec["peers"], models)
-    question = Question(
-        scenario="single_stream",
-        batch_size=spec["batch_size"],
-        threads=spec["threads"],
-        processes=spec["processes"],
-        target_ci=spec["target_ci"],
-        budget_s=spec["budget_s"],
-        threshold=spec["threshold"],
-        seed=spec["seed"],
-    )
+    question = Question.of(spec, "single_stream", spec["batch_size"], spec["threads"])
     patience = Patience(spec["wait_s"], inputs.say)
     with tempfile.TemporaryDirectory(prefix="peers-") as name:
         session = _Session(question, Path(name), peers)

@@ -17,6 +17,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from tinytorch.data.digest import arrays_digest
+
 __all__ = ["Dataset", "Index", "Split", "random_split", "read_split"]
 
 Index: TypeAlias = slice | NDArray[np.integer[Any]]
@@ -107,12 +109,7 @@ class Split:
 
     def digest(self) -> str:
         """Return the sha256 (hex) of names, types, shapes and little-endian bytes of all arrays."""
-        state = hashlib.sha256(b"tinytorch split 1\n")
-        for name, array in sorted(self.to_arrays().items()):
-            little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-            state.update(f"{name} {little.dtype.str} {little.shape}\n".encode())
-            state.update(little.data)
-        return state.hexdigest()
+        return arrays_digest("tinytorch split 1", self.to_arrays())
 
 
 def read_split(arrays: Mapping[str, NDArray[Any]]) -> Split:

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tinytorch.data.digest import arrays_digest
+
 __all__ = ["TextDataset", "TextSplit", "Tokens", "random_split", "read_split"]
 
 _ARRAYS = frozenset({"context", "ids", "token_bytes"})
@@ -141,12 +143,7 @@ class TextSplit:
 
     def digest(self) -> str:
         """Return the sha256 (hex) of names, types, shapes and little-endian bytes of all arrays."""
-        state = hashlib.sha256(b"tinytorch text split 1\n")
-        for name, array in sorted(self.to_arrays().items()):
-            little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-            state.update(f"{name} {little.dtype.str} {little.shape}\n".encode())
-            state.update(little.data)
-        return state.hexdigest()
+        return arrays_digest("tinytorch text split 1", self.to_arrays())
 
 
 def read_split(arrays: Mapping[str, NDArray[Any]]) -> TextSplit:

@@ -102,8 +102,8 @@ def test_what_the_checker_will_not_take_is_said(source: Source, tmp_path: Path) 
 
 
 def test_an_invalid_run_is_written_and_called_invalid(source: Source, tmp_path: Path) -> None:
-    """A server that cannot keep up gives a tree, a problem, and LoadGen's reason."""
-    words = ("--scenario", "Server", "--rate", "200000", "--latency-limit-ms", "1", "--seconds", "0.1")
+    """A server that cannot keep up, here with a query every 0.5 µs, gives a tree, a problem, and LoadGen's reason."""
+    words = ("--scenario", "Server", "--rate", "2000000", "--latency-limit-ms", "1", "--seconds", "0.05")
     exported = export(source, tmp_path / "out", *words, "--allow-overhead")
     assert exported.problem.startswith("LoadGen calls the run INVALID")
     assert exported.document["validity"] == "INVALID"

@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from pipeline.measure import harness
+from pipeline.measure import harness, settling
 from pipeline.measure.clock import Clock
 from pipeline.measure.harness import Arm, parts, record, undisturbed
 from pipeline.measure.job import Phases
@@ -159,8 +159,8 @@ class Stopped:
 
     def __init__(self, monkeypatch, duration_ns):
         self.now_ns, self.calls, self.duration_ns = 0, 0, duration_ns
-        for name in ("wall_ns", "cpu_ns"):
-            monkeypatch.setattr(harness, name, self.read)
+        for module, name in ((harness, "wall_ns"), (harness, "cpu_ns"), (settling, "wall_ns")):
+            monkeypatch.setattr(module, name, self.read)
 
     def read(self):
         self.now_ns += 1
