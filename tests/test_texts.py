@@ -103,6 +103,16 @@ def test_figures_are_computed_again_from_the_evidence(project: Project, tmp_path
         assert "R037" in said.stdout + said.stderr
 
 
+def test_perplexities_are_held_against_each_other(project: Project) -> None:
+    """By the losses in the evidence of both; a run against itself has not risen at all."""
+    file = "runs/texts/submission.json"
+    rows = {change["metric"]: change for change in project.json("compare", file, file)["changes"]}
+    assert (rows["perplexity"]["change"], rows["perplexity"]["interval"]) == (1.0, [1.0, 1.0])
+    assert "the same windows" in rows["perplexity"]["reason"]
+    (decision,) = project.json("gate", file, "--against", file, "--max-rise", "0%")["decisions"]
+    assert (decision["name"], decision["outcome"]) == ("rise", "passed")
+
+
 def test_exports_for_images_say_so(project: Project) -> None:
     """A language model is no ONNX graph of ours yet."""
     pytest.importorskip("onnx")

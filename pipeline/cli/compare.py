@@ -16,7 +16,7 @@ from pipeline.cli.answer import Answer
 from pipeline.cli.console import safe
 from pipeline.cli.runs import find_submission, measured_submission, trust_of
 from pipeline.cli.tables import table
-from pipeline.submission.accuracy_change import right_answers
+from pipeline.submission.accuracy_change import answers_of
 from pipeline.submission.change import EXACT, Change, changes
 from pipeline.submission.differing import ABSENT, Difference, differing_circumstances, differing_keys
 from pipeline.submission.quantities import MISSING, quantity, with_interval
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> Answer:
     paths = find_submission(args.first), find_submission(args.second)
     first, second = map(measured_submission, paths)
     trust = trust_of(first, paths[0]), trust_of(second, paths[1])
-    answers = right_answers(first, paths[0].parent), right_answers(second, paths[1].parent)
+    answers = answers_of(first, paths[0].parent), answers_of(second, paths[1].parent)
     found = changes(first, second, answers)
     keys, circumstances = differing_keys(first, second), differing_circumstances(first, second)
     parts = [

@@ -17,7 +17,7 @@ from pipeline.cli.console import safe
 from pipeline.cli.runs import find_submission, measured_submission, trust_of
 from pipeline.cli.tables import table
 from pipeline.core.errors import UserError
-from pipeline.submission.accuracy_change import right_answers
+from pipeline.submission.accuracy_change import answers_of
 from pipeline.submission.differing import differing_circumstances
 from pipeline.submission.gate import LIMITS, Decision, hold_against
 from pipeline.submission.quantities import MISSING, quantity, with_interval
@@ -27,6 +27,7 @@ __all__ = ["configure", "run"]
 _HELP = {
     "slowdown": "how much more of its baseline's time it may take, e.g. 5%%",
     "drop": "how many points of accuracy on the test split it may lose, e.g. 0.5%%",
+    "rise": "how much the perplexity on the test split may rise, e.g. 1%%",
     "growth": "how much larger what is stored may be, e.g. 1%%",
 }
 _SHARE = re.compile(r"(\d+(?:\.\d+)?)( ?%)?")
@@ -52,7 +53,7 @@ def run(args: argparse.Namespace) -> Answer:
     paths = find_submission(args.against), find_submission(args.run)
     baseline, submission = map(measured_submission, paths)
     trust = trust_of(baseline, paths[0]), trust_of(submission, paths[1])
-    answers = right_answers(baseline, paths[0].parent), right_answers(submission, paths[1].parent)
+    answers = answers_of(baseline, paths[0].parent), answers_of(submission, paths[1].parent)
     found = hold_against(baseline, submission, limits, answers)
     code, message = _ending(found, strict=args.strict)
     notes = [

@@ -23,7 +23,7 @@ from pipeline.submission.compare import ACCURACY_VERDICTS, SIGNIFICANCE
 from pipeline.submission.evidence import FILE, read_evidence, unpacked
 from pipeline.submission.quantities import p_value_text
 
-__all__ = ["AccuracyChange", "accuracy_change", "right_answers", "why_not_comparable"]
+__all__ = ["AccuracyChange", "Answered", "Pair", "accuracy_change", "answers_of", "same_items", "why_not_comparable"]
 
 Document = Mapping[str, Any]
 Interval = tuple[float, float]
@@ -42,8 +42,19 @@ class AccuracyChange:
     reason: str
 
 
-def right_answers(document: Document, folder: Path) -> Answers | None:
-    """Return which test items the optimized model of a submission is right on, bool (N,), from evidence in its folder.
+@dataclass(frozen=True)
+class Answered:
+    """Which test items a model is right on, bool (N,), and a language model's losses in nats, (windows, context)."""
+
+    right: Answers
+    losses: NDArray[np.floating[Any]] | None = None
+
+
+Pair = tuple[Answered | None, Answered | None]
+
+
+def answers_of(document: Document, folder: Path) -> Answered | None:
+    """Return how the optimized model of a submission answers the test items, from evidence in its folder.
 
     None if the submission names no evidence, or the folder has none or that of another submission. Raises
     SubmissionInvalid if it says something else than the submission.
@@ -56,6 +67,10 @@ def right_answers(document: Document, folder: Path) -> Answers | None:
         found = unpacked(data).predictions["optimized"]
     except ValueError as error:
         raise SubmissionInvalid(f"{folder / FILE}: {error}") from None
+    return Answered(_right(found, document, folder), found.get("test_losses"))
+
+
+def _right(found: Mapping[str, NDArray[Any]], document: Document, folder: Path) -> Answers:
     answers, labels = found.get("test"), found.get("test_labels")
     record = document["accuracy"]["optimized"]["test"]
     if answers is None or labels is None or answers.shape != labels.shape or answers.shape != (record["evaluated"],):
@@ -79,16 +94,14 @@ def why_not_comparable(first: Document, second: Document) -> str:
     return ""
 
 
-def accuracy_change(
-    first: Document, second: Document, answers: tuple[Answers | None, Answers | None] = (None, None)
-) -> AccuracyChange:
-    """Compare two submissions for which `why_not_comparable` says nothing; `answers` are those of `right_answers`."""
-    if not _same_items(first, second):
+def accuracy_change(first: Document, second: Document, answers: Pair = (None, None)) -> AccuracyChange:
+    """Compare two submissions for which `why_not_comparable` says nothing; `answers` are those of `answers_of`."""
+    if not same_items(first, second):
         return _by_rates(first, second, "the test items differ: intervals of two independent rates")
     if _same_predictions(first, second):
         return AccuracyChange(0.0, (0.0, 0.0), _NO_CHANGE, "the same predictions for the same items")
     if answers[0] is not None and answers[1] is not None:
-        return _by_answers(answers[0], answers[1])
+        return _by_answers(answers[0].right, answers[1].right)
     loose = _by_rates(first, second, "intervals of two independent rates, as if the items were different ones")
     bound = _by_the_baseline(first, second)
     if bound is None or bound[1] - bound[0] >= loose.interval[1] - loose.interval[0]:
@@ -101,7 +114,8 @@ def _tests(first: Document, second: Document) -> list[Document]:
     return [document["accuracy"]["optimized"]["test"] for document in (first, second)]
 
 
-def _same_items(first: Document, second: Document) -> bool:
+def same_items(first: Document, second: Document) -> bool:
+    """Say whether the test splits of two submissions have the same items."""
     roles = [document["provenance"]["data"]["roles"]["test"] for document in (first, second)]
     counts = [record["evaluated"] for record in _tests(first, second)]
     return bool(roles[0] == roles[1] and counts[0] == counts[1])

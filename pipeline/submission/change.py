@@ -13,13 +13,13 @@ from typing import Any
 
 from pipeline.stats.compare import verdict
 from pipeline.stats.independent import independent_difference
-from pipeline.submission.accuracy_change import Answers, accuracy_change, why_not_comparable
+from pipeline.submission.accuracy_change import Pair, accuracy_change, why_not_comparable
+from pipeline.submission.perplexity_change import loss_change, not_the_same_text
 
-__all__ = ["Change", "EXACT", "NOT_COMPARABLE", "Pair", "changes", "same_work", "work_of"]
+__all__ = ["Change", "EXACT", "NOT_COMPARABLE", "changes", "same_work", "work_of"]
 
 Document = Mapping[str, Any]
 Interval = tuple[float, float]
-Pair = tuple[Answers | None, Answers | None]
 
 NOT_COMPARABLE = "not comparable"
 EXACT = "exact"
@@ -63,15 +63,16 @@ class Change:
 def changes(first: Document, second: Document, answers: Pair = (None, None)) -> list[Change]:
     """Return accuracy, speed-up, stored size, weights in memory, parameters and MACs of the second against the first.
 
-    Where both continue texts the time to first token follows the speed-up.
-    `answers` tell of both, where that is known, which test items are answered right.
+    Of language models perplexity follows the accuracy, and the time to first token the speed-up where both continue
+    texts. `answers` tell of both, where that is known, how they answer the test items.
     """
     both = first, second
     counted = [_counted(metric, first, second) for metric in _COUNTED]
     speeds = [_speed("speed-up", first, second, [document["comparisons"]["speed"]["speedup"] for document in both])]
     if None not in (texts := [_texts(document) for document in both]):
         speeds.append(_speed("first token", first, second, [found["ttft_speedup"] for found in texts if found]))
-    return [_accuracy(first, second, answers), *speeds, *counted]
+    losses = [_perplexity(first, second, answers)] if all("language" in document for document in both) else []
+    return [_accuracy(first, second, answers), *losses, *speeds, *counted]
 
 
 def same_work(first: Document, second: Document) -> str:
@@ -157,6 +158,15 @@ def _accuracy(first: Document, second: Document, answers: Pair) -> Change:
         return replace(blank, reason=why)
     found = accuracy_change(first, second, answers)
     return replace(blank, change=found.delta, interval=found.interval, verdict=found.verdict, reason=found.reason)
+
+
+def _perplexity(first: Document, second: Document, answers: Pair) -> Change:
+    values = [document["language"]["optimized"]["test"]["perplexity"] for document in (first, second)]
+    blank = Change("perplexity", "perplexity", values[0], values[1], None, "ratio", None, NOT_COMPARABLE, "")
+    if why := not_the_same_text(first, second):
+        return replace(blank, reason=why)
+    found = loss_change(first, second, answers)
+    return replace(blank, change=found.ratio, interval=found.interval, verdict=found.verdict, reason=found.reason)
 
 
 def _counted(metric: str, first: Document, second: Document) -> Change:

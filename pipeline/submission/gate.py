@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pipeline.submission.change import EXACT, NOT_COMPARABLE, Change, Pair, changes
+from pipeline.submission.accuracy_change import Pair
+from pipeline.submission.change import EXACT, NOT_COMPARABLE, Change, changes
 from pipeline.submission.quantities import quantity
 
 __all__ = ["Decision", "LIMITS", "OUTCOMES", "hold_against"]
@@ -45,17 +46,21 @@ def hold_against(
     """Return a decision for every limit, in the order of LIMITS.
 
     `limits` are shares: {"slowdown": 0.05} lets a call take 5 % more of the time that the own baseline takes, "drop" is
-    of the accuracy on the test split in points of 1, "growth" of the stored bytes. `answers` are those of `changes`.
+    of the accuracy on the test split in points of 1, "rise" of the perplexity there, "growth" of the stored bytes.
+    `answers` are those of `changes`.
     Raises KeyError for another name.
     """
     if unknown := limits.keys() - LIMITS.keys():
         raise KeyError(f"no limit is called {', '.join(sorted(unknown))}")
     found = {change.metric: change for change in changes(baseline, submission, answers)}
-    return [_decide(name, limits[name], found[LIMITS[name][0]]) for name in LIMITS if name in limits]
+    return [_decide(name, limits[name], found.get(LIMITS[name][0])) for name in LIMITS if name in limits]
 
 
-def _decide(name: str, limit: float, change: Change) -> Decision:
-    _, loss, unit = LIMITS[name]
+def _decide(name: str, limit: float, change: Change | None) -> Decision:
+    metric, loss, unit = LIMITS[name]
+    if change is None:
+        reason = f"{NOT_COMPARABLE}: they have no {metric} in common"
+        return Decision(name, limit, None, None, "inconclusive", reason)
     if change.change is None or change.interval is None:
         return Decision(name, limit, None, None, "inconclusive", f"{NOT_COMPARABLE}: {change.reason}")
     low, high = sorted(map(loss, change.interval))
@@ -83,5 +88,6 @@ def _excess(ratio: float) -> float:
 LIMITS: dict[str, tuple[str, Callable[[float], float], str]] = {
     "slowdown": ("speed-up", _excess, "share"),
     "drop": ("accuracy (test)", lambda delta: 0.0 - delta, "points"),
+    "rise": ("perplexity", _excess, "share"),
     "growth": ("stored size", _excess, "share"),
 }

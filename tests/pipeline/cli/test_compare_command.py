@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline.cli.main import main
-from pipeline.submission.accuracy_change import right_answers
+from pipeline.submission.accuracy_change import answers_of
 from tests.project import Project
 
 SAMPLE = Path(__file__).parents[1] / "report" / "submission.json"
@@ -102,9 +102,9 @@ def test_a_run_is_held_against_itself(finished: Project) -> None:
     limits = ("--max-slowdown", "0%", "--max-drop", "0%", "--max-growth", "0%")
     finished.run("gate", "smoke", "--against", baseline, *limits)
     document = json.loads((finished.folder / baseline).read_bytes())
-    right = right_answers(document, finished.folder / "runs/smoke")
-    assert right is not None
-    assert right.sum() == document["accuracy"]["optimized"]["test"]["correct"]
+    found = answers_of(document, finished.folder / "runs/smoke")
+    assert found is not None
+    assert found.right.sum() == document["accuracy"]["optimized"]["test"]["correct"]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from pipeline.core.keys import digest_bytes
 from pipeline.stats.accuracy import mcnemar, wilson_interval
 from pipeline.stats.paired import paired_difference
 from pipeline.store.codecs import arrays as codec
-from pipeline.submission.accuracy_change import accuracy_change, right_answers
+from pipeline.submission.accuracy_change import Answered, accuracy_change, answers_of
 from pipeline.submission.change import Change, changes
 from pipeline.submission.evidence import FILE, Evidence, packed, reference_to
 
@@ -136,7 +136,7 @@ def test_known_answers_are_compared_one_by_one(submission: Document) -> None:
     first = answers(0.9, 1)
     second = first & (np.arange(360) % 20 > 0)
     documents = [with_answers(submission, right, first) for right in (first, second)]
-    change = by_name(documents[0], documents[1], answers=(first, second))["accuracy (test)"]
+    change = by_name(documents[0], documents[1], answers=(Answered(first), Answered(second)))["accuracy (test)"]
     only_first = int((first & ~second).sum())
     assert change.interval == pytest.approx(paired_difference(only_first, 0, 360)[1])
     assert change.verdict == "significantly worse"
@@ -148,7 +148,7 @@ def test_a_common_baseline_bounds_how_many_answers_differ(submission: Document) 
     baseline = answers(0.9, 1)
     pair = answers(0, 2, baseline), answers(0, 3, baseline)
     first, second = (with_answers(submission, right, baseline) for right in pair)
-    known = accuracy_change(first, second, pair)
+    known = accuracy_change(first, second, (Answered(pair[0]), Answered(pair[1])))
     bounded = accuracy_change(first, second)
     stranger = copy.deepcopy(second)
     stranger["provenance"]["predictions"]["baseline"] = "0" * 64
@@ -166,7 +166,8 @@ def test_the_bound_by_the_baseline_never_cuts_the_truth(submission: Document, se
     baseline = answers(0.8, seed)
     pair = answers(0, seed + 100, baseline), answers(0, seed + 200, baseline)
     first, second = (with_answers(submission, right, baseline) for right in pair)
-    known, bounded = accuracy_change(first, second, pair), accuracy_change(first, second)
+    known = accuracy_change(first, second, (Answered(pair[0]), Answered(pair[1])))
+    bounded = accuracy_change(first, second)
     assert bounded.interval[0] <= known.interval[0] + 1e-12
     assert bounded.interval[1] >= known.interval[1] - 1e-12
 
@@ -198,13 +199,13 @@ def test_answers_are_read_from_evidence(submission: Document, tmp_path: Path) ->
     """Only from the file that the submission names."""
     right = answers(0.9, 1)
     document = published(with_answers(submission, right, right), tmp_path, right)
-    found = right_answers(document, tmp_path)
+    found = answers_of(document, tmp_path)
     assert found is not None
-    assert np.array_equal(found, right)
-    assert right_answers(submission, tmp_path) is None
-    assert right_answers(document, tmp_path / "elsewhere") is None
+    assert np.array_equal(found.right, right)
+    assert answers_of(submission, tmp_path) is None
+    assert answers_of(document, tmp_path / "elsewhere") is None
     other = {**document, "evidence": {**document["evidence"], "digest": "0" * 64}}
-    assert right_answers(other, tmp_path) is None
+    assert answers_of(other, tmp_path) is None
 
 
 def test_evidence_that_contradicts_is_refused(submission: Document, tmp_path: Path) -> None:
@@ -212,9 +213,9 @@ def test_evidence_that_contradicts_is_refused(submission: Document, tmp_path: Pa
     right = answers(0.9, 1)
     document = published(with_answers(submission, ~right, right), tmp_path, right)
     with pytest.raises(SubmissionInvalid, match="and the submission says"):
-        right_answers(document, tmp_path)
+        answers_of(document, tmp_path)
     with pytest.raises(SubmissionInvalid, match="one answer and one label"):
-        right_answers(published(document, tmp_path, right[1:]), tmp_path)
+        answers_of(published(document, tmp_path, right[1:]), tmp_path)
 
 
 def continuing(submission: Document, **more: Any) -> Document:
