@@ -8,10 +8,10 @@ from typing import Any
 from pipeline.core.keys import Difference, Preimage, differences
 from pipeline.store.record import Record
 
-__all__ = ["explain", "listed", "nearest", "sentences"]
+__all__ = ["FILES", "data_file", "explain", "listed", "nearest", "sentences"]
 
 _MOST_SENTENCES = 3
-_FILES = "files."  # how the parameters of a data node name its files
+FILES = "files."  # how the parameters of a data node name its files
 
 # Names the modules in which two code digests differ; none when the older one is no longer known.
 ChangedModules = Callable[[str, str], tuple[str, ...]]
@@ -54,12 +54,18 @@ def sentences(changes: Iterable[Difference], changed_modules: ChangedModules) ->
             yield f"input {change.name} changed"
         elif change.name == "machine":
             yield "this is another machine than last time, or set up differently"
-        elif change.name.startswith(_FILES):
-            yield f"data file {change.name.removeprefix(_FILES)} {_fate(change)}"
+        elif change.name.startswith(FILES):
+            yield f"{data_file(change.name)} {_fate(change)}"
         elif change.before is None and change.after is None:
             yield f"{_last(change.name)} came or went, with no value"
         else:
             yield f"{_last(change.name)} {_short(change.before)} → {_short(change.after)}"
+
+
+def data_file(parameter: str) -> str:
+    """Return the words for the file of a parameter of a data node; a dataset that is a file itself has no name."""
+    name = parameter.removeprefix(FILES)
+    return "the data file" if name == "." else f"data file {name}"
 
 
 def listed(names: tuple[str, ...]) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.core.keys import Difference
-from pipeline.execute.changes import nearest
+from pipeline.execute.changes import FILES, data_file, nearest
 from pipeline.execute.modules import PROJECT
 from pipeline.store.local import LocalStore
 from pipeline.store.record import Record
@@ -26,7 +26,6 @@ _NOT_LIBRARIES = {
     "simd": "instructions in use",
     "training_kernels": "native kernels of training",
 }
-_FILES = "files."  # how the parameters of a data node name its files
 _LONGEST = 60
 
 
@@ -66,9 +65,9 @@ def named(change: Difference, store: LocalStore) -> Iterator[str]:
     elif change.component == "version":
         yield f"version of the stage {fate}"
     elif change.component == "params":
-        is_file = name.startswith(_FILES)
+        is_file = name.startswith(FILES)
         shown = name.removeprefix("params.")  # those of an optimization step
-        yield f"data file {name.removeprefix(_FILES)} {_happened(change)}" if is_file else f"parameter {shown} {fate}"
+        yield f"{data_file(name)} {_happened(change)}" if is_file else f"parameter {shown} {fate}"
     elif name == "machine":
         yield "another machine, or set up differently"
     elif name in _NOT_LIBRARIES or name.isupper():

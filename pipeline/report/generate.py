@@ -118,7 +118,9 @@ def _sentences(found: Document) -> Iterator[str]:
     )
     cached, best = variants["baseline-float32"], variants[f"optimized-{found['kv_cache']}"]
     if cached["speedup"]:
-        yield f"A cache of float32 alone makes the baseline {_times(cached['speedup'])} as fast as without one."
+        ways = cached["computed_by"], variants[_REFERENCE]["computed_by"]
+        alone = " alone makes" if ways[0] == ways[1] else f", decoded by {ways[0]} and not {ways[1]}, makes"
+        yield f"A cache of float32{alone} the baseline {_times(cached['speedup'])} as fast as without one."
     if best["speedup"]:
         how = f"The optimized model with {_cache_of(found)}"
         yield f"{how} is {_times(best['speedup'])} as fast as the uncached baseline."
@@ -150,7 +152,7 @@ def _notes(found: Document) -> Iterator[str]:
         one = found["variants"][name]
         if one["reason"] and name != _REFERENCE:
             named.setdefault(f"{MISSING} {{}}: {one['reason']}", []).append(name)
-        if one["reference_reason"] and not name.endswith("-none"):
+        if one["reference_reason"]:
             named.setdefault(f"{{}} by NumPy: {one['reference_reason']}", []).append(name)
     for text, names in named.items():
         yield text.replace("{}", ", ".join(name.replace("-", ", ") for name in names), 1)

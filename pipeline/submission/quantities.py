@@ -35,9 +35,18 @@ def with_interval(value: float | None, interval: Sequence[float] | None, unit: s
     """Return a figure and its interval in the same scale: "97.8 % [95.7, 98.9]", "61.2 µs [60.9, 61.5]"."""
     if value is None or interval is None:
         return quantity(value, unit)
-    divisor, _, decimals = UNITS[unit](value)
-    low, high = (_number(bound / divisor, decimals, unit) for bound in interval)
-    return f"{quantity(value, unit)} [{low}, {high}]"
+    divisor, suffix, decimals = UNITS[unit](value)
+    if unit == "ratio":
+        decimals = _telling(decimals, interval[1] - interval[0])
+    low, high = (_number(bound / divisor, decimals if abs(bound / divisor) < 1000 else 0, unit) for bound in interval)
+    return f"{_number(value / divisor, decimals, unit)}{suffix} [{low}, {high}]"
+
+
+def _telling(decimals: int, width: float) -> int:
+    """Return with how many decimals the bounds of a ratio near 1 are not all the same number, at most five."""
+    while 2 < decimals < 5 and 0 < width * 10**decimals < 3:
+        decimals += 1
+    return decimals
 
 
 def p_value_text(p_value: float) -> str:

@@ -38,9 +38,9 @@ class Generation:
     """Texts of a model that grow: `begin` takes prompts (B, T), `step` a token of each (B,); both give scores (B, V).
 
     `cache` says how keys and values of earlier positions are kept: "float32", "int8", or None to compute them again for
-    every token. There is room for `length` positions. `computed_by` names the instruction set of the native kernels
-    that decode, or "numpy" with the `reason` why; `cache_bytes` is what the cache holds. The weights are read when it
-    is made. Raises ValueError for sizes that do not fit the model.
+    every token, with the same kernels, one text after the other. There is room for `length` positions. `computed_by`
+    names the instruction set of the native kernels that decode, or "numpy" with the `reason` why; `cache_bytes` is what
+    the cache holds. The weights are read when it is made. Raises ValueError for sizes that do not fit the model.
     """
 
     def __init__(
@@ -53,14 +53,15 @@ class Generation:
         self._count = 0
         self._cache = None if cache is None else model.new_cache(batch_size, length, cache)
         self._decoder: Decoder | NativeDecoder | None = None
+        self._reader: NativeDecoder | None = None  # of one whole text, whose keys and values nobody reads afterwards
+        written = self._cache or model.new_cache(1, length, "float32")
+        self.reason = why_not_native(model, written)
         if self._cache is None:
-            self.reason = "without a cache every layer computes all positions again"
-        else:
-            self.reason = why_not_native(model, self._cache)
-            if not self.reason:
-                self._decoder = NativeDecoder(model, self._cache, threads)
-            elif model.is_plain():
-                self._decoder = Decoder(model, self._cache)
+            self._reader = None if self.reason else NativeDecoder(model, written, threads)
+        elif not self.reason:
+            self._decoder = NativeDecoder(model, self._cache, threads)
+        elif model.is_plain():
+            self._decoder = Decoder(model, self._cache)
         is_rounded = any(isinstance(layer, QuantizedLinear) for layer in walk(model))
         self._most_read = _MOST_READ_INTEGERS if is_rounded else _MOST_READ_FLOATS
         self.computed_by = "numpy" if self.reason else str(native.isa())
@@ -77,7 +78,7 @@ class Generation:
         is_exact = cache is not None and cache.dtype == "float32"
         if is_exact and isinstance(decoder, NativeDecoder) and self._is_read_natively(prompts, decoder):
             return decoder.read(self._text[:, :count], 0)
-        return self._model.scores_after(self._text[:, :count], 0, self._cache)
+        return self._scores_from(0)
 
     def _is_read_natively(self, prompts: Ids, decoder: NativeDecoder) -> bool:
         """Say whether that is quicker: a text alone is read many positions at once, several one position at a time."""
@@ -91,5 +92,11 @@ class Generation:
         self._count += 1
         if self._decoder is not None:
             return self._decoder.step(self._text[:, self._count - 1])
-        start = 0 if self._cache is None else self._count - 1
-        return self._model.scores_after(self._text[:, start : self._count], start, self._cache)
+        return self._scores_from(0 if self._cache is None else self._count - 1)
+
+    def _scores_from(self, start: int) -> Array:
+        """Return the scores after all tokens so far, of which those from `start` on are computed."""
+        text = self._text[:, start : self._count]
+        if self._reader is not None:
+            return np.concatenate([self._reader.read(one[np.newaxis], 0) for one in text])
+        return self._model.scores_after(text, start, self._cache)

@@ -258,6 +258,9 @@ def test_an_edit_of_a_data_file_is_named(store: LocalStore) -> None:
     edited = node._replace(spec={"text": "", "files": {"cat/1.png": "cc", "ape/1.png": "bb"}})
     (only,) = forecast(Plan((edited,), (), "1", "1"), Oracle(store, STAGES))
     assert only.reason == ("data file ape/1.png was added; data file cat/1.png changed; data file dog/1.png is gone")
+    alone = node._replace(spec={"text": "", "files": {".": "dd"}})
+    (only,) = forecast(Plan((alone,), (), "1", "1"), Oracle(store, STAGES))
+    assert only.reason.startswith("the data file was added; data file cat/1.png is gone")
 
 
 def test_what_a_stage_says_comes_between_its_start_and_its_end(store: LocalStore) -> None:

@@ -47,6 +47,22 @@ def test_an_interval_has_the_scale_of_its_figure() -> None:
     assert with_interval(61_234, [60_900, 61_500], "ns") == "61.2 µs [60.9, 61.5]"
     assert with_interval(0.9777, [0.957, 0.989], "share") == "97.8 % [95.7, 98.9]"
     assert with_interval(1.92, None, "ratio") == "1.92x"
+    assert with_interval(9.81, [9.36, 10.18], "ratio") == "9.81x [9.36, 10.18]"
+    assert with_interval(4_600, [4_400, 4_069_321], "ns") == "4.60 µs [4.40, 4,069]"
+
+
+@pytest.mark.parametrize(
+    ("value", "interval", "text"),
+    [
+        (1.0004, [1.0001, 1.0007], "1.0004x [1.0001, 1.0007]"),
+        (1.00002, [1.00001, 1.00003], "1.00002x [1.00001, 1.00003]"),
+        (1.002, [0.992, 1.013], "1.002x [0.992, 1.013]"),
+        (1.0, [1.0, 1.0], "1.000x [1.000, 1.000]"),
+    ],
+)
+def test_a_ratio_near_one_shows_on_which_side_it_is(value: float, interval: list[float], text: str) -> None:
+    """A verdict must not contradict the figures beside it."""
+    assert with_interval(value, interval, "ratio") == text
 
 
 @pytest.mark.parametrize(("p", "text"), [(1.0, "p = 1.00"), (0.05, "p = 0.050"), (0.0004, "p < 0.001")])
