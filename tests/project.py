@@ -46,7 +46,7 @@ class Project:
         assert done.returncode in expected, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
 
-    def json(self, *arguments: str, expect: int = 0) -> Any:
+    def json(self, *arguments: str, expect: int | tuple[int, ...] = 0) -> Any:
         """Run a command with --json and return its one document."""
         return json.loads(self.run(*arguments, "--json", expect=expect).stdout)
 

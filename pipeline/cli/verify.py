@@ -43,7 +43,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--competition", metavar="NAME|FILE", help="its competition (default: the one it is made for)")
     parser.add_argument(
-        "--root", metavar="NAME=DIR", action="append", default=[], help="the folder that a data set is read from here"
+        "--root",
+        metavar="NAME=PATH",
+        action="append",
+        default=[],
+        help="the folder, or text file, that a data set is read from here",
     )
     parser.add_argument(
         "--point-only", action="store_true", help="build only the submitted point, not all of the sweep"
@@ -218,8 +222,10 @@ def _roots(given: Sequence[str]) -> dict[str, Path]:
     roots = {}
     for text in given:
         name, sign, folder = text.partition("=")
-        if not sign or not name or not Path(folder).is_dir():
-            raise UserError(f"--root takes NAME=DIR, a data set and a folder that is there, not {text[:80]!r}")
+        if not sign or not name or not Path(folder).exists():
+            raise UserError(
+                f"--root takes NAME=PATH, a data set and a folder or text file that is there, not {text[:80]!r}"
+            )
         roots[name] = Path(folder).absolute()
     return roots
 

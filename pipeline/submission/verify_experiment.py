@@ -93,8 +93,8 @@ def _allowed_data(data: DataSpec, roots: Mapping[str, Path]) -> DataSpec:
         return data
     if data.name not in roots:
         raise UserError(
-            f"the data set {data.name} is read from a folder, and which of yours it is was not said",
-            hint=f"--root {data.name}=DIR names it; the folder in the submission is not looked at",
+            f"the data set {data.name} is read from a folder or file, and which of yours it is was not said",
+            hint=f"--root {data.name}=PATH names it; the place in the submission is not looked at",
         )
     return data._replace(root=str(roots[data.name]))
 

@@ -14,13 +14,14 @@ from pipeline.submission.verify_compare import UNASKED, Case, compare_models, mi
 from pipeline.submission.verify_environment import Other
 from pipeline.submission.verify_files import compare_files
 from pipeline.submission.verify_points import compare_points
-from pipeline.submission.verify_speed import agreement, latency_check, speed_check
+from pipeline.submission.verify_speed import first_token_check, latency_check, speed_check
+from pipeline.submission.verify_texts import tokens_check
 
 __all__ = ["agrees", "all_checks", "elsewhere", "is_exact", "limits_check"]
 
 _MEASURED = ("baseline", "optimized", "improvements", "accuracy", "size", "benchmark", "comparisons", "constraints")
 _OF_HARDWARE = ("processor", "architecture", "instruction sets", "BLAS", "caches", "kernels")
-_OF_SOFTWARE = ("python", "numpy", "package", "code of benchmark")
+_OF_SOFTWARE = ("python", "numpy", "package", "code of benchmark", "code of generate")
 Comparisons = Sequence[Mapping[str, Any]]
 
 
@@ -46,7 +47,7 @@ def agrees(document: Mapping[str, Any], measured: Comparisons) -> bool:
     """Tell whether every comparison of one measurement agrees with the stated ones."""
     stated = document["benchmark"]["comparisons"]
     return len(stated) == len(measured) and all(
-        agreement(claimed, here).outcome == "within" and latency_check(0, claimed, [here], "").outcome == "within"
+        {check.outcome for check in _times(0, claimed, [here], "", "")} == {"within"}
         for claimed, here in zip(stated, measured, strict=True)
     )
 
@@ -98,10 +99,19 @@ def _speed(case: Case, others: Sequence[Other]) -> Iterator[Check]:
         yield Check("V050", "speed-up", "differs", path, *counts, message)
         return
     for i, claimed in enumerate(stated):
-        yield speed_check(i, claimed, [each[i] for each in measured], elsewhere(others))
-        yield latency_check(i, claimed, [each[i] for each in measured], elsewhere(others, hardware_only=True))
+        records = [each[i] for each in measured]
+        yield from _times(i, claimed, records, elsewhere(others), elsewhere(others, hardware_only=True))
+        if check := tokens_check(i, claimed, records[-1], is_exact=case.is_exact and not elsewhere(others)):
+            yield check
     if other := [name for name in ("peers", "loadgen") if case.document.get(name)]:
         yield Check("V052", " and ".join(other), "skipped", other[0], None, None, "not measured again")
+
+
+def _times(index: int, claimed: Mapping[str, Any], measured: Comparisons, other: str, hardware: str) -> Iterator[Check]:
+    yield speed_check(index, claimed, measured, other)
+    if check := first_token_check(index, claimed, measured, other):
+        yield check
+    yield latency_check(index, claimed, measured, hardware)
 
 
 def _standing_here(case: Case, competition: Competition) -> tuple[str | None, list[str]]:

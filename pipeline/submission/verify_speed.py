@@ -14,7 +14,7 @@ from pipeline.submission.quantities import quantity
 from pipeline.submission.verification import Check
 from pipeline.submission.verify_table import TOLERANCES
 
-__all__ = ["Agreement", "agreement", "latency_check", "speed_check"]
+__all__ = ["Agreement", "agreement", "first_token", "first_token_check", "latency_check", "speed_check"]
 
 _ARMS = ("baseline", "optimized")
 _SLACK, _WIDEST = TOLERANCES["speedup_slack"], TOLERANCES["speedup_widest"]
@@ -53,7 +53,7 @@ def agreement(claimed: Mapping[str, Any], here: Mapping[str, Any]) -> Agreement:
 def speed_check(
     index: int,
     claimed: Mapping[str, Any],
-    measured: list[Mapping[str, Any]],
+    measured: Sequence[Mapping[str, Any]],
     elsewhere: str,
 ) -> Check:
     """Return the check of one comparison, measured once or twice; `elsewhere` says what of the machine is another.
@@ -61,6 +61,30 @@ def speed_check(
     A difference counts only if it was found each time, and on a machine like the one that is stated: elsewhere the
     same models have another ratio.
     """
+    path = f"benchmark.comparisons[{index}].speedup"
+    return _ratio_check(path, _name("speed-up", claimed), claimed, measured, elsewhere)
+
+
+def first_token(comparison: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return a comparison of texts with the speed-up of its first token as its own, None if it is of something else."""
+    texts = comparison.get("generate")
+    return {**comparison, "speedup": texts["ttft_speedup"]} if texts else None
+
+
+def first_token_check(
+    index: int, claimed: Mapping[str, Any], measured: Sequence[Mapping[str, Any]], elsewhere: str
+) -> Check | None:
+    """Return the check of the speed-up of the first token, as `speed_check`; None where no texts are continued."""
+    stated, here = first_token(claimed), [first for record in measured if (first := first_token(record))]
+    if stated is None or len(here) < len(measured):
+        return None
+    path = f"benchmark.comparisons[{index}].generate.ttft_speedup"
+    return _ratio_check(path, _name("first token", claimed), stated, here, elsewhere)
+
+
+def _ratio_check(
+    path: str, name: str, claimed: Mapping[str, Any], measured: Sequence[Mapping[str, Any]], elsewhere: str
+) -> Check:
     found = claimed["speedup"]
     judged = [agreement(claimed, record) for record in measured]
     outcomes = [each.outcome for each in judged]
@@ -74,10 +98,7 @@ def speed_check(
         outcome, reason = "inconclusive", f"{reason}; but {elsewhere}"
     times = " (measured twice)" if len(measured) > 1 else ""
     message = f"{_shown(found)} stated, {_shown(measured[chosen]['speedup'])} measured here{times}: {reason}"
-    path = f"benchmark.comparisons[{index}].speedup"
-    return Check(
-        "V050", _name("speed-up", claimed), outcome, path, _shown(found), _shown(measured[chosen]["speedup"]), message
-    )
+    return Check("V050", name, outcome, path, _shown(found), _shown(measured[chosen]["speedup"]), message)
 
 
 def latency_check(
@@ -97,6 +118,11 @@ def latency_check(
         return Check("V051", name, "skipped", path, found, expected, f"times are not compared: {elsewhere}")
     low = [arm for arm, (stated, here) in times.items() if stated * factor < here]
     low += [f"{arm} server" for arm, (stated, here) in rates.items() if stated > here * factor]
+    low += [
+        f"{what} ({quantity(stated, 'ns')} stated, {quantity(here, 'ns')} here)"
+        for what, (stated, here) in _times_of_texts(claimed, measured).items()
+        if stated * factor < here
+    ]
     if low:
         message = (
             f"more than {factor:g} times faster than here, the {' and the '.join(low)}: {found} stated, {expected} here"
@@ -119,6 +145,30 @@ def _rates(claimed: Mapping[str, Any], measured: Sequence[Mapping[str, Any]]) ->
         if stated is not None and here:
             found[arm] = (stated, max(here))
     return found
+
+
+def _times_of_texts(
+    claimed: Mapping[str, Any], measured: Sequence[Mapping[str, Any]]
+) -> dict[str, tuple[float, float]]:
+    """Return the times of texts, to the first token and by token of each kind of cache, as stated and here at best."""
+    stated, here = _texts(claimed), [_texts(record) for record in measured]
+    found = {}
+    for what, time in stated.items():
+        best = [times[what] for times in here if what in times]
+        if best:
+            found[what] = (time, min(best))
+    return found
+
+
+def _texts(comparison: Mapping[str, Any]) -> dict[str, float]:
+    texts = comparison.get("generate") or {"arms": {}, "variants": {}}
+    first = {f"{arm}'s first token": texts["arms"][arm]["ttft_ns"] for arm in _ARMS if arm in texts["arms"]}
+    tokens = {
+        f"token of {name}": variant["tpot_ns"]
+        for name, variant in texts["variants"].items()
+        if variant["tpot_ns"] is not None
+    }
+    return {**first, **tokens}
 
 
 def _told(times: Mapping[str, tuple[float, float]], rates: Mapping[str, tuple[float, float]], side: int) -> str:

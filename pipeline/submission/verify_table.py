@@ -16,7 +16,7 @@ CHECKS: dict[str, str] = {
     ),
     "V020": (
         "The data are those of this installation: same items in training, validation and test. Other data make other "
-        "figures. Where a data set is read from a folder, `--root NAME=DIR` says which."
+        "figures. Where a data set is read from a folder or a text file, `--root NAME=PATH` says which."
     ),
     "V021": (
         "The points listed are all that the embedded experiment asks for, and each, built again, has the accuracy, "
@@ -37,14 +37,20 @@ CHECKS: dict[str, str] = {
     ),
     "V034": "The stored files have the stated sizes, and as many parameters, non-zeros and multiply-accumulates.",
     "V035": "Every step did to every layer what is stated.",
+    "V036": (
+        "Where texts are continued: with each kind of cache both models name as many of the uncached baseline's tokens "
+        "as is stated."
+    ),
     "V040": "Among the points as they were rebuilt, the rule chooses the submitted one, on the validation split.",
     "V050": (
         "The speed-up, measured again here, agrees with the stated one: it lies within the stated interval, widened by "
         "5 %, or above it. If all that is measured lies below that, twice, or the stated ratio is more than 1.5 times "
-        "all of it, it differs. On another or a noisy machine, or where the intervals overlap only, it is inconclusive."
+        "all of it, it differs. On another or a noisy machine, or where the intervals overlap only, it is "
+        "inconclusive. Of texts the same holds for the first token."
     ),
     "V051": (
-        "On the same processor the models take about the time that is stated, at the best of what was measured. Times "
+        "On the same processor the models take about the time that is stated, at the best of what was measured; for "
+        "texts also to the first token, and with each kind of cache. Times "
         "that were scaled keep their ratio, and meet limits that they did not meet."
     ),
     "V052": "What other runtimes or MLPerf's LoadGen measured is not measured again.",

@@ -75,7 +75,7 @@ def test_a_submission_that_breaks_a_rule_is_recorded_as_invalid(project: Project
     [
         (["--record", f"{RUN}/record.json"], "lies beside the submission"),
         (["--record", "record.txt"], "a .json file"),
-        (["--root", "digits"], "NAME=DIR"),
+        (["--root", "digits"], "NAME=PATH"),
         (["--timeout", "never"], "a time such as"),
     ],
 )

@@ -18,12 +18,13 @@ from pipeline.submission.competition.terms import Competition, competition_from,
 from pipeline.submission.gather import gather
 from pipeline.submission.language import language_section
 from pipeline.submission.verify_compare import Case, Rebuilt, compare_models
-from pipeline.submission.verify_environment import Here, other_environment
+from pipeline.submission.verify_environment import Here, Other, other_environment
 from pipeline.submission.verify_experiment import embedded_experiment, unlike_listed
 from pipeline.submission.verify_files import difference_of, files_beside
 from pipeline.submission.verify_judge import elsewhere, is_exact, limits_check
-from pipeline.submission.verify_speed import agreement, latency_check, speed_check
+from pipeline.submission.verify_speed import agreement, first_token_check, latency_check, speed_check
 from pipeline.submission.verify_table import CHECKS, TOLERANCES
+from pipeline.submission.verify_texts import tokens_check
 from tests.pipeline.verify.conftest import Forger
 
 Document = dict[str, Any]
@@ -345,3 +346,65 @@ def test_rates_of_a_server_are_compared_with_the_highest_found() -> None:
     assert latency_check(0, served(9000.0), [served(1000.0), served(None)], "").outcome == "differs"
     assert latency_check(0, served(1100.0), [served(1000.0)], "").outcome == "within"
     assert latency_check(0, served(None), [served(1000.0)], "").outcome == "within"
+
+
+def continuing(first: float = 2.0, *, first_ns: float = 100.0, token_ns: float = 10.0, equal: int = 90) -> Document:
+    """A comparison of models that continue texts, which is STATED in all but this."""
+    parity = {"tokens": 100, "equal_tokens": equal, "equal_choices": equal}
+    names = ("baseline-none", "optimized-int8")
+    return {
+        **STATED,
+        "generate": {
+            "ttft_speedup": {"estimate": first, "interval": [0.99 * first, 1.01 * first]},
+            "arms": {arm: {"ttft_ns": first_ns} for arm in ("baseline", "optimized", "control")},
+            "variants": {name: {"tpot_ns": token_ns, "parity": parity} for name in names},
+        },
+    }
+
+
+def test_the_first_token_has_a_speed_up_of_its_own() -> None:
+    """A ratio that was made up is found though all tokens after the first agree; other scenarios have none."""
+    check = first_token_check(0, continuing(4.0), [continuing(), continuing()], "")
+    assert check is not None
+    assert (check.id, check.outcome) == ("V050", "differs")
+    assert check.path == "benchmark.comparisons[0].generate.ttft_speedup"
+    assert first_token_check(0, STATED, [STATED], "") is None
+    elsewhere_check = first_token_check(0, continuing(4.0), [continuing()], "processor is another one here")
+    assert elsewhere_check is not None
+    assert elsewhere_check.outcome == "inconclusive"
+
+
+@pytest.mark.parametrize(
+    ("stated", "told"),
+    [
+        ({"first_ns": 20.0}, "baseline's first token (20.0 ns stated, 100 ns here)"),
+        ({"token_ns": 2.0}, "optimized-int8"),
+    ],
+)
+def test_times_of_texts_that_were_scaled_are_found(stated: dict[str, float], told: str) -> None:
+    """Those to the first token, and of each kind of cache; a variant that was not timed here says nothing."""
+    check = latency_check(0, continuing(**stated), [continuing()], "")
+    assert check.outcome == "differs"
+    assert told in check.message
+    untimed = continuing()
+    for variant in untimed["generate"]["variants"].values():
+        variant["tpot_ns"] = None
+    assert latency_check(0, continuing(token_ns=2.0), [untimed], "").outcome == "within"
+    assert latency_check(0, continuing(), [continuing()], "").outcome == "within"
+
+
+@pytest.mark.parametrize(
+    ("equal", "exact", "outcome"),
+    [(90, True, "same"), (91, True, "differs"), (91, False, "within"), (95, False, "inconclusive")],
+)
+def test_tokens_are_counted(equal: int, exact: bool, outcome: str) -> None:
+    """Exactly where nothing is another; elsewhere a few choices may be others, and more decide nothing."""
+    check = tokens_check(0, continuing(equal=equal), continuing(), is_exact=exact)
+    assert check is not None
+    assert (check.id, check.outcome) == ("V036", outcome)
+    assert tokens_check(0, STATED, STATED, is_exact=True) is None
+
+
+def test_other_code_that_times_texts_makes_no_difference_a_forgery() -> None:
+    """As that which times single queries."""
+    assert elsewhere([Other("code of generate", "a", "b", "speed")]) == "code of generate is another one here"
