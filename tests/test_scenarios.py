@@ -14,12 +14,13 @@ from tests.project import Project
 
 SMOKE = "experiments/smoke.yaml"
 QUICK = "{processes: 2, target_ci: 0.5, budget_s: 4, wait_s: 0, "
+PLAIN = "outputs: {report: [md]}\n"
 
 
 def benchmarked(project: Project, section: str) -> tuple[dict[str, Any], str]:
     """Run the smoke experiment with another benchmark section; return its submission and the printed words."""
     path = project.folder / SMOKE
-    path.write_text(path.read_text().partition("benchmark:")[0] + f"benchmark: {QUICK}{section}}}\n")
+    path.write_text(path.read_text().partition("benchmark:")[0] + f"benchmark: {QUICK}{section}}}\n{PLAIN}")
     shown = project.run("run", SMOKE, expect=(0, 5)).stdout  # on a busy machine it is noisy; nothing here is about that
     project.run("validate", "runs/smoke/submission.json")
     submission: dict[str, Any] = json.loads((project.folder / "runs/smoke/submission.json").read_text())
@@ -123,7 +124,7 @@ def test_texts_are_continued(project: Project, tmp_path: Path) -> None:
     """Every kind of cache is timed and held against the uncached baseline, in the report, too; forgeries are found."""
     text = "".join(f"line {i % 37} says that {i % 11} is a number\n" for i in range(300))
     (project.folder / "a.txt").write_text(text, encoding="utf-8")
-    (project.folder / "experiments/texts.yaml").write_text(TEXTS)
+    (project.folder / "experiments/texts.yaml").write_text(TEXTS + PLAIN)
     shown = " ".join(project.run("run", "experiments/texts.yaml", expect=(0, 5)).stdout.split())
     for words in ("judged by tokens per second", "time to first token", "Texts continued by 12 tokens"):
         assert words in shown

@@ -23,6 +23,7 @@ data: {{name: digits}}
 model: {{arch: mlp, args: {{hidden: [64]}}, train: {{epochs: 10}}}}
 optimize: {steps}
 benchmark: {{processes: 2, target_ci: 0.5, budget_s: 1, wait_s: 1}}
+outputs: {{report: [md]}}
 """
 STEPS = {
     "half": "[{prune: {sparsity: 0.5}}, {finetune: {epochs: 2}}]",
