@@ -19,6 +19,8 @@ __all__ = ["CACHE_DTYPES", "KVCache"]
 
 CACHE_DTYPES = ("float32", "int8")
 
+_ALL = slice(None)
+
 
 class KVCache:
     """Keys and values of `num_layers` layers, each (batch_size, num_heads, max_seq_len, head_dim), and `seq_pos`.
@@ -72,6 +74,21 @@ class KVCache:
         stop = self.seq_pos + key.shape[2]
         keys, values = self._stores[layer_idx]
         return keys.read(stop), values.read(stop)
+
+    def copy_text(self, number: int, other: KVCache) -> None:
+        """Write what another cache holds of its only text as text `number`, and count its positions as past.
+
+        Raises ValueError for a text that is not there, other sizes, and positions that do not fit.
+        """
+        if other.batch_size != 1 or not 0 <= number < self.batch_size or other.num_layers != self.num_layers:
+            sizes = f"{other.batch_size} texts and {other.num_layers} layers"
+            raise ValueError(f"Text {number} of {self.batch_size} cannot be the one of a cache of {sizes}.")
+        self.seq_pos = 0
+        self.require_room(other.seq_pos)
+        for own, others in zip(self._stores, other._stores, strict=True):
+            for store, new in zip(own, others, strict=True):
+                store.write(0, new.read(other.seq_pos), slice(number, number + 1))
+        self.seq_pos = other.seq_pos
 
     def get(self, layer_idx: int) -> tuple[Tensor, Tensor]:
         """Return keys and values of the positions before `seq_pos`, each (batch_size, num_heads, seq_pos, head_dim)."""
@@ -157,8 +174,8 @@ class _Floats:
         self.values = np.zeros(shape, np.float32)
         self.arrays = (self.values,)
 
-    def write(self, start: int, new: Array) -> None:
-        self.values[:, :, start : start + new.shape[2]] = new
+    def write(self, start: int, new: Array, texts: slice = _ALL) -> None:
+        self.values[texts, :, start : start + new.shape[2]] = new
 
     def read(self, stop: int) -> Array:
         return self.values[:, :, :stop]
@@ -172,8 +189,8 @@ class _Integers:
         self.scales = np.zeros((*shape[:3], 1), np.float32)
         self.arrays = (self.values, self.scales)
 
-    def write(self, start: int, new: Array) -> None:
-        places = (slice(None), slice(None), slice(start, start + new.shape[2]))
+    def write(self, start: int, new: Array, texts: slice = _ALL) -> None:
+        places = (texts, slice(None), slice(start, start + new.shape[2]))
         self.values[places], self.scales[places] = round_vectors(new)
 
     def read(self, stop: int) -> Array:

@@ -76,7 +76,6 @@ class NativeDecoder:
         scores = native.Program(head, [4 * width, 4 * model.vocab_size], cache.batch_size, threads)
         self._run, self._run_head, self.kernels = body.run, scores.run, body.isa
         self._normed = np.empty((cache.batch_size, width), np.float32)
-        self.working_set_bytes = body.nbytes + scores.nbytes + cache.nbytes
 
     def step(self, tokens: NDArray[np.intp]) -> Array:
         """Return the scores after these tokens; raise ValueError where the cache is full."""

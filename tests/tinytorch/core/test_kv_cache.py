@@ -72,3 +72,36 @@ def test_generation_begins_anew_and_ends():
     with pytest.raises(KeyError), cache.generation():
         raise KeyError
     assert not cache.is_generating
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+def test_a_text_is_copied_from_a_cache_of_its_own(rng, dtype):
+    """It lies where `update` of that text would have put it; the other texts stay."""
+    one = KVCache(1, 6, 2, 2, 8)
+    three, expected = (KVCache(3, 6, 2, 2, 8, dtype=dtype) for _ in range(2))
+    keys, values = rng.normal(size=(2, 1, 2, 4, 8)).astype(np.float32)
+    for layer in range(2):
+        one.update(layer, keys, values)
+        texts = np.zeros((2, 3, 2, 4, 8), np.float32)
+        texts[:, 1] = keys[0], values[0]
+        expected.update(layer, *texts)
+    one.advance(4)
+    three.copy_text(1, one)
+    assert three.seq_pos == 4
+    for layer in range(2):
+        for found, wanted in zip(three.arrays(layer), expected.arrays(layer), strict=True):
+            np.testing.assert_array_equal(found[1], wanted[1])
+            assert not found[[0, 2]].any()
+
+
+def test_what_cannot_be_copied_is_an_error():
+    """A text that is not there, another number of layers, several texts, and no room for its positions."""
+    cache, long = KVCache(2, 3, 1, 1, 4), KVCache(1, 5, 1, 1, 4)
+    long.advance(5)
+    with pytest.raises(ValueError, match="Text 2 of 2"):
+        cache.copy_text(2, KVCache(1, 3, 1, 1, 4))
+    for other in (KVCache(2, 3, 1, 1, 4), KVCache(1, 3, 2, 1, 4)):
+        with pytest.raises(ValueError, match="Text 0 of 2"):
+            cache.copy_text(0, other)
+    with pytest.raises(ValueError, match="beyond max_seq_len = 3"):
+        cache.copy_text(0, long)

@@ -195,7 +195,6 @@ def test_a_full_cache_is_refused(ids):
         decoder.step(ids[:, t])
     with pytest.raises(ValueError, match="cache is full"):
         decoder.step(ids[:, 2])
-    assert decoder.working_set_bytes > sum(p.size for p in gpt.parameters())
     assert decoder.kernels == native.isa()
 
 

@@ -93,13 +93,32 @@ def test_no_room_is_an_error(gpt: GPT, texts: np.ndarray) -> None:
         session.step(texts[:, 0])
 
 
+@pytest.mark.parametrize("bits", [None, 8])
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_prompt_is_read_by_the_same_code_whatever_keeps_it(texts: np.ndarray, bits: int | None, count: int) -> None:
+    """The time to a first token tells kinds of cache and numbers of texts apart, not kernels from NumPy."""
+    model = GPT(VOCAB, 16, 2, 2, 12, rng=np.random.default_rng(3))
+    model.eval()
+    if bits:
+        quantize_model(model, bits=bits)
+    prompts = texts[:count, :PROMPT]
+    with no_grad():
+        found = [Generation(model, count, LENGTH, cache).begin(prompts) for cache in CACHES]
+        alone = [Generation(model, 1, LENGTH, cache).begin(prompts[-1:]) for cache in CACHES]
+    difference = 0.0 if native.isa() else 0.05 * float(np.abs(found[0]).max())
+    for scores in found[1:]:
+        np.testing.assert_allclose(scores, found[0], rtol=0, atol=difference)
+    for scores in alone:
+        np.testing.assert_allclose(scores, found[0][-1:], rtol=0, atol=difference)
+
+
 def test_quantized_prompts_are_read_as_they_are_decoded(texts: np.ndarray) -> None:
     """Token by token or at once: floats that lie between two integers are rounded to either."""
     model = GPT(VOCAB, 16, 2, 2, 12, rng=np.random.default_rng(3))
     quantize_model(model, None)
     with no_grad():
         session = Generation(model, 3, LENGTH)
-        found = session.begin(texts[:, :PROMPT])
-        session._most_read = 0
         expected = session.begin(texts[:, :PROMPT])
-    np.testing.assert_allclose(found, expected, atol=0.05 * np.abs(expected).max())
+        session.begin(texts[:, :1])
+        found = [session.step(texts[:, position]) for position in range(1, PROMPT)]
+    np.testing.assert_allclose(found[-1], expected, atol=0.05 * np.abs(expected).max())
