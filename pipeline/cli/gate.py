@@ -20,7 +20,7 @@ from pipeline.core.errors import UserError
 from pipeline.submission.accuracy_change import answers_of
 from pipeline.submission.differing import differing_circumstances
 from pipeline.submission.gate import LIMITS, Decision, hold_against
-from pipeline.submission.quantities import MISSING, quantity, with_interval
+from pipeline.submission.quantities import MISSING, limit_text, with_interval
 
 __all__ = ["configure", "run"]
 
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> Answer:
     limits = {name: value for name in LIMITS if (value := getattr(args, f"max_{name}")) is not None}
     if not limits:
         flags = ", ".join(f"--max-{name}" for name in LIMITS)
-        raise UserError("there is nothing to hold it against", hint=f"name at least one of {flags}")
+        raise UserError("no limit is given that it could break", hint=f"name at least one of {flags}")
     paths = find_submission(args.against), find_submission(args.run)
     baseline, submission = map(measured_submission, paths)
     trust = trust_of(baseline, paths[0]), trust_of(submission, paths[1])
@@ -95,7 +95,7 @@ def _row(decision: Decision) -> tuple[str, ...]:
     if decision.interval is not None:
         is_exact = decision.interval[0] == decision.interval[1]
         measured = with_interval(decision.measured, None if is_exact else decision.interval, unit)
-    limit = quantity(decision.limit, unit).removeprefix("+")
+    limit = limit_text(decision.limit, unit)
     return decision.name, limit, measured, decision.outcome, decision.reason
 
 

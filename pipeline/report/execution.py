@@ -105,8 +105,11 @@ def _kernels(session: Document) -> str:
 
 
 def _where(session: Document) -> Value:
-    threads = session["threads"]
-    return Value(session["instruction_set"], f"on {threads} thread{'s' if threads > 1 else ''}")
+    """Return the instruction set and the threads; of a network that NumPy computes alone no instruction set."""
+    threads, layers = session["threads"], session["layers"]
+    is_native = not layers or any(layer["computed_by"] != "numpy" for layer in layers)
+    name = session["instruction_set"] if is_native else "numpy"
+    return Value(name, f"on {threads} thread{'s' if threads > 1 else ''}")
 
 
 def _working_set(session: Document) -> Value:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pipeline.submission.quantities import MISSING, quantity, with_interval
+from pipeline.submission.quantities import MISSING, with_interval
 
 __all__ = ["Figure", "Note", "Value", "row", "value"]
 
@@ -59,5 +59,5 @@ def row(
 
 def value(figure: float | None, unit: str, interval: Sequence[float] | None = None) -> Value:
     """Return a figure as text, a dash if it is None."""
-    text = quantity(figure, unit)
-    return Value(text, with_interval(figure, interval, unit).removeprefix(text).lstrip())
+    text, bracket, bounds = with_interval(figure, interval, unit).partition(" [")
+    return Value(text, f"{bracket}{bounds}".lstrip())

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.report.correction import why_undecided
-from pipeline.submission.quantities import p_value_text, quantity, with_interval
+from pipeline.submission.quantities import limit_text, p_value_text, quantity, with_interval
 
 __all__ = ["Limit", "Verdict", "limits", "verdicts"]
 
@@ -135,7 +135,7 @@ def _limit(record: Document) -> Limit:
     status, tone = _STATUS[record["status"]]
     unit = record["unit"]
     wanted = _LIMITS[record["limit_kind"]].format(
-        metric=_METRICS[record["metric"]], limit=quantity(record["limit"], unit).removeprefix("+")
+        metric=_METRICS[record["metric"]], limit=limit_text(record["limit"], unit)
     )
     low, high = record["interval"]
     is_exact = low == high

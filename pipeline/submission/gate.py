@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline.submission.accuracy_change import Pair
 from pipeline.submission.change import EXACT, NOT_COMPARABLE, Change, changes
-from pipeline.submission.quantities import quantity
+from pipeline.submission.quantities import limit_text, quantity
 
 __all__ = ["Decision", "LIMITS", "OUTCOMES", "hold_against"]
 
@@ -67,7 +67,7 @@ def _decide(name: str, limit: float, change: Change | None) -> Decision:
     measured = loss(change.change)
     if change.verdict == "noisy":
         return Decision(name, limit, measured, (low, high), "inconclusive", change.reason, noisy=True)
-    wanted = f"at most {quantity(limit, unit).removeprefix('+')}"
+    wanted = f"at most {limit_text(limit, unit)}"
     outcome = "passed" if high <= limit else "failed" if low > limit else "inconclusive"
     if low == high:
         reason = f"{quantity(low, unit)} is {'' if outcome == 'passed' else 'not '}{wanted}"

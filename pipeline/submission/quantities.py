@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-__all__ = ["MISSING", "UNITS", "p_value_text", "quantity", "with_interval"]
+__all__ = ["MISSING", "UNITS", "limit_text", "p_value_text", "quantity", "with_interval"]
 
 MISSING = "–"  # a figure that is null; its reason stands below the table
 
@@ -47,6 +47,15 @@ def _telling(decimals: int, width: float) -> int:
     while 2 < decimals < 5 and 0 < width * 10**decimals < 3:
         decimals += 1
     return decimals
+
+
+def limit_text(value: float, unit: str) -> str:
+    """Return a limit without a sign; of shares and points all decimals that somebody wrote, at most five: "0.25 %"."""
+    divisor, suffix, decimals = UNITS[unit](value)
+    if unit in ("share", "points"):
+        exact = value / divisor
+        decimals = next((n for n in range(decimals, 5) if math.isclose(round(exact, n), exact, rel_tol=1e-9)), 5)
+    return _number(value / divisor, decimals, unit).removeprefix("+") + suffix
 
 
 def p_value_text(p_value: float) -> str:

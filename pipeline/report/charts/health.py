@@ -22,7 +22,7 @@ def gradient_flow(rows: Rows, width: Any) -> dict[str, Any]:
     values = [row["value"] for row in rows]
     is_wide = max(values) > 4 * min(values)
     scale = alt.Scale(type="log", nice=False, padding=12) if is_wide else alt.Scale(zero=False, padding=12)
-    axis = alt.Axis(title="gradient of a weight (root mean square)", tickCount=5, format=".0e" if is_wide else ".2g")
+    axis = alt.Axis(title="gradient (root mean square)", tickCount=5, format=".0e" if is_wide else ".2g")
     y = alt.Y("layer:N", sort=None, axis=alt.Axis(title=None, domain=False, ticks=False, labelColor="@ink"))
     last = max(row["look"] for row in rows)
     colour = alt.Color(

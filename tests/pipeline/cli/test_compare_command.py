@@ -110,7 +110,7 @@ def test_a_run_is_held_against_itself(finished: Project) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ((), "there is nothing to hold it against"),
+        ((), "no limit is given that it could break"),
         (("--max-slowdown", "5"), "a share such as 5% or 0.05"),
         (("--max-drop", "nan"), "a share such as 5% or 0.05"),
         (("--max-drop", "1" * 400), "a share such as 5% or 0.05"),

@@ -46,6 +46,17 @@ def test_the_reference_is_named_with_its_reason(submission: dict[str, Any]) -> N
         assert "NumPy, the reference: no compiler was found" in report
 
 
+def test_a_network_that_numpy_computes_has_no_instruction_set(submission: dict[str, Any]) -> None:
+    """Native kernels are there, but none of its layers runs on them."""
+    found = comparison(submission)
+    for side in ("baseline", "optimized"):
+        for layer in found["arms"][side]["session"]["layers"]:
+            layer["computed_by"] = "numpy"
+    kernels = execution_rows((found["arms"]["baseline"], found["arms"]["optimized"]))[0]
+    assert (kernels.baseline.full, kernels.change.full) == ("numpy", "numpy on 1 thread")
+    assert execution(found).sentences[0].startswith("baseline: numpy on 1 thread; ")
+
+
 def test_a_submission_without_sessions_has_no_such_rows(submission: dict[str, Any]) -> None:
     """Older files stay readable."""
     arms = comparison(submission)["arms"]

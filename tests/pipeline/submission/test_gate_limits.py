@@ -50,6 +50,12 @@ def test_growth_is_exact(submission: dict[str, Any]) -> None:
     assert (decision.outcome, decision.reason) == ("failed", "2.0 % is not at most 1.0 %")
 
 
+def test_a_small_limit_is_named_in_full(submission: dict[str, Any]) -> None:
+    """A quarter of a percent is not 0.2 %."""
+    decision = decide(submission, later(submission, growth=0.02), growth=0.0025)
+    assert decision.reason == "2.0 % is not at most 0.25 %"
+
+
 def test_the_same_answers_are_no_drop(submission: dict[str, Any]) -> None:
     """Equal predictions keep even a limit of nothing."""
     assert decide(submission, later(submission), drop=0.0).outcome == "passed"

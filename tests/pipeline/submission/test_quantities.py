@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.submission.quantities import p_value_text, quantity, with_interval
+from pipeline.submission.quantities import limit_text, p_value_text, quantity, with_interval
 
 
 @pytest.mark.parametrize(
@@ -63,6 +63,23 @@ def test_an_interval_has_the_scale_of_its_figure() -> None:
 def test_a_ratio_near_one_shows_on_which_side_it_is(value: float, interval: list[float], text: str) -> None:
     """A verdict must not contradict the figures beside it."""
     assert with_interval(value, interval, "ratio") == text
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (0.05, "share", "5.0 %"),
+        (0.0025, "share", "0.25 %"),
+        (0.00001, "share", "0.001 %"),
+        (1 / 3, "share", "33.33333 %"),
+        (0.0, "share", "0.0 %"),
+        (0.00125, "points", "0.125 points"),
+        (40_000, "B", "39.1 KiB"),
+    ],
+)
+def test_a_limit_is_shown_as_it_was_given(value: float, unit: str, text: str) -> None:
+    """Rounded, one of 0.001 % would read as if nothing were allowed."""
+    assert limit_text(value, unit) == text
 
 
 @pytest.mark.parametrize(("p", "text"), [(1.0, "p = 1.00"), (0.05, "p = 0.050"), (0.0004, "p < 0.001")])
