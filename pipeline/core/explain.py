@@ -35,7 +35,10 @@ EXPLANATIONS: dict[str, str] = {
         "values only. Remove the tag."
     ),
     "E107": "An alias (*name) stands inside the value of its own anchor (&name). That value would contain itself.",
-    "E108": "The file's outermost value is not a mapping. An experiment is a mapping with name, data, model, optimize.",
+    "E108": (
+        "The file holds no experiment, but a list, a single value or a submission. An experiment is a mapping with "
+        "name, data, model, optimize."
+    ),
     "E110": (
         "A --set or --sweep argument cannot be applied. --set takes path=value, such as optimize.prune.sparsity=0.7 or "
         "optimize[0].prune.sparsity=0.7; --sweep takes path=a,b,c. A path may also be the name of one of vars."

@@ -344,6 +344,11 @@ FILES = {
     "comments only": (b"# nothing\n", "1:1", "the file is empty"),
     "a list": (b"- 1\n", "1:1", "an experiment is a mapping with name, data, model and optimize, not a list"),
     "a word": (b"hello\n", "1:1", "an experiment is a mapping with name, data, model and optimize, not a single value"),
+    "a submission": (
+        b'{"submission_type": "capstone_benchmark", "baseline": {}, "optimized": {}, "experiment": {}}',
+        "1:1",
+        "this is a submission, not an experiment",
+    ),
     "binary": (b"\x7fELF\x02\x00\x00\xff\xfe", "1:1", "this is a binary file, not an experiment file"),
     "a NUL": (b"name: x\ndata: a\x00b\n", "2:8", "there is a control character (U+0000) here"),
     "Latin-1": ("name: x\n# für\n".encode("latin-1"), "2:4", "this is not UTF-8 text: byte 0xfc is not valid here"),
