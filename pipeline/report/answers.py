@@ -15,6 +15,7 @@ from pipeline.submission.quantities import p_value_text, quantity, with_interval
 
 __all__ = ["Answer", "answers"]
 
+_UNCLAIMED = ("inconclusive", "noisy")
 _MANY_TIMES = 100  # as many items: more is no advice
 Document = Mapping[str, Any]
 
@@ -104,8 +105,13 @@ def _instead(selection: Document) -> Iterator[str]:
                 f"Of the others on the front that keep every limit, {told[point['index']]} is {point['label']}: "
                 f"{quantity(point['accuracy']['validation']['accuracy'], 'share')} on the validation split, "
                 f"{quantity(point['stored_bytes'], 'B')}, "
-                f"{quantity(point['speedup']['estimate'], 'ratio')} as fast."
+                f"{quantity(point['speedup']['estimate'], 'ratio')} as fast{_unclaimed(point['verdict'])}."
             )
+
+
+def _unclaimed(verdict: str) -> str:
+    """Return what to say beside a speed-up that may not be claimed, "" beside others."""
+    return f" by its estimate, of which nothing may be claimed ({verdict})" if verdict in _UNCLAIMED else ""
 
 
 def _how_sure(submission: Document) -> Iterator[str]:

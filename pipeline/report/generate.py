@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,7 @@ GENERATE_HEADER = (
 )
 _CACHES = {"none": "no cache", "float32": "float32", "int8": "int8"}
 _REFERENCE = "baseline-none"
+_RESTLESS = "The machine was too restless: nothing may be claimed from these times."
 _NAMES = tuple(f"{model}-{cache}" for model in ("baseline", "optimized") for cache in _CACHES)  # a file sorts them
 
 
@@ -48,13 +50,16 @@ class Generating:
 
 def generating(submission: Document) -> Generating:
     """Return what the first comparison of a submission of version 2 says of generating; empty in other scenarios."""
-    found = submission["benchmark"]["comparisons"][0].get("generate")
+    comparison = submission["benchmark"]["comparisons"][0]
+    found = comparison.get("generate")
     if found is None:
         return Generating()
+    # From a noisy comparison nothing may be claimed, and a difference within the threshold has no meaning.
+    threshold = math.inf if comparison["noisy"] else comparison["threshold"]
     return Generating(
-        rows=tuple(_row(name, found) for name in _NAMES),
+        rows=tuple(_row(name, found, threshold) for name in _NAMES),
         title=f"Texts continued by {found['new_tokens']:,} tokens, with and without a cache",
-        sentences=tuple(_sentences(found)),
+        sentences=(*([_RESTLESS] if comparison["noisy"] else _times_of(found)), *_sentences(found)),
         notes=tuple(_notes(found)),
     )
 
@@ -74,7 +79,7 @@ def generate_rows(submission: Document) -> list[dict[str, Any]]:
     return rows
 
 
-def _row(name: str, found: Document) -> GeneratingRow:
+def _row(name: str, found: Document, threshold: float) -> GeneratingRow:
     model, _, cache = name.partition("-")
     one = found["variants"][name]
     parity, speedup = one["parity"], one["speedup"]
@@ -90,7 +95,7 @@ def _row(name: str, found: Document) -> GeneratingRow:
             "reference" if name == _REFERENCE else f"{parity['relative_difference']:.1g}",
             one["computed_by"],
         ),
-        tone=_tone(speedup),
+        tone=_tone(speedup, threshold),
     )
 
 
@@ -101,13 +106,15 @@ def _share(part: int, whole: int) -> str:
     return f"{part:,} of {whole:,}"
 
 
-def _tone(speedup: Document | None) -> str:
-    if speedup is None or speedup["interval"][0] <= 1 <= speedup["interval"][1]:
+def _tone(speedup: Document | None, threshold: float) -> str:
+    if speedup is None:
         return ""
-    return "good" if speedup["estimate"] > 1 else "bad"
+    low, high = speedup["interval"]
+    return "good" if low > 1 + threshold else "bad" if high * (1 + threshold) < 1 else ""
 
 
-def _sentences(found: Document) -> Iterator[str]:
+def _times_of(found: Document) -> Iterator[str]:
+    """Say what the first token takes, and how much faster a cache and the optimized model with one are."""
     variants = found["variants"]
     ttft = found["ttft_speedup"]
     yield (
@@ -124,7 +131,12 @@ def _sentences(found: Document) -> Iterator[str]:
     if best["speedup"]:
         how = f"The optimized model with {_cache_of(found)}"
         yield f"{how} is {_times(best['speedup'])} as fast as the uncached baseline."
-    same, answers = cached["parity"], best["parity"]
+
+
+def _sentences(found: Document) -> Iterator[str]:
+    """Say whether the baseline with a cache and the optimized model answer the same."""
+    variants = found["variants"]
+    same, answers = variants["baseline-float32"]["parity"], variants[f"optimized-{found['kv_cache']}"]["parity"]
     within = f"{same['relative_difference']:.1g} of the largest"
     if same["is_same"]:
         equal = _share(same["equal_tokens"], same["tokens"])

@@ -53,6 +53,18 @@ def test_other_points_that_keep_every_limit_are_named(submission: dict[str, Any]
     assert "9.00x as fast" in text
 
 
+@pytest.mark.parametrize("verdict", ["noisy", "inconclusive"])
+def test_another_point_whose_speed_is_open_is_said_to_be_so(submission: dict[str, Any], verdict: str) -> None:
+    """The largest estimate of many may be luck: it is no claim."""
+    for point in submission["selection"]["points"]:
+        point["constraints"], point["verdict"] = [], verdict
+    text = answered(submission, "Which point should I deploy?")
+    assert f"as fast by its estimate, of which nothing may be claimed ({verdict})." in text
+    for point in submission["selection"]["points"]:
+        point["verdict"] = "faster"
+    assert "nothing may be claimed" not in answered(submission, "Which point should I deploy?")
+
+
 def test_percentiles_below_the_median_are_explained(submission: dict[str, Any]) -> None:
     """In noise the two streams of samples may contradict each other."""
     arm = submission["benchmark"]["comparisons"][0]["arms"]["baseline"]

@@ -129,6 +129,27 @@ def test_what_other_code_gains_is_not_the_caches(document: dict[str, Any]) -> No
     assert "A cache of float32, decoded by avx2 and not numpy, makes the baseline 2.00x [1.90, 2.10] as fast" in said
 
 
+def test_of_a_noisy_comparison_nothing_is_claimed(document: dict[str, Any]) -> None:
+    """Neither in a sentence nor by a colour; what was answered stands."""
+    document["benchmark"]["comparisons"][0]["noisy"] = True
+    found = generating(document)
+    said = " ".join(found.sentences)
+    assert "The machine was too restless: nothing may be claimed from these times." in said
+    assert "as fast" not in said
+    assert "the baseline says the same: all of 64 tokens" in said
+    assert {row.tone for row in found.rows} == {""}
+
+
+def test_a_difference_without_meaning_has_no_colour(document: dict[str, Any]) -> None:
+    """Within the threshold that the verdict on speed has; beyond it on either side it has one."""
+    comparison = document["benchmark"]["comparisons"][0]
+    wanted = {(1.005, 1.02): "", (1.03, 1.05): "good", (0.9, 0.95): "bad", (0.985, 0.995): ""}
+    for interval, tone in wanted.items():
+        ratio = {**RATIO, "estimate": sum(interval) / 2, "interval": list(interval)}
+        comparison["generate"]["variants"]["optimized-int8"]["speedup"] = ratio
+        assert generating(document).rows[-1].tone == tone
+
+
 @pytest.mark.parametrize("render", [html, markdown, terminal])
 def test_all_reports_show_it(document: dict[str, Any], render: Any) -> None:
     """Title, rates and parity, in each layout."""
