@@ -13,8 +13,8 @@ __all__ = ["FILES", "data_file", "explain", "listed", "nearest", "sentences"]
 _MOST_SENTENCES = 3
 FILES = "files."  # how the parameters of a data node name its files
 
-# Names the modules in which two code digests differ; none when the older one is no longer known.
-ChangedModules = Callable[[str, str], tuple[str, ...]]
+# Names the modules behind both of two code digests that differ; None when the older one is no longer known.
+ChangedModules = Callable[[str, str], tuple[str, ...] | None]
 
 
 def nearest(
@@ -49,7 +49,10 @@ def sentences(changes: Iterable[Difference], changed_modules: ChangedModules) ->
     for change in changes:
         if change.component == "code":
             modules = changed_modules(change.before, change.after)
-            yield f"code of {listed(modules)} changed" if modules else "code changed"
+            if modules is None:
+                yield "code changed"
+            else:
+                yield f"code of {listed(modules)} changed" if modules else "other code is needed"
         elif change.component == "inputs":
             yield f"input {change.name} changed"
         elif change.name == "machine":

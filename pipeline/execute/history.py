@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.core.keys import Difference
-from pipeline.execute.changes import FILES, data_file, nearest
+from pipeline.execute.changes import FILES, data_file, listed, nearest
 from pipeline.execute.modules import PROJECT
 from pipeline.store.local import LocalStore
 from pipeline.store.record import Record
 
-__all__ = ["Account", "account", "find_keys", "named", "source_files"]
+__all__ = ["Account", "account", "find_keys", "named"]
 
 _NOT_LIBRARIES = {
     "arch": "processor",
@@ -56,10 +56,7 @@ def named(change: Difference, store: LocalStore) -> Iterator[str]:
     """Yield a difference in words, with the component that it belongs to; each source file by itself."""
     name, fate = change.name, f"{_short(change.before)} → {_short(change.after)}"
     if change.component == "code":
-        files = source_files(store, change.before, change.after)
-        yield from (f"source file {file} changed" for file in files)
-        if not files:
-            yield "source code changed (which file is not known any more)"
+        yield from _of_code(store, change.before, change.after)
     elif change.component == "inputs":
         yield f"input {name} {_happened(change)}"
     elif change.component == "version":
@@ -76,12 +73,18 @@ def named(change: Difference, store: LocalStore) -> Iterator[str]:
         yield f"library {name} {fate}"
 
 
-def source_files(store: LocalStore, before: str, after: str) -> tuple[str, ...]:
-    """Return the files in which two code digests differ; none where one of them is not known any more."""
+def _of_code(store: LocalStore, before: str, after: str) -> Iterator[str]:
+    """Yield how two code digests differ: each file behind both by itself, and what one of them needs besides."""
     old, new = store.recall("closure", before), store.recall("closure", after)
     if not isinstance(old, Mapping) or not isinstance(new, Mapping):
-        return ()
-    return tuple(_path(name) for name in sorted({*old, *new}) if old.get(name) != new.get(name))
+        yield "source code changed (which file is not known any more)"
+        return
+    yield from (
+        f"source file {_path(name)} changed" for name in sorted(old.keys() & new.keys()) if old[name] != new[name]
+    )
+    for verb, names in (("needs", new.keys() - old.keys()), ("no longer needs", old.keys() - new.keys())):
+        if names:
+            yield f"{verb} source file {listed(tuple(map(_path, sorted(names))))}"
 
 
 def _path(module: str) -> str:

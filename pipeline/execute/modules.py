@@ -99,12 +99,15 @@ class CodeDigests:
         """Name the native kernels that the code behind a node may run: "kernels" of programs, "training_kernels"."""
         return self._closure(_roots(node)).kernels
 
-    def changed(self, before: str, after: str) -> tuple[str, ...]:
-        """Name the modules in which two code digests differ; empty when the older one is no longer known."""
+    def changed(self, before: str, after: str) -> tuple[str, ...] | None:
+        """Name the modules behind both of two code digests that differ; None when the older one is no longer known.
+
+        None of them does where other modules are needed, as by another architecture.
+        """
         old, new = self._store.recall("closure", before), self._store.recall("closure", after)
         if not isinstance(old, Mapping) or not isinstance(new, Mapping):
-            return ()
-        return tuple(name for name in sorted({*old, *new}) if old.get(name) != new.get(name))
+            return None
+        return tuple(name for name in sorted(old.keys() & new.keys()) if old[name] != new[name])
 
     def note_imported(self) -> None:
         """Note which modules are in memory just as their digests say: later edits do not reach this process."""

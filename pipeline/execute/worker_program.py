@@ -111,7 +111,7 @@ def _check_same(task: Task, oracle: Oracle) -> None:
     """Raise unless the code and the environment here are those that the task's key is made of."""
     environment = oracle.environment
     if (code := environment.code.digest(task.node)) != task.preimage.code:
-        modules = ", ".join(environment.code.changed(task.preimage.code, code)[:3]) or "a module"
+        modules = ", ".join((environment.code.changed(task.preimage.code, code) or ())[:3]) or "a module"
         raise StageFailed(f"the code of {modules} was edited during this run; run again")
     planned, here = task.preimage.environment, environment.of(task.node, oracle.stages[task.node.stage])
     names = sorted(name for name in {*planned, *here} if planned.get(name) != here.get(name))

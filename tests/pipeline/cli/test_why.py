@@ -112,3 +112,14 @@ def test_what_is_not_there_is_bad_input(arguments: tuple[str, ...], said: str, p
 def test_every_component_has_its_words(change: Difference, said: str, tmp_path: Path) -> None:
     """A person sees what kind of thing differs."""
     assert list(named(change, LocalStore(tmp_path / "store"))) == [said]
+
+
+def test_files_that_only_one_side_needs_are_not_called_changed(tmp_path: Path) -> None:
+    """Each that both read differently stands by itself."""
+    store = LocalStore(tmp_path / "store")
+    store.remember("closure", {"ab": {"x": "1", "y": "1", "z": "1"}, "cd": {"x": "2", "y": "1", "v": "1", "w": "1"}})
+    assert list(named(Difference("code", "code", "ab", "cd"), store)) == [
+        "source file x.py changed",
+        "needs source file v.py, w.py",
+        "no longer needs source file z.py",
+    ]

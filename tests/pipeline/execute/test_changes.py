@@ -5,8 +5,10 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import cast
 
-from pipeline.core.keys import Preimage
-from pipeline.execute.changes import nearest
+import pytest
+
+from pipeline.core.keys import Difference, Preimage
+from pipeline.execute.changes import explain, nearest
 from pipeline.store.record import Record
 
 WANTED = Preimage("evaluate", 1, {}, "c0de", {"model": "a1"}, {"kernels": "avx2"})
@@ -25,3 +27,19 @@ def test_of_two_that_differ_in_one_thing_the_one_with_the_same_inputs_explains()
         found = nearest(known, WANTED, patient=patient)
         assert found is not None
         assert found[0] is chosen
+
+
+@pytest.mark.parametrize(
+    ("modules", "words"),
+    [
+        (("a", "b", "c", "d"), "code of a, b, c and 1 more changed"),
+        ((), "other code is needed"),
+        (None, "code changed"),
+    ],
+)
+def test_code_that_another_architecture_needs_is_not_called_changed(
+    modules: tuple[str, ...] | None, words: str
+) -> None:
+    """Only what both depend on, and read differently, changed."""
+    changes = (Difference("params", "arch", "gpt", "mlp"), Difference("code", "code", "c0de", "c1de"))
+    assert explain(changes, lambda before, after: modules) == f"arch gpt → mlp; {words}"

@@ -263,3 +263,13 @@ def test_an_edit_is_found_out_of_what_was_not_read(
     code.digest(extra_node())
     package(text)
     assert code.edited(extra_node(), in_new_process=False) == found
+
+
+def test_only_modules_behind_both_digests_have_changed(tmp_path: Path) -> None:
+    """Where another architecture needs other modules nobody edited any."""
+    store = LocalStore(tmp_path / "store")
+    store.remember("closure", {"ab": {"x": "1", "y": "1"}, "cd": {"x": "2", "z": "1"}, "ef": {"x": "2"}})
+    digests = CodeDigests(store)
+    assert digests.changed("ab", "cd") == ("x",)
+    assert digests.changed("cd", "ef") == ()
+    assert digests.changed("00", "ef") is None
