@@ -120,9 +120,11 @@ def loads(data: bytes) -> Network:
     if loader.states:
         raise ModelFileError(f"there are arrays for {min(loader.states)!r}, which is no layer that has any")
     assert isinstance(model, Network)
-    for name, _, _, shape in model.named_shapes():
+    for name, shape in (("input_shape", model.input_shape), *((found[0], found[-1]) for found in model.named_shapes())):
+        if len(shape) > _MOST_AXES:
+            raise ModelFileError(f"{name} has samples of {len(shape)} axes, more than {_MOST_AXES}")
         if math.prod(shape) > _MOST_VALUES:
-            raise ModelFileError(f"{name} makes {math.prod(shape):,} values of a sample, more than {_MOST_VALUES:,}")
+            raise ModelFileError(f"{name} has {math.prod(shape):,} values of a sample, more than {_MOST_VALUES:,}")
     return model.eval()
 
 

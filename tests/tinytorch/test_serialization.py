@@ -284,6 +284,13 @@ def entry(header: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def test_samples_of_many_axes_are_refused() -> None:
+    """NumPy has 64 of them; no layer needs more than a few."""
+    network = Network({"sigmoid": Sigmoid()}, (1,) * 9)
+    with pytest.raises(ModelFileError, match="input_shape has samples of 9 axes, more than 8"):
+        loads(dumps(network))
+
+
 HEADERS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "no metadata": (lambda header: header.pop("__metadata__"), "metadata is not the one text"),
     "more metadata": (lambda header: header["__metadata__"].update(more="x"), "metadata is not the one text"),
