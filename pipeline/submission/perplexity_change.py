@@ -37,8 +37,8 @@ def not_the_same_text(first: Document, second: Document) -> str:
     tokens = [document["language"]["optimized"]["test"]["tokens"] for document in (first, second)]
     if not same_items(first, second) or tokens[0] != tokens[1]:
         return "the test texts differ, or what their tokens are; bits per byte would compare"
-    if not all(low <= value <= high for value, (low, high) in _stated(first, second)):
-        return "an interval does not hold its perplexity"
+    if not all(1 <= low <= value <= high for value, (low, high) in _stated(first, second)):
+        return "an interval does not hold its perplexity, or goes below 1, which no perplexity is"
     return ""
 
 

@@ -75,6 +75,17 @@ def test_other_texts_are_not_comparable(submission: Document) -> None:
     assert "does not hold" in change_of(first, wrong).reason
 
 
+@pytest.mark.parametrize("low", [0.0, -1.0, 0.99])
+def test_an_interval_below_one_says_nothing(submission: Document, low: float) -> None:
+    """Without evidence nobody has computed it: a stranger's has no logarithm, which is no error of ours."""
+    first, wrong = of_a_text(submission, losses()), of_a_text(submission, losses())
+    wrong["language"]["optimized"]["test"]["interval"][0] = low
+    for pair in ((first, wrong), (wrong, first)):
+        change = change_of(*pair)
+        assert (change.change, change.verdict) == (None, "not comparable")
+        assert "goes below 1" in change.reason
+
+
 def test_images_have_no_perplexity(submission: Document) -> None:
     """It is no row of the comparison, and a limit for it stays undecided with that reason."""
     assert "perplexity" not in {change.metric for change in changes(submission, submission)}
