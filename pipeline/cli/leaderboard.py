@@ -125,7 +125,8 @@ def answer_of(document: dict[str, Any], checked: Checked) -> Answer:
     if others:
         parts += ["", table(("not ranked", "state", "why"), list(map(_other_row, others[:_MOST_OTHERS])))]
         parts += _left_out(others, _MOST_OTHERS, "submissions")
-    parts += ["", *_told(view), f"{checked.done} submissions checked, {checked.known} of them remembered"]
+    noun = "submission" if checked.done == 1 else "submissions"
+    parts += ["", *_told(view), f"{checked.done} {noun} checked, {checked.known} of them remembered"]
     return Answer("\n".join(parts), {**document, "checked": checked._asdict()})
 
 

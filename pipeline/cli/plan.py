@@ -84,7 +84,7 @@ def answer(
     parts += [_point_list(meant, len(experiment.runs))]
     parts += [_nodes(experiment, forecasts, points, estimate)]
     parts += [_settings(layers, left_out), "\n".join([*map(_timing_line, timing), *_correction_lines(timed)])]
-    parts += [_ablation_to_come(experiment, plan, wanted)]
+    parts += [_ablation_to_come(experiment, plan, wanted), _without_pytorch(plan, wanted)]
     return Answer("\n\n".join(part for part in parts if part), document)
 
 
@@ -242,6 +242,14 @@ def _timing_of_cases(experiment: Experiment, plan: Plan, wanted: frozenset[str] 
     count = sum(node.stage == "framework" and (wanted is None or node.id in wanted) for node in plan.nodes)
     asked = experiment.frameworks
     return [{"comparisons": count, **{name: getattr(asked, name) for name in _PRECISION}}] if asked and count else []
+
+
+def _without_pytorch(plan: Plan, wanted: frozenset[str] | None) -> str:
+    """Say that a comparison of frameworks will compare nothing, before minutes are spent on it."""
+    cases = [node for node in plan.nodes if node.stage == "framework" and (wanted is None or node.id in wanted)]
+    if not cases or cases[0].spec["torch"] is not None:
+        return ""
+    return 'warning: PyTorch is not installed, so ours is timed alone: pip install "tinytorch-pipeline[peers]"'
 
 
 def _ablated(plan: Plan, wanted: frozenset[str] | None) -> list[Run]:

@@ -14,8 +14,14 @@ __all__ = ["load", "loads"]
 
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # YAML 1.2.2, 5.1
 _HINT = "`pipeline init` writes a commented file to start from"
-_OF_SUBMISSIONS = {"submission_type", "baseline"}
-_HINT_OF_SUBMISSIONS = "`pipeline verify FILE` runs a submission again, `pipeline validate FILE` checks it"
+# files of ours that are no experiments: the keys that tell them, and what to do with them
+_OTHER_KINDS = {
+    "submission": (
+        frozenset({"submission_type", "baseline"}),
+        "`pipeline verify FILE` runs a submission again, `pipeline validate FILE` checks it",
+    ),
+    "competition": (frozenset({"x-competition"}), "`pipeline competition check FILE` checks a competition"),
+}
 
 
 def load(path: str | os.PathLike[str]) -> Document:
@@ -48,7 +54,7 @@ def loads(text: str, name: str = "<text>") -> Document:
             "E108", (), f"an experiment is a mapping with name, data, model and optimize, not {found}", hint=_HINT
         )
         raise ConfigError([problem])
-    if _OF_SUBMISSIONS.issubset(document.data):  # else every one of its keys would be a problem
-        problem = document.problem("E108", (), "this is a submission, not an experiment", hint=_HINT_OF_SUBMISSIONS)
-        raise ConfigError([problem])
+    for kind, (keys, hint) in _OTHER_KINDS.items():
+        if keys.issubset(document.data):  # else every one of its keys would be a problem
+            raise ConfigError([document.problem("E108", (), f"this is a {kind}, not an experiment", hint=hint)])
     return document

@@ -36,8 +36,8 @@ EXPLANATIONS: dict[str, str] = {
     ),
     "E107": "An alias (*name) stands inside the value of its own anchor (&name). That value would contain itself.",
     "E108": (
-        "The file holds no experiment, but a list, a single value or a submission. An experiment is a mapping with "
-        "name, data, model, optimize."
+        "The file holds no experiment, but a list, a single value, a submission or a competition. An experiment is "
+        "a mapping with name, data, model, optimize."
     ),
     "E110": (
         "A --set or --sweep argument cannot be applied. --set takes path=value, such as optimize.prune.sparsity=0.7 or "

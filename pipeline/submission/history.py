@@ -60,7 +60,8 @@ class Series:
         """Why no step can be found in the series, "" if one can."""
         if METRICS[self.metric].is_exact or len(self.values) >= LEAST_VALUES:
             return ""
-        return f"has {len(self.values)} comparable measurements, a step needs {LEAST_VALUES}"
+        count = len(self.values)
+        return f"has {count} comparable measurement{'' if count == 1 else 's'}, a step needs {LEAST_VALUES}"
 
 
 @dataclass(frozen=True)

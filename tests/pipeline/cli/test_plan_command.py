@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
 from pipeline.cli.graph import Drawn, draw
+from pipeline.cli.main import main
+from pipeline.execute import catalog
 from tests.project import Project
 
 SMOKE = "experiments/smoke.yaml"
@@ -108,3 +111,15 @@ def test_a_deep_recipe_is_no_problem_to_draw() -> None:
     nodes = tuple((number, f"node {number}", "run") for number in range(1, count + 1))
     above: dict[int, int | None] = {number: number - 1 or None for number in range(1, count + 1)}
     assert len(draw(Drawn(nodes, (), above, dict.fromkeys(above, 1)), "text").splitlines()) == count
+
+
+@pytest.mark.parametrize(("version", "warns"), [("absent", True), ("2.9.0", False)])
+def test_a_comparison_without_pytorch_is_told_before_it_runs(
+    version: str, warns: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It would time ours alone, for many minutes."""
+    monkeypatch.setattr(catalog, "library_version", lambda module: version)
+    file = tmp_path / "both.yaml"
+    file.write_text("name: both\nframeworks: {cases: [{linear: {inputs: 32, outputs: 16}}]}\n")
+    assert main(["plan", str(file), "--store", str(tmp_path / "store")]) == 0
+    assert ("warning: PyTorch is not installed" in capsys.readouterr().out) is warns

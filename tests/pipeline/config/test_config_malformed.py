@@ -349,6 +349,7 @@ FILES = {
         "1:1",
         "this is a submission, not an experiment",
     ),
+    "a competition": (b'{"type": "object", "x-competition": {}}', "1:1", "this is a competition, not an experiment"),
     "binary": (b"\x7fELF\x02\x00\x00\xff\xfe", "1:1", "this is a binary file, not an experiment file"),
     "a NUL": (b"name: x\ndata: a\x00b\n", "2:8", "there is a control character (U+0000) here"),
     "Latin-1": ("name: x\n# für\n".encode("latin-1"), "2:4", "this is not UTF-8 text: byte 0xfc is not valid here"),
