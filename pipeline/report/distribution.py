@@ -1,6 +1,7 @@
 """How long single queries took: the share of them within each time, of both models and of the control.
 
-The control is a second copy of the baseline: how far its curve is from the baseline's is what identical code differs.
+The control is a second copy of the baseline: how far its curve is from the baseline's is
+by how much identical code differs.
 """
 
 from __future__ import annotations

@@ -178,11 +178,12 @@ _TIMES = """
 
 {% if view.techniques %}<p class="note">techniques: {{ view.techniques|join(", ") }}</p>{% endif %}
 {% if view.verdicts %}
-<h2 id="latency">Latency, and what identical code differs</h2>
+<h2 id="latency">Latency, and how much identical code differs</h2>
 <div class="charts">{{ chart("latency") }}{{ chart("processes") }}</div>
 {% if reasons.latency %}<p class="note">The times of single queries are not drawn: {{ reasons.latency }}.</p>{% endif %}
 <p class="note">The dashed curve is a second copy of the baseline, timed as the optimized model is: what lies between it
-and the baseline is noise. Median, p90 and p99 with their intervals are in the table above.</p>
+and the baseline is noise. Median, p90 and p99 are in the table above, with intervals where there are
+enough samples.</p>
 {% endif %}
 {% if view.conditions|length > 1 %}
 <h3>Batch sizes and threads</h3>

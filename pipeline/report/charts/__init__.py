@@ -65,7 +65,7 @@ CHARTS: dict[str, Chart] = {
     ),
     "processes": Chart(
         "latency",
-        "Speed-up, and what identical code differs",
+        "Speed-up, and how much identical code differs",
         "Speed-up with its interval and every process, above the ratio of two copies of the baseline.",
         "ratios",
         processes,

@@ -1,4 +1,4 @@
-"""Time: how long queries take, and the speed-up beside what identical code differs."""
+"""Time: how long queries take, and the speed-up beside how much identical code differs."""
 
 from __future__ import annotations
 
