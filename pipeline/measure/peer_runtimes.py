@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.measure.model import load_model
-from pipeline.measure.peer_torch import to_torch
+from pipeline.measure.peer_torch import torch_call
 
 __all__ = ["RUNTIMES", "Runtime", "ThreadsIgnored"]
 
@@ -80,8 +80,7 @@ def _torch(path: Path, threads: int) -> Call:
         torch.set_num_interop_threads(threads)
     if torch.get_num_threads() != threads:
         raise ThreadsIgnored(f"torch was told to use {threads} threads and uses {torch.get_num_threads()}")
-    module, from_numpy = to_torch(load_model(str(path))), torch.from_numpy
-    return lambda query: module(from_numpy(query)).numpy()
+    return torch_call(load_model(str(path)))
 
 
 def _inference_mode() -> AbstractContextManager[Any]:
@@ -109,8 +108,8 @@ RUNTIMES: dict[str, Runtime] = {
     "torch": Runtime(
         _torch,
         "safetensors",
-        "torch.nn modules, eager, in inference_mode: module(from_numpy(array)).numpy(); set_num_threads and "
-        "set_num_interop_threads as benchmark.threads",
+        "torch.nn modules, eager, in inference_mode: module(from_numpy(array)).numpy(), images with channels last; "
+        "set_num_threads and set_num_interop_threads as benchmark.threads",
         _inference_mode,
     ),
 }

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from pipeline.export.onnx_model import write_onnx
-from pipeline.measure import peer_worker
+from pipeline.measure import peer_torch, peer_worker
 from pipeline.measure.job import Job, Phases
 from pipeline.measure.launch import WorkerFailed, run_worker
 from pipeline.measure.peer_runtimes import RUNTIMES
+from pipeline.measure.peer_torch import to_torch, torch_call
 from pipeline.stages import benchmark
 from pipeline.stages.peers import PROTOCOL
 from tinytorch.models import cnn
@@ -73,6 +74,29 @@ def test_outputs_are_compared(files: Path) -> None:
     assert outputs.keys() == PEERS.keys()
     assert {found["samples"] for found in outputs.values()} == {40}
     assert all(found["same"] for found in outputs.values())
+
+
+def test_torch_gets_images_with_channels_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As its convolutions are fastest; the answers are ours."""
+    torch: Any = pytest.importorskip("torch")
+    network = cnn.build(SHAPE, 10, np.random.default_rng(0), width=4).eval()
+    query = np.random.default_rng(1).random((5, *SHAPE), dtype=np.float32)
+    seen: list[bool] = []
+
+    def watched(layer: Any) -> Any:
+        module = to_torch(layer)
+        for conv in (one for one in module.modules() if isinstance(one, torch.nn.Conv2d)):
+            conv.register_forward_pre_hook(
+                lambda _, given: seen.append(given[0].is_contiguous(memory_format=torch.channels_last))
+            )
+        return module
+
+    monkeypatch.setattr(peer_torch, "to_torch", watched)
+    with torch.inference_mode():
+        found = torch_call(network)(query)
+    assert len(seen) > 1
+    assert all(seen)
+    np.testing.assert_allclose(found, network.predict(query), atol=1e-5)
 
 
 def test_another_network_is_noticed(files: Path) -> None:
