@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.measure.harness import undisturbed
-from pipeline.stats.compare import Ratio, claim_p_value, holm, ratio, verdict
+from pipeline.stats.compare import Ratio, claim_p_value, ratio, verdict
+from pipeline.stats.correction import holm
 from pipeline.stats.interval import median_interval, t_interval
 
 __all__ = ["PeerTimes", "SIGNIFICANCE", "judged", "location", "raw_samples", "times_ratio"]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.stats.correction import holm
 from pipeline.submission.quantities import quantity, with_interval
 
 __all__ = ["Finding", "Quoted", "findings"]
@@ -14,6 +15,7 @@ __all__ = ["Finding", "Quoted", "findings"]
 Document = Mapping[str, Any]
 Place = tuple[str | int, ...]
 
+_LEVEL = 0.05  # of all that is said of accuracies together, as `pipeline.submission.compare.SIGNIFICANCE`
 _INTERPLAY = 0.05  # from this relative difference on, sizes that multiply otherwise are worth a sentence
 
 
@@ -51,7 +53,10 @@ class Finding:
 
 
 def findings(ablation: Document) -> Iterator[Finding]:
-    """Say which step brings most, which nothing, and whether steps help or hinder each other."""
+    """Say which step brings most, which nothing, and whether steps help or hinder each other.
+
+    What is said of accuracies holds after Holm's correction for all steps that can be left out.
+    """
     steps = ablation["steps"]
     if len(steps) < 2:
         return
@@ -65,12 +70,14 @@ def findings(ablation: Document) -> Iterator[Finding]:
         place = ("steps", most, "left_out", "speed", "speedup")
         factor = _quoted(ablation, "ratio", (*place, "estimate"), (*place, "interval"))
         yield Finding((f"most of the speed: {steps[most]['id']}; without it a call takes ", factor, " as long"))
-    for i, found in left_out.items():
+    corrected = holm([found["accuracy"]["test"]["p_value"] for found in left_out.values()])
+    for (i, found), p_value in zip(left_out.items(), corrected, strict=True):
         place = ("steps", i, "left_out", "accuracy", "test")
         change = _quoted(ablation, "points", (*place, "delta"), (*place, "interval"))
-        if found["accuracy"]["test"]["verdict"] == "significantly better":
+        verdict = found["accuracy"]["test"]["verdict"] if p_value < _LEVEL else ""
+        if verdict == "significantly better":
             yield Finding((f"accuracy needs {steps[i]['id']}: ", change, ", compared with leaving it out"))
-        if found["accuracy"]["test"]["verdict"] == "significantly worse":
+        if verdict == "significantly worse":
             yield Finding((f"accuracy suffers from {steps[i]['id']}: ", change, ", compared with leaving it out"))
         if _does_nothing(found):
             same = "size, speed and accuracy are the same without it, within their intervals"

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pipeline.stats.distributions import student_cdf
 from pipeline.stats.interval import hierarchical_interval, location, t_interval
 
-__all__ = ["Ratio", "VERDICTS", "claim_p_value", "holm", "ratio", "verdict"]
+__all__ = ["Ratio", "VERDICTS", "claim_p_value", "ratio", "verdict"]
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -133,20 +133,6 @@ def claim_p_value(per_process: Sequence[float], threshold: float) -> float:
     if error == 0.0:
         return 0.0 if excess > 0 else 1.0
     return min(1.0, 2.0 * student_cdf(-excess / error, n - 1))
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values adjusted for having asked all questions at once (S. Holm, Scand. J. Statist. 6:65, 1979).
-
-    Rejecting what is at most alpha keeps the chance of any false claim at most alpha, whatever the dependence.
-    """
-    order = sorted(range(len(p_values)), key=p_values.__getitem__)
-    adjusted = [0.0] * len(p_values)
-    running = 0.0
-    for rank, index in enumerate(order):
-        running = max(running, min(1.0, (len(p_values) - rank) * p_values[index]))
-        adjusted[index] = running
-    return adjusted
 
 
 def _by_label(values: Floats, labels: Labels) -> list[Floats]:

@@ -1,4 +1,4 @@
-"""How many processes a claim needs to survive Holm's correction: what to change where a sweep decides nothing.
+"""Holm's correction, and how many processes a claim needs to survive it: what to change where a sweep decides nothing.
 
 Two processes leave Student's t one degree of freedom: at 48 comparisons a speed-up then counts only where it is 611
 times its own error. Standard library only, because a run in which nothing has to be done says this, too.
@@ -10,10 +10,24 @@ import math
 from collections.abc import Sequence
 from functools import lru_cache
 
-__all__ = ["critical_t", "least_claim", "processes_needed", "two_sided_p"]
+__all__ = ["critical_t", "holm", "least_claim", "processes_needed", "two_sided_p"]
 
 _LEVEL = 0.05  # of all claims together, as `pipeline.submission.compare.SIGNIFICANCE`
 _MOST = 64  # processes: the most that an experiment may ask for
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values adjusted for having asked all questions at once (S. Holm, Scand. J. Statist. 6:65, 1979).
+
+    Rejecting what is at most alpha keeps the chance of any false claim at most alpha, whatever the dependence.
+    """
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    adjusted = [0.0] * len(p_values)
+    running = 0.0
+    for rank, index in enumerate(order):
+        running = max(running, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = running
+    return adjusted
 
 
 def two_sided_p(t: float, freedom: int) -> float:

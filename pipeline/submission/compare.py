@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.stats.accuracy import mcnemar
-from pipeline.stats.compare import claim_p_value, holm
+from pipeline.stats.compare import claim_p_value
+from pipeline.stats.correction import holm
 from pipeline.stats.paired import paired_difference
 from pipeline.submission.candidate import Candidate
 

@@ -13,7 +13,8 @@ from typing import Any
 
 from pipeline.core.errors import Problem
 from pipeline.measure.framework_record import best_balance, bound_by, bounds, difference
-from pipeline.stats.compare import claim_p_value, holm, verdict
+from pipeline.stats.compare import claim_p_value, verdict
+from pipeline.stats.correction import holm
 from pipeline.submission.measured import FRAMEWORKS
 from pipeline.submission.validate import schema_problems
 

@@ -50,6 +50,17 @@ def test_findings_follow_from_the_figures(ablation: dict[str, Any]) -> None:
     assert "less than 86.3x, the product of what each reaches alone" in said
 
 
+@pytest.mark.parametrize(("p_value", "is_said"), [(0.01, True), (0.03, False)])
+def test_what_is_said_of_accuracies_is_corrected_for_all_steps(
+    ablation: dict[str, Any], p_value: float, is_said: bool
+) -> None:
+    """Among several steps one looks harmful by chance: 0.03 becomes 0.06 beside another one."""
+    ablation["steps"][0]["left_out"]["accuracy"]["test"] |= {"verdict": "significantly worse", "p_value": p_value}
+    said = "\n".join(ablation_view(ablation).findings)
+    assert ("accuracy suffers from prune" in said) == is_said
+    assert "accuracy needs finetune" in said
+
+
 def test_a_step_that_changes_nothing_is_named(ablation: dict[str, Any]) -> None:
     """The same size, no slower, as often right: nothing shows what it is for."""
     finetune = ablation["steps"][1]["left_out"]

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pipeline.stats.compare import VERDICTS, Ratio, claim_p_value, holm, ratio, verdict
+from pipeline.stats.compare import VERDICTS, Ratio, claim_p_value, ratio, verdict
+from pipeline.stats.correction import holm
 
 
 def experiment(rng, speedup, processes=6, pairs=40):

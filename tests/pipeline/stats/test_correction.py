@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from pipeline.stats.compare import claim_p_value, holm, ratio
-from pipeline.stats.correction import critical_t, least_claim, processes_needed, two_sided_p
+from pipeline.stats.compare import claim_p_value, ratio
+from pipeline.stats.correction import critical_t, holm, least_claim, processes_needed, two_sided_p
 from pipeline.stats.distributions import student_cdf
 
 

@@ -14,7 +14,8 @@ from scipy import stats
 from pipeline.measure import sampling
 from pipeline.measure.summary import unsettled
 from pipeline.stats.accuracy import mcnemar, wilson_interval
-from pipeline.stats.compare import Ratio, claim_p_value, holm, ratio, verdict
+from pipeline.stats.compare import Ratio, claim_p_value, ratio, verdict
+from pipeline.stats.correction import holm
 from pipeline.stats.interval import hierarchical_interval, location, median_interval, t_interval
 from pipeline.stats.paired import paired_difference
 
