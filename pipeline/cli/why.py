@@ -71,7 +71,7 @@ def _answer(documents: list[dict[str, Any]]) -> Answer:
 def _check_found(name: str, found: object, labels: list[str]) -> None:
     """Raise UserError with the nearest names if no node was found."""
     if not found:
-        near = difflib.get_close_matches(name, labels, n=3, cutoff=0.1)
+        near = difflib.get_close_matches(name, dict.fromkeys(labels), n=3, cutoff=0.1)
         raise UserError(f"no node's name contains '{name}'", hint=f"nodes like it: {', '.join(near)}")
 
 

@@ -91,6 +91,13 @@ def test_what_is_not_there_is_bad_input(arguments: tuple[str, ...], said: str, p
     assert said in project.run("why", *arguments, expect=2).stderr
 
 
+def test_steps_of_several_points_with_one_name_are_suggested_once(project: Project) -> None:
+    """Three different names are worth more than one three times."""
+    sweep = ("--sweep", "optimize.prune.sparsity=0.2,0.3,0.4")
+    said = project.run("why", SMOKE, "quantise bits=8", *sweep, expect=2).stderr
+    assert said.count("optimize quantize bits=8") == 1
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
