@@ -21,11 +21,14 @@ __all__ = [
     "DataFileError",
     "KernelsError",
     "ModelFileError",
+    "NOTHING_THERE",
     "NoEffectError",
     "TargetError",
     "TinyTorchError",
     "TrainingDiverged",
 ]
+
+NOTHING_THERE = "nothing there"  # found where a folder with data should be
 
 
 class TinyTorchError(ValueError):

@@ -2,7 +2,8 @@
 
 Speed is that over the own baseline, so that both may come from different machines. Both are computed again from the
 evidence beside them before anything is decided. A limit is kept only if the whole interval keeps it, and broken only if
-the whole interval breaks it. Exit codes: 3 a limit is broken (with --strict: or inconclusive), 5 too noisy to say.
+the whole interval breaks it. Exit codes: 3 a limit is broken or nothing comparable was measured (with --strict: or it
+is inconclusive), 5 too noisy to say.
 """
 
 from __future__ import annotations
@@ -82,6 +83,8 @@ def _ending(found: Sequence[Decision], *, strict: bool) -> tuple[int, str]:
         return _BROKEN, f"gate broken: {', '.join(broken)} (exit code {_BROKEN})"
     if any(decision.noisy for decision in found):
         return _NOISY, f"too noisy to say anything about speed (exit code {_NOISY}): measure on a quieter machine"
+    if missing := [decision.name for decision in found if decision.measured is None]:
+        return _BROKEN, f"not comparable: {', '.join(missing)} (exit code {_BROKEN}); the table says why"
     if undecided and strict:
         return _BROKEN, f"inconclusive, and --strict: {', '.join(undecided)} (exit code {_BROKEN})"
     if undecided:

@@ -179,7 +179,9 @@ def _failed(error: Exception) -> Answer:
         text = errors.render_problems(error.problems, columns(PROBLEM_WIDTH)) + hint
         return Answer("", {"error": error.to_json()}, error.exit_code, safe(text))
     if isinstance(error, tinytorch_errors.TinyTorchError):
-        return _error("E200", str(error), BAD_INPUT)
+        is_missing = getattr(error, "found", "") == tinytorch_errors.NOTHING_THERE
+        hint = "if the data lie elsewhere: --set data.root=FOLDER" if is_missing else ""
+        return _error("E200", str(error), BAD_INPUT, hint=hint)
     if isinstance(error, MemoryError):
         return _error("E700", "there is not enough memory", ENVIRONMENT)
     if isinstance(error, OSError) and error.errno in _ENVIRONMENT_ERRORS:

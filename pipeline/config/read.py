@@ -67,14 +67,16 @@ def unreadable(
 
 
 def _similar_files(name: str) -> str:
-    """Return a hint with the file of the same folder whose name is nearest."""
+    """Return a hint with the file whose name is nearest: of the same folder, or of `experiments` in it."""
     path = Path(name)
-    try:
-        names = sorted(item.name for item in path.parent.iterdir() if item.suffix in (".yaml", ".yml"))
-    except (OSError, ValueError):
-        return ""
-    nearest = difflib.get_close_matches(path.name, names, n=1, cutoff=0.5)
-    return f"did you mean {path.parent / nearest[0]}?" if nearest else ""
+    for folder in (path.parent, path.parent / "experiments"):
+        try:
+            names = sorted(item.name for item in folder.iterdir() if item.suffix in (".yaml", ".yml"))
+        except (OSError, ValueError):
+            continue
+        if nearest := difflib.get_close_matches(path.name, names, n=1, cutoff=0.5):
+            return f"did you mean {folder / nearest[0]}?"
+    return ""
 
 
 def _yaml_files(folder: str) -> str:

@@ -59,7 +59,7 @@ def _inference(torch: Any, case: Inference) -> Call:
 def _training(torch: Any, case: Training) -> Call:
     layout = {"memory_format": torch.channels_last} if len(case.model.input_shape) == 3 else {}
     module = to_torch(case.model).train().to(**layout)
-    optimizer = torch.optim.Adam(module.parameters(), lr=LR)
+    optimizer = torch.optim.Adam(module.parameters(), lr=LR, fused=True)
     batches = [torch.from_numpy(np.array(query)).contiguous(**layout) for query in case.queries]
     labels = [torch.from_numpy(np.array(one)) for one in case.labels]
     loss_of = torch.nn.functional.cross_entropy
@@ -167,5 +167,5 @@ CALLED: Mapping[type, str] = {
     "scaled_dot_product_attention over a cache that is allocated once",
     Inference: "torch.nn modules, eager, in inference_mode, images with channels last",
     Training: "torch.nn modules, eager, images with channels last: zero_grad(); cross_entropy(module(batch), labels)"
-    ".backward(); torch.optim.Adam.step()",
+    ".backward(); torch.optim.Adam(fused=True).step()",
 }

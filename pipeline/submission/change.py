@@ -40,7 +40,8 @@ _COUNTED = {
 class Change:
     """One metric in two submissions.
 
-    `change` is second minus first for the unit "points", and else a ratio, above 1 where the second is better. Of an
+    `change` is second minus first for the unit "points", and else a ratio, above 1 where the second is better; but of
+    perplexities, of which less is better, it is second over first, as everywhere. Of an
     exact figure the interval is the figure. Both are None where the metric is not comparable; `reason` says why, or how
     the change was computed.
     """

@@ -88,6 +88,6 @@ def _excess(ratio: float) -> float:
 LIMITS: dict[str, tuple[str, Callable[[float], float], str]] = {
     "slowdown": ("speed-up", _excess, "share"),
     "drop": ("accuracy (test)", lambda delta: 0.0 - delta, "points"),
-    "rise": ("perplexity", _excess, "share"),
+    "rise": ("perplexity", lambda ratio: ratio - 1, "share"),
     "growth": ("stored size", _excess, "share"),
 }

@@ -24,7 +24,7 @@ _NO_CHANGE, _WORSE, _BETTER = CHANGES
 
 @dataclass(frozen=True)
 class LossChange:
-    """First perplexity over second, above 1 where the second is better; its interval, verdict and origin."""
+    """Second perplexity over first, as within a submission above 1 where it is worse; interval, verdict and origin."""
 
     ratio: float
     interval: tuple[float, float]
@@ -48,12 +48,11 @@ def loss_change(first: Document, second: Document, answers: Pair = (None, None))
     if losses[0] is not None and losses[1] is not None and losses[0].shape == losses[1].shape:
         found = perplexity_change(losses[0], losses[1])
         low, high = found["interval"]
-        reason = "the same windows, compared in pairs"
-        return LossChange(1 / found["ratio"], (1 / high, 1 / low), found["verdict"], reason)
+        return LossChange(found["ratio"], (low, high), found["verdict"], "the same windows, compared in pairs")
     (before, (low, high)), (after, (least, most)) = _stated(first, second)
-    interval = (math.log(least), math.log(most)), (math.log(low), math.log(high))
-    estimate, (down, up) = independent_difference(math.log(after), interval[0], math.log(before), interval[1])
-    verdict = _WORSE if up < 0 else _BETTER if down > 0 else _NO_CHANGE
+    intervals = (math.log(low), math.log(high)), (math.log(least), math.log(most))
+    estimate, (down, up) = independent_difference(math.log(before), intervals[0], math.log(after), intervals[1])
+    verdict = _WORSE if down > 0 else _BETTER if up < 0 else _NO_CHANGE
     reason = "intervals of two independent perplexities, as if the texts were different ones"
     return LossChange(math.exp(estimate), (math.exp(down), math.exp(up)), verdict, reason)
 

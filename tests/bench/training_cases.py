@@ -78,7 +78,7 @@ def adam_step() -> Mapping[str, Call]:
     optimizer = Adam(model.parameters())
     peers = [layer for size in sizes for layer in (torch.nn.Linear(*size), torch.nn.ReLU())][:-1]
     peer, y, targets = torch.nn.Sequential(*peers), torch.from_numpy(inputs), torch.from_numpy(ids)
-    peer_optimizer = torch.optim.Adam(peer.parameters())
+    peer_optimizer = torch.optim.Adam(peer.parameters(), fused=True)  # quicker than its default
 
     def step() -> None:
         optimizer.zero_grad()

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
 
-from tinytorch.errors import DataFileError
+from tinytorch.errors import NOTHING_THERE, DataFileError
 
 __all__ = ["find", "inside", "open_data", "read_end", "read_exactly", "require_folder"]
 
@@ -29,7 +29,7 @@ def require_folder(root: Path | None, name: str, holds: str) -> Path:
     if root is None:
         raise ValueError(f"{name} needs a root: the folder with {holds}")
     if not root.is_dir():
-        raise DataFileError(root, "a file" if root.exists() else "nothing there", f"a folder with {holds}")
+        raise DataFileError(root, "a file" if root.exists() else NOTHING_THERE, f"a folder with {holds}")
     return root.resolve()
 
 

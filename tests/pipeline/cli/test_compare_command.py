@@ -66,6 +66,7 @@ def test_the_comparison_is_a_document(files: Path, capsys: pytest.CaptureFixture
         (("--max-slowdown", "5%", "--max-growth", "1%"), 3, "gate broken: slowdown (exit code 3)"),
         (("--max-slowdown", "99%"), 0, "inconclusive: slowdown"),
         (("--max-slowdown", "99%", "--strict"), 3, "inconclusive, and --strict: slowdown"),
+        (("--max-growth", "1%", "--max-rise", "1%"), 3, "not comparable: rise (exit code 3)"),
     ],
 )
 def test_the_gate_says_by_its_exit_code(

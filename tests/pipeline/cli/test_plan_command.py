@@ -25,6 +25,19 @@ def test_a_part_is_planned_alone(project: Project) -> None:
     assert "1 of 2 points, 4 nodes" in project.run("plan", SMOKE, *SWEEP, "--only", "2", "--until", "optimize").stdout
 
 
+def test_data_that_lie_elsewhere_are_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the option that says where they are."""
+    text = "name: a\ndata: {name: cifar10, root: nowhere}\nmodel: {arch: cnn}\noptimize: [{quantize: {bits: 8}}]\n"
+    (tmp_path / "a.yaml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    assert main(["plan", "a.yaml"]) == 2
+    said = capsys.readouterr().err
+    assert "found nothing there" in said
+    assert "--set data.root=FOLDER" in said
+
+
 def test_a_stage_that_is_forced_runs_and_what_follows_may(project: Project) -> None:
     """It depends on whether other bytes come out."""
     nodes = project.json("plan", SMOKE, "--force", "train")["nodes"]

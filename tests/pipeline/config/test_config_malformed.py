@@ -385,6 +385,14 @@ def test_a_missing_file_names_a_similar_one(tmp_path: Path) -> None:
     assert message == f"      there is no such file\n      = did you mean {tmp_path / 'prune_quant.yaml'}?"
 
 
+def test_an_experiment_is_found_by_the_name_of_its_run(tmp_path: Path) -> None:
+    """`prune_quant` is what a run is called; the file lies in `experiments`."""
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "experiments" / "prune_quant.yaml").touch()
+    wanted = tmp_path / "experiments" / "prune_quant.yaml"
+    assert message_of(tmp_path / "prune_quant").endswith(f"= did you mean {wanted}?")
+
+
 def test_a_folder_lists_its_experiments(tmp_path: Path) -> None:
     """A folder is not read; its YAML files are named."""
     (tmp_path / "a.yaml").touch()

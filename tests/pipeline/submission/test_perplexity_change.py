@@ -47,9 +47,9 @@ def test_losses_of_the_same_windows_are_compared_in_pairs(submission: Document) 
     first, second = losses(), losses(0.01)
     documents = of_a_text(submission, first), of_a_text(submission, second)
     paired = change_of(*documents, answered(first), answered(second))
-    assert paired.change == pytest.approx(math.exp(-(second - first).mean(dtype=np.float64)), rel=1e-6)
+    assert paired.change == pytest.approx(math.exp((second - first).mean(dtype=np.float64)), rel=1e-6)
     assert paired.interval is not None
-    assert paired.interval[0] < paired.change < paired.interval[1] < 1
+    assert 1 < paired.interval[0] < paired.change < paired.interval[1]
     assert (paired.verdict, paired.change_unit) == ("significantly worse", "ratio")
     assert change_of(*reversed(documents), answered(second), answered(first)).verdict == "significantly better"
 
