@@ -6,6 +6,7 @@ name is its file's without the ending: `experiment.v1`, `submission.v2`, `compet
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from functools import cache
@@ -56,8 +57,9 @@ def competition_names() -> tuple[str, ...]:
 def competition_path(name: str) -> Path | None:
     """Return the file of a competition: the one in `competitions` of the current folder, else the package's, if any."""
     local = Path(COMPETITIONS) / f"{name}{SUFFIX}"
-    if local.is_file():
-        return local
+    with contextlib.suppress(OSError, ValueError):  # a name that no file can have: too long, or with a NUL
+        if local.is_file():
+            return local
     return schema_path(f"{COMPETITIONS}/{name}") if name in competition_names() else None
 
 

@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 
 from pipeline.core.errors import InternalError
-from pipeline.schemas import experiment_names, read_experiment, read_schema, schema_names, schema_path
+from pipeline.schemas import (
+    competition_path,
+    experiment_names,
+    read_experiment,
+    read_schema,
+    schema_names,
+    schema_path,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,3 +48,9 @@ def test_an_installed_package_uses_its_own_copies(tmp_path: Path) -> None:
     path, names = done.stdout.splitlines()
     assert Path(path) == tmp_path / "pipeline/_schemas/experiment.v1.schema.json"
     assert names.split() == list(experiment_names())
+
+
+@pytest.mark.parametrize("name", ["a" * 5000, "a\0b"])
+def test_a_name_that_no_file_can_have_is_no_competition(name: str) -> None:
+    """A stranger's experiment may name one; the file system refuses to look."""
+    assert competition_path(name) is None
