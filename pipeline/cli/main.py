@@ -32,6 +32,7 @@ PROBLEM_WIDTH = 120  # where there is no terminal to fit
 _ENVIRONMENT_ERRORS = frozenset(
     {errno.EACCES, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EPERM, errno.EROFS}
 )
+_NAME_ERRORS = frozenset({errno.ELOOP, errno.ENAMETOOLONG})  # of a path that a user gave
 _EPILOG = """start here:
   pipeline init first.yaml        write an experiment file
   pipeline plan first.yaml        see what would run
@@ -187,6 +188,9 @@ def _failed(error: Exception) -> Answer:
     if isinstance(error, OSError) and error.errno in _ENVIRONMENT_ERRORS:
         where = f"{error.filename}: " if error.filename else ""
         return _error("E700", f"{where}{error.strerror}", ENVIRONMENT)
+    if isinstance(error, OSError) and error.errno in _NAME_ERRORS:
+        name = str(error.filename)
+        return _error("E200", f"{name if len(name) < 80 else name[:79] + '…'}: {error.strerror}", BAD_INPUT)
     return _bug(error)
 
 

@@ -19,7 +19,7 @@ from tinytorch.core.layers import Dropout, Flatten, Linear
 from tinytorch.core.normalization import BatchNorm2d
 from tinytorch.core.spatial import Conv2d, MaxPool2d
 from tinytorch.models.network import Network
-from tinytorch.models.size import check_weights
+from tinytorch.models.size import check_weights, image_size
 
 __all__ = ["ARGS", "build"]
 
@@ -31,7 +31,7 @@ _MOST_CHANNELS = 2048
 def build(input_shape: tuple[int, ...], classes: int, rng: np.random.Generator, **args: Argument) -> Network:
     """Return the network for images (C, H, W); raises ValueError for an argument that is out of range."""
     chosen = with_defaults("cnn", ARGS, args)
-    channels, height, width_px = input_shape
+    channels, height, width_px = image_size("cnn", input_shape)
     deepest = int(math.log2(min(height, width_px)))
     if deepest < 1:
         raise ValueError(f"cnn needs images of at least 2 x 2 pixels, not {height} x {width_px}")

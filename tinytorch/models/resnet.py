@@ -20,7 +20,7 @@ from tinytorch.core.layers import Flatten, Linear
 from tinytorch.core.normalization import BatchNorm2d
 from tinytorch.core.spatial import AvgPool2d, Conv2d
 from tinytorch.models.network import Network, Residual
-from tinytorch.models.size import check_weights
+from tinytorch.models.size import check_weights, image_size
 
 __all__ = ["ARGS", "build"]
 
@@ -32,7 +32,7 @@ _MOST_CHANNELS = 512
 def build(input_shape: tuple[int, ...], classes: int, rng: np.random.Generator, **args: Argument) -> Network:
     """Return the network for images (C, H, W); raises ValueError for an argument that is out of range."""
     chosen = with_defaults("resnet", ARGS, args)
-    inputs, height, width_px = input_shape
+    inputs, height, width_px = image_size("resnet", input_shape)
     most = int(math.log2(min(height, width_px))) + 1
     blocks = integers(f"blocks (images of {height} x {width_px})", chosen["blocks"], low=1, high=16, most=min(most, 6))
     width = integer(f"width (with {len(blocks)} stages)", chosen["width"], 1, _MOST_CHANNELS >> (len(blocks) - 1))

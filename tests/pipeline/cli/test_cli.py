@@ -246,3 +246,12 @@ def test_two_interrupts_end_at_once_with_130_and_keep_what_is_done(project: Proj
     assert "what was finished is kept" in rest
     nodes = project.json("plan", SMOKE, "--set", "model.train.epochs=3")["nodes"]
     assert [n["status"] for n in nodes if n["node"].startswith(("train", "optimize"))] == ["cached"] * 3
+
+
+@pytest.mark.parametrize("words", [("report",), ("verify",), ("status",), ("compare", "b")])
+def test_a_path_that_no_file_can_have_is_the_users(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    """No bug of ours."""
+    assert main([*words, "a" * 5000]) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith("error E200")
+    assert "Traceback" not in shown

@@ -133,3 +133,10 @@ def test_a_network_of_gigabytes_is_not_made(
         assert tracemalloc.get_traced_memory()[1] < 1 << 20
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize(("arch", "build"), [("cnn", cnn.build), ("resnet", resnet.build)])
+def test_texts_are_no_images(arch: str, build: Callable[..., Network]) -> None:
+    """What an architecture reads is said, and which one reads texts."""
+    with pytest.raises(ValueError, match=rf"a {arch} reads images, .* not \(128,\); for texts take arch: gpt"):
+        build((128,), 10, rng())
