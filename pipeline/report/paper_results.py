@@ -133,7 +133,14 @@ def _latencies(sources: Sources, submission: Document) -> Iterator[Sequence[str]
     speedup = ("comparisons", "speed", "speedup")
     factor = sources.figure("ratio", SUBMISSION, *speedup, "estimate", interval=(*speedup, "interval"))
     yield "speed-up", "", "", f"{factor} {submission['comparisons']['speed']['verdict']}"
-    for name in _PERCENTILES:
+    is_served = submission["benchmark"]["comparisons"][0]["server"] is not None
+    if not is_served:  # the median that terminal and report show, of whole samples; p50 is that of single queries
+        medians = [
+            sources.figure("ns", SUBMISSION, *arms, side, "median_ns", interval=(*arms, side, "interval_ns"))
+            for side in _SIDES
+        ]
+        yield f"latency, median ({escape(calls)})", *medians, ""
+    for name in _PERCENTILES if is_served else _PERCENTILES[1:]:
         cells = []
         for side in _SIDES:
             arm = submission["benchmark"]["comparisons"][0]["arms"][side]
