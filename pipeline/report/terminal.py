@@ -64,10 +64,10 @@ def _title(view: View, width: int, colour: bool) -> Iterator[str]:
 
 
 def _figures(view: View, width: int, colour: bool) -> Iterator[str]:
-    """Lay out the table with all intervals, else with those of the models only, else without."""
+    """Lay out the table with all intervals, else with those of models and ratios, of models only, or without."""
     rows = [row for row in view.figures if not row.is_detail]
-    for models, change in ((True, True), (True, False), (False, False)):
-        cells = [_figure(row, models, change) for row in rows]
+    for models, changes in ((True, "all"), (True, "ratios"), (True, ""), (False, "")):
+        cells = [_figure(row, models, changes) for row in rows]
         table = Table(["", "baseline", "optimized", "change"], cells, flows=True)
         if table.fits(width):
             break
@@ -78,11 +78,11 @@ def _figures(view: View, width: int, colour: bool) -> Iterator[str]:
             yield from _dim(wrap(printable(note.text), width, "  ", "    "), colour)
 
 
-def _figure(row: Figure, models: bool, change: bool) -> list[Cell]:
-    """Return a row's cells, with the intervals of both models and of the change, or without."""
+def _figure(row: Figure, models: bool, changes: str) -> list[Cell]:
+    """Return a row's cells, with the intervals of both models and of "all" changes or "ratios", or without."""
     values = [value.full if models else value.text for value in (row.baseline, row.optimized)]
     is_short = row.change.text.endswith("x")  # a ratio's interval takes little room and matters most
-    changed = row.change.full if change or (models and is_short) else row.change.text
+    changed = row.change.full if changes == "all" or (changes == "ratios" and is_short) else row.change.text
     return [Cell(row.name), *map(Cell, values), Cell(changed, row.tone)]
 
 
