@@ -23,6 +23,7 @@ from typing import Any
 
 from pipeline.execute.journal import read_events
 from pipeline.store.local import LocalStore
+from tests.processes import descendants
 from tests.project import Project
 
 STORE = ".pipeline"
@@ -205,15 +206,6 @@ def kill(process: subprocess.Popen[bytes], whom: str) -> None:
         with contextlib.suppress(ProcessLookupError):
             (os.killpg if whom == "group" else os.kill)(victim, signal.SIGKILL)
         return
-
-
-def descendants(pid: int) -> Iterator[int]:
-    """Yield the processes that a process has started, and theirs."""
-    for task in Path(f"/proc/{pid}/task").glob("*"):
-        with contextlib.suppress(OSError):
-            for child in (task / "children").read_text().split():
-                yield int(child)
-                yield from descendants(int(child))
 
 
 def wait_until_alone(project: Project) -> None:

@@ -27,6 +27,7 @@ from typing import Any
 
 from tests.bench.startup import ROOT, environment
 from tests.bench.target import Target
+from tests.processes import descendants
 from tests.submission_variants import Variant, read_template, vary, write
 
 _COMPETITION = "tiny_digits"
@@ -161,16 +162,8 @@ def _computed() -> float:
 def _watch(process: subprocess.Popen[str], peak: list[float]) -> None:
     """Note the most resident memory of a process and its children together; shared pages count in each."""
     while process.poll() is None:
-        peak[0] = max(peak[0], sum(map(_resident_mb, [process.pid, *_children(process.pid)])))
+        peak[0] = max(peak[0], sum(map(_resident_mb, [process.pid, *descendants(process.pid)])))
         time.sleep(0.1)
-
-
-def _children(pid: int) -> list[int]:
-    try:
-        listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except OSError:
-        return []
-    return [below for child in map(int, listed) for below in (child, *_children(child))]
 
 
 def _resident_mb(pid: int) -> float:

@@ -10,10 +10,10 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
+from tests.processes import descendants, wait_until_gone
 from tests.project import ROOT, Project
 
 SMOKE = "experiments/smoke.yaml"
@@ -66,13 +66,14 @@ def test_nothing_is_left_running(project: Project) -> None:
     """The second signal ends workers, and what measures in them."""
     with running(project, "--workers", "2", "--set", "benchmark.budget_s=60") as process:
         wait_for(process, "evaluate optimized")
-        children = descendants(process.pid)
+        children = list(descendants(process.pid))
         os.killpg(process.pid, signal.SIGINT)
         wait_for(process, "again to stop at once")
         os.killpg(process.pid, signal.SIGINT)
         rest = process.communicate(timeout=60)[1]
     assert process.returncode == 130, rest
-    assert_gone(children)
+    assert children
+    wait_until_gone(children)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -81,33 +82,11 @@ def test_a_killed_command_leaves_nothing_running(project: Project, workers: str)
     """Workers notice that their parent is gone, and what measures dies with whoever started it."""
     with running(project, "--workers", workers, "--set", "benchmark.budget_s=60") as process:
         wait_for(process, "evaluate optimized")
-        while not (children := descendants(process.pid)) or len(children) < int(workers):
+        while len(children := list(descendants(process.pid))) < int(workers):
+            assert process.poll() is None, "it ended by itself"
             time.sleep(0.01)
         process.kill()
-    assert_gone(children)
-
-
-def assert_gone(processes: list[int]) -> None:
-    assert len(processes) >= 1
-    for _ in range(1000):  # the system may take a moment
-        if not any(map(is_alive, processes)):
-            return
-        time.sleep(0.01)
-    raise AssertionError(f"of {processes} some are still there")
-
-
-def descendants(pid: int) -> list[int]:
-    """Return the ids of all processes below one."""
-    threads = Path(f"/proc/{pid}/task").iterdir()
-    found = [child for thread in threads for child in (thread / "children").read_text().split()]
-    return [each for child in map(int, found) for each in (child, *descendants(child))]
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
-        return False
+    wait_until_gone(children)
 
 
 def test_an_interrupt_in_the_middle_of_an_exec_ends_with_130() -> None:

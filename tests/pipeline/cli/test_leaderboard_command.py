@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 
 from pipeline import leaderboard
 from pipeline.cli.main import main
+from tests.processes import wait_until_gone
 from tests.project import ROOT
 from tests.submission_variants import Variant, cup, made_up_template, vary, write
 
@@ -193,19 +193,7 @@ def test_processes_end_with_the_one_that_started_them() -> None:
         assert first.stdout is not None
         worker = int(first.stdout.readline())
         first.kill()
-    for _ in range(100):
-        if not _is_alive(worker):
-            return
-        time.sleep(0.1)
-    raise AssertionError(f"process {worker} is still there")
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    return "Z" not in Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    wait_until_gone([worker])
 
 
 def test_what_other_code_found_out_is_not_believed(

@@ -22,6 +22,7 @@ from pipeline.execute.scheduler import execute_plan
 from pipeline.run import prepare
 from pipeline.store.local import LocalStore
 from tests.pipeline.execute.stage_project import StageProject, make_stage_project
+from tests.processes import wait_until_gone
 
 TWO = Limits("processes", workers=2)
 ONE = Limits("processes", workers=1)
@@ -228,8 +229,7 @@ def test_workers_do_not_outlive_their_parent(project: StageProject) -> None:
     worker = int((project.folder / "pid").read_text())
     parent.kill()
     parent.communicate()
-    while is_alive(worker):
-        time.sleep(0.01)
+    wait_until_gone([worker])
 
 
 def test_the_parent_needs_no_numpy(project: StageProject) -> None:
@@ -242,13 +242,6 @@ def test_the_parent_needs_no_numpy(project: StageProject) -> None:
 def wait_for(path: Path) -> None:
     while not path.exists():
         time.sleep(0.01)
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
-        return False
 
 
 def test_a_worker_writes_what_it_has_put_off_before_it_ends(project: StageProject) -> None:
