@@ -15,6 +15,8 @@ import pytest
 __all__ = ["SCHEMES", "Opened", "browser", "opened"]
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+_PATIENCE_MS = 180_000  # with whatever is waited for: it only ends what hangs
+
 # The screens that a page has to look good on: name -> width, scheme, pixels for each unit.
 SCHEMES = {"light": (1200, "light", 1), "dark": (1200, "dark", 1), "phone": (390, "light", 2)}
 
@@ -44,7 +46,7 @@ def browser() -> Iterator[Any]:
         pytest.skip(f"no browser is installed (looked for {', '.join(_NAMES)})")
     with api.sync_playwright() as driver:
         arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-        started = driver.chromium.launch(executable_path=program, args=arguments)
+        started = driver.chromium.launch(executable_path=program, args=arguments, timeout=_PATIENCE_MS)
         yield started
         started.close()
 
@@ -56,6 +58,7 @@ def opened(started: Any, path: Path, screen: str = "light") -> Iterator[Opened]:
     context = started.new_context(
         viewport={"width": width, "height": 900}, color_scheme=scheme, device_scale_factor=scale, offline=True
     )
+    context.set_default_timeout(_PATIENCE_MS)
     found = Opened(context.new_page())
     found.page.on("console", lambda message: found.messages.append(f"{message.type}: {message.text}"))
     found.page.on("pageerror", lambda error: found.messages.append(f"error: {error}"))

@@ -66,7 +66,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def drawn(found: Opened) -> Opened:
-    found.page.wait_for_selector("html[data-drawn]", timeout=60_000)
+    found.page.wait_for_selector("html[data-drawn]")
     return found
 
 
@@ -133,29 +133,34 @@ def faded(page: Any) -> set[int]:
     return {int(row.get_attribute("data-point")) for row in page.locator("tr[data-point].out").all()}
 
 
+def wait_for_picked(page: Any, text: str) -> None:
+    """Wait until the status says this: a brush that is drawn picks points on its way, and the page follows later."""
+    page.wait_for_function("text => document.getElementById('picked').textContent === text", arg=text)
+
+
 def test_brushing_a_chart_picks_points_everywhere(chromium: Any, report: Path) -> None:
     """Rows outside fade, the other charts follow, and the status says how many are left."""
     with opened(chromium, report) as found:
         page = drawn(found).page
         page.locator("[data-chart=by_size]").scroll_into_view_if_needed()
         drag(page, "by_size", (0.02, 0.02), (0.42, 0.98))
-        page.wait_for_function("document.getElementById('picked').textContent !== ''")
         smallest = {i for i, point in enumerate(whole()["selection"]["points"]) if point["stored_bytes"] < 60_000}
         assert smallest
+        wait_for_picked(page, f"{len(smallest)} of 4 points picked")
         assert faded(page) == set(range(4)) - smallest
-        assert page.locator("#picked").inner_text() == f"{len(smallest)} of 4 points picked"
-        dim = page.locator("[data-chart=by_speed] svg .mark-symbol path[opacity='0.12']")
-        dim.nth(4 - len(smallest)).wait_for()  # the baseline, too, which is no point to pick
-        assert dim.count() == 5 - len(smallest)
-        drawing = page.locator("[data-chart=by_size] svg")
+        dim = "[data-chart=by_speed] svg .mark-symbol path[opacity='0.12']"  # the baseline, too, which is none to pick
+        page.wait_for_function(
+            "([dim, count]) => document.querySelectorAll(dim).length === count", arg=[dim, 5 - len(smallest)]
+        )
         before = extents(page, smallest)
+        page.evaluate("document.querySelector('[data-chart=by_size] svg').id = 'before'")
         page.get_by_role("button", name="zoom to picked").click()
-        drawing.locator(".role-axis-label text").first.wait_for()
+        page.locator("[data-chart=by_size] svg:not(#before) .role-axis-label text").first.wait_for()
         after = extents(page, smallest)
         assert after[0] == before[0]
         assert after[1] > 1.5 * before[1]
         page.get_by_role("button", name="show all").click()
-        page.wait_for_function("document.getElementById('picked').textContent === ''")
+        wait_for_picked(page, "")
         assert faded(page) == set()
         assert found.messages == []
 
@@ -177,17 +182,21 @@ def test_lines_of_the_sweep_are_picked_on_an_axis(chromium: Any, report: Path) -
         page = drawn(found).page
         page.locator("[data-chart=sweep]").scroll_into_view_if_needed()
         drag(page, "sweep", (0.005, 0.02), (0.995, 0.98))
-        page.wait_for_function("document.getElementById('picked').textContent !== ''")
-        assert page.locator("#picked").inner_text() == "4 of 4 points picked"
+        wait_for_picked(page, "4 of 4 points picked")
 
 
 def test_hovering_a_row_marks_its_point(chromium: Any, report: Path) -> None:
     """The mark grows in both charts."""
     with opened(chromium, report) as found:
         page = drawn(found).page
-        before = page.locator("[data-chart=by_size] svg .mark-symbol").first.inner_html()
+        marks = [page.locator(f"[data-chart={name}] svg .mark-symbol").first for name in ("by_size", "by_speed")]
+        before = [mark.inner_html() for mark in marks]
         page.locator("tr[data-point='0'] td").first.hover()
-        assert page.locator("[data-chart=by_size] svg .mark-symbol").first.inner_html() != before
+        page.wait_for_function(  # charts follow with the next frame
+            """before => ["by_size", "by_speed"].every((name, i) =>
+              document.querySelector(`[data-chart=${name}] svg .mark-symbol`).innerHTML !== before[i])""",
+            arg=before,
+        )
 
 
 def test_the_scheme_can_be_chosen_and_is_drawn_anew(chromium: Any, report: Path) -> None:
@@ -243,8 +252,9 @@ def test_five_hundred_points_are_drawn_and_brushed(chromium: Any, tmp_path: Path
         assert page.locator("[data-chart=by_size] svg .mark-symbol path").count() == 501
         page.locator("[data-chart=by_size]").scroll_into_view_if_needed()
         drag(page, "by_size", (0.3, 0.02), (0.98, 0.98))
-        page.wait_for_function("document.getElementById('picked').textContent !== ''")
-        assert 0 < len(faded(page)) < 500
+        page.wait_for_function(
+            "[0, 500].every(count => document.querySelectorAll('tr[data-point].out').length !== count)"
+        )
         assert found.messages == []
         found.shoot("report-500")
 
