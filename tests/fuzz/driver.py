@@ -23,8 +23,8 @@ from tests.fuzz.files import Files, Link, write_files
 __all__ = ["Found", "Tally", "Worker", "fuzz", "shrink"]
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 5.0  # of a processor that one input may take
-_WAITING = 6  # times as long it may take by the clock: other processes may want the processor, too
+SECONDS = 30.0  # of a processor that one input may take: the most pixels that are read took 2.2 s, elsewhere it is more
+_WAITING = 4  # times as long it may take by the clock: other processes may want the processor, too
 _LOOK = 0.2  # seconds between two looks at how much it took
 _STARTING = 60.0
 _INPUTS = 5000  # that one process checks: a leak shows, and ends with it
