@@ -66,8 +66,8 @@ def test_hardware_events_are_numbers_or_have_a_reason():
         few, many = (one[name] for one in found)
         if reason is None and few.value is not None and many.value is not None:
             assert many.value > few.value > 0
-        else:
-            assert few.reason
+        else:  # it is not offered, or was shared with others while one of the two was counted
+            assert few.reason or many.reason
 
 
 @pytest.mark.parametrize(

@@ -21,12 +21,12 @@ def arms(count=3, copies=1, call=lambda query: query + 1):
     return [Arm(f"arm{number}", [call] * copies) for number in range(count)]
 
 
-def spied(count=3, copies=1):
-    """Return arms and the list of (arm, copy, query) that their calls append to."""
+def spied(count=3, copies=1, call=lambda query: query):
+    """Return arms and the list of (arm, copy, query) that their calls append to before they `call`."""
     seen = []
 
     def spy(arm, copy):
-        return lambda query: seen.append((arm, copy, int(query[0, 0]))) or query
+        return lambda query: seen.append((arm, copy, int(query[0, 0]))) or call(query)
 
     return [Arm(f"arm{a}", [spy(a, c) for c in range(copies)]) for a in range(count)], seen
 
@@ -47,9 +47,9 @@ def test_order_depends_on_the_seed_only():
     assert not np.array_equal(first, other)
 
 
-def test_all_arms_answer_the_same_queries_equally_often():
+def test_all_arms_answer_the_same_queries_equally_often(monkeypatch):
     """Whatever is called for one arm is called for the others, over all queries."""
-    timed, seen = spied()
+    timed, seen = spied(call=Stopped(monkeypatch, lambda calls: 10_000).call)
     record(timed, QUERIES, CLOCK, PHASES, seed=0, loops=7)
     counts = [Counter(query for arm, _, query in seen if arm == number) for number in range(3)]
     assert set(counts[0]) == set(range(10))
@@ -68,9 +68,9 @@ def test_no_query_follows_itself():
         assert repeats == 0
 
 
-def test_copies_take_turns():
+def test_copies_take_turns(monkeypatch):
     """Every copy of every arm is used, and all arms use the same one at a time."""
-    timed, seen = spied(copies=4)
+    timed, seen = spied(copies=4, call=Stopped(monkeypatch, lambda calls: 10_000).call)
     found = record(timed, QUERIES, CLOCK, PHASES, seed=0, loops=5)
     assert found.copies == 4
     assert {(arm, copy) for arm, copy, _ in seen} == set(itertools.product(range(3), range(4)))
@@ -100,7 +100,7 @@ def test_single_call_samples_are_the_tail():
 
 def test_single_call_samples_that_are_too_few_are_added_to():
     """Where a process should see more queries than there are rows, further ones are timed, as often for each arm."""
-    found = record(arms(), QUERIES, CLOCK, Phases(0.01, 0.0, 5.0, tail_least=40), seed=0, loops=1)
+    found = record(arms(), QUERIES, CLOCK, Phases(0.01, 0.0, 600.0, tail_least=40), seed=0, loops=1)
     assert len(found.wall_ns) == 6
     assert {len(tail) for tail in found.tail_ns} == {6 + 48}
     assert found.tail_ns[1][:6].tolist() == found.wall_ns[:, 1].tolist()
