@@ -59,6 +59,13 @@ def _which(submission: Document) -> Iterator[str]:
         f"{quantity(submission['accuracy']['optimized']['test']['accuracy'], 'share')} "
         f"({quantity(drop['delta'], 'points')}: {drop['verdict']})."
     )
+    if "language" in submission:
+        before, after, change = (submission["language"][key]["test"] for key in ("baseline", "optimized", "change"))
+        yield (
+            f"Its perplexity on the test text is {quantity(after['perplexity'], 'perplexity')} instead of "
+            f"{quantity(before['perplexity'], 'perplexity')} ({change['verdict']}); its accuracy is how often it names "
+            "the next token."
+        )
     missed = [limit for limit in limits(submission) if limit.status != "met"]
     if missed:
         told = (f"{limit.status}: {limit.wanted}; measured {limit.measured}" for limit in missed)
@@ -103,10 +110,18 @@ def _instead(selection: Document) -> Iterator[str]:
         if point["index"] in told:
             yield (
                 f"Of the others on the front that keep every limit, {told[point['index']]} is {point['label']}: "
-                f"{quantity(point['accuracy']['validation']['accuracy'], 'share')} on the validation split, "
+                f"{quantity(point['accuracy']['validation']['accuracy'], 'share')}{_perplexity(point)} on the "
+                "validation split, "
                 f"{quantity(point['stored_bytes'], 'B')}, "
                 f"{quantity(point['speedup']['estimate'], 'ratio')} as fast{_unclaimed(point['verdict'])}."
             )
+
+
+def _perplexity(point: Document) -> str:
+    """Return what to say of a language model beside its accuracy on the validation split, "" of others."""
+    if "perplexity" not in point:
+        return ""
+    return f" and a perplexity of {quantity(point['perplexity']['validation'], 'perplexity')}"
 
 
 def _unclaimed(verdict: str) -> str:
@@ -136,6 +151,12 @@ def _how_sure(submission: Document) -> Iterator[str]:
         f"Accuracy: changed by {with_interval(accuracy['delta'], accuracy['interval'], 'points')}, from "
         f"{accuracy['evaluated']:,} test items that had no part in the choice."
     )
+    if "language" in submission:
+        change, test = submission["language"]["change"]["test"], submission["language"]["optimized"]["test"]
+        yield (
+            f"Perplexity: {with_interval(change['ratio'], change['interval'], 'ratio')} of the baseline's at 95 %, "
+            f"from {test['windows']:,} windows of the test text, both models on the same."
+        )
     yield "Size and work are counted, not estimated."
     if speed["noisy"]:
         yield "The machine was too restless: nothing may be claimed about speed. Measure again on a quieter one."

@@ -65,6 +65,42 @@ def test_another_point_whose_speed_is_open_is_said_to_be_so(submission: dict[str
     assert "nothing may be claimed" not in answered(submission, "Which point should I deploy?")
 
 
+@pytest.fixture
+def of_a_text(submission: dict[str, Any]) -> dict[str, Any]:
+    """A language model: the loss on the test text says more than how often it names the next token."""
+    submission["language"] = {
+        "baseline": {"test": {"perplexity": 34.26, "windows": 162}},
+        "optimized": {"test": {"perplexity": 36.5, "windows": 162}},
+        "change": {"test": {"ratio": 1.0654, "interval": [1.05, 1.08], "verdict": "significantly worse"}},
+    }
+    for point in submission["selection"]["points"]:
+        point["perplexity"] = {"validation": 35.0 + point["index"]}
+    return submission
+
+
+def test_a_language_model_is_told_by_its_perplexity(of_a_text: dict[str, Any]) -> None:
+    """With what its accuracy counts."""
+    text = answered(of_a_text, "Which point should I deploy?")
+    assert "Its perplexity on the test text is 36.5 instead of 34.3 (significantly worse); its accuracy is how" in text
+
+
+def test_a_change_of_perplexity_says_what_it_stands_on(of_a_text: dict[str, Any]) -> None:
+    """The windows are the sample; both models read the same ones."""
+    text = answered(of_a_text, "How sure is that?")
+    assert "Perplexity: 1.07x [1.05, 1.08] of the baseline's at 95 %, from 162 windows of the test text" in text
+
+
+def test_other_points_of_a_text_are_told_by_their_perplexity(of_a_text: dict[str, Any]) -> None:
+    """On the split that chooses."""
+    chosen = of_a_text["selection"]["chosen"]
+    for point in of_a_text["selection"]["points"]:
+        point["constraints"] = []
+        point["accuracy"]["validation"]["accuracy"] = 0.99 if point["index"] == (chosen + 1) % 4 else 0.9
+    other = 35.0 + (chosen + 1) % 4
+    text = answered(of_a_text, "Which point should I deploy?")
+    assert f"99.0 % and a perplexity of {other:.1f} on the validation split" in text
+
+
 def test_percentiles_below_the_median_are_explained(submission: dict[str, Any]) -> None:
     """In noise the two streams of samples may contradict each other."""
     arm = submission["benchmark"]["comparisons"][0]["arms"]["baseline"]
