@@ -309,12 +309,21 @@ def test_short_runs_are_neither_kept_nor_heard(tmp_path: Path) -> None:
 
 KILLED = """
 import sys
+import time
 from pathlib import Path
 from tests.tinytorch.core.test_fitting_workers import arrays, fit, network, pictures, settings, watched
 import numpy as np
-folder = Path(sys.argv[1])
+folder, last = Path(sys.argv[1]), int(sys.argv[2])
 model = network()
-with watched(folder / "kept", lambda line: print(line, flush=True), every_s=0):
+
+
+def say(line):
+    print(line, flush=True)
+    if line.startswith(f"epoch {last} of"):
+        time.sleep(600)
+
+
+with watched(folder / "kept", say, every_s=0):
     fit(model, pictures(), None, settings(epochs=150), seed=2)
 np.savez(folder / "done.npz", **arrays(model))
 """
@@ -324,15 +333,15 @@ def test_a_killed_process_resumes_to_the_same_weights(tmp_path: Path) -> None:
     """SIGKILL at any moment: the next process ends with the bits of one that was left alone."""
     command = [sys.executable, "-c", KILLED, str(tmp_path)]
     root = Path(__file__).parents[3]
-    for epochs in (5, 60):
-        with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as process:
+    for epochs in (5, 60):  # and it waits 30 epochs later, should the kill come late
+        with subprocess.Popen([*command, str(epochs + 30)], cwd=root, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             for line in process.stdout:
                 if line.startswith(f"epoch {epochs} of"):
                     time.sleep(0.002)
                     os.kill(process.pid, signal.SIGKILL)
         assert process.returncode == -signal.SIGKILL
-    last = subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout
+    last = subprocess.run([*command, "0"], cwd=root, check=True, capture_output=True, text=True).stdout
     assert last.startswith("training continues after epoch ")
     whole = network()
     fit(whole, pictures(), None, settings(epochs=150), seed=2)
