@@ -3,6 +3,7 @@
 Details are tested beside the code; these are the findings themselves, in the order of the interface's description.
 """
 
+import gc
 import sys
 import time
 
@@ -167,11 +168,14 @@ def calls(run):
         count += event in ("call", "c_call")
 
     run()
+    gc.collect()
+    gc.disable()  # it could call what other tests left behind
     sys.setprofile(counting)
     try:
         run()
     finally:
         sys.setprofile(None)
+        gc.enable()
     return count
 
 

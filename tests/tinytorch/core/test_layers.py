@@ -139,7 +139,8 @@ def test_dropout_gradient_uses_the_same_mask():
 
 def test_sequential_takes_layers_or_a_list():
     """Both spellings, parameters in order, and the training flag reaches nested dropouts."""
-    a, b = Linear(3, 4), Linear(4, 2)
+    rng = np.random.default_rng(0)
+    a, b = Linear(3, 4, rng=rng), Linear(4, 2, rng=rng)
     model = Sequential([a, Sequential(ReLU(), Dropout(1.0)), b])
     assert model.layers[0] is a
     assert model.parameters() == [a.weight, a.bias, b.weight, b.bias]

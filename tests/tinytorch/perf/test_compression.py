@@ -56,8 +56,9 @@ def test_quantized_weights_are_not_pruned():
 
 def test_what_is_stored_sparse_can_be_quantized():
     """Compress, then quantize: integers where weights were kept, zeros still unstored, nearly the same outputs."""
-    model = Sequential(Conv2d(1, 16, 3), ReLU(), Flatten(), Linear(16 * 36, 10))
-    x = Tensor(np.random.default_rng(0).normal(size=(4, 1, 8, 8)))
+    rng = np.random.default_rng(0)
+    model = Sequential(Conv2d(1, 16, 3, rng=rng), ReLU(), Flatten(), Linear(16 * 36, 10, rng=rng))
+    x = Tensor(rng.normal(size=(4, 1, 8, 8)))
     dense = held_bytes(model)
     Compressor.compress_model(model, {"magnitude_sparsity": 0.9})
     pruned, exact = held_bytes(model), model.forward(x).data

@@ -110,7 +110,9 @@ def test_a_parameter_without_gradient(rng, batch):
         def forward(self, x):
             return self.fc2(Tensor(self.relu(self.fc1(x)).data))
 
-    found = diagnose(Forgetful(), *batch, CrossEntropyLoss()).findings
+    model = Forgetful()
+    model.fc1, model.fc2 = Linear(10, 20, rng=rng), Linear(20, 3, rng=rng)
+    found = diagnose(model, *batch, CrossEntropyLoss()).findings
     assert [(f.kind, f.where) for f in found] == [("no_gradient", "fc1.weight"), ("no_gradient", "fc1.bias")]
 
 
