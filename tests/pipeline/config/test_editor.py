@@ -20,7 +20,7 @@ from pipeline.schemas import read_schema
 from tests.project import ROOT
 
 SMOKE = (ROOT / "experiments/smoke.yaml").read_text()
-MOST_SECONDS = 60
+MOST_SECONDS = 300
 NAME = "yaml-language-server"
 
 

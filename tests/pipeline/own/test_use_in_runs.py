@@ -56,6 +56,7 @@ outputs: {report: []}
 """
 USE = ("--use", "mine/code_of_mine.py")
 RUN = ("run", "mine.yaml", *USE, "--quiet")
+RAN = (0, 5)  # 5: what was measured is noisy, which nothing here is about
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,7 @@ def mine(tmp_path_factory: pytest.TempPathFactory) -> Project:
     (project.folder / "mine" / "code_of_mine.py").write_text(MODEL + CODE)
     (project.folder / "mine" / "beside.py").write_text("LEVEL = 2.0\n")
     (project.folder / "mine.yaml").write_text(FILE)
-    project.run(*RUN, "--workers", "2")
+    project.run(*RUN, "--workers", "2", expect=RAN)
     return project
 
 
@@ -106,7 +107,7 @@ def test_a_metric_of_ones_own_is_in_the_submission_and_its_report(mine: Project)
 
 def test_an_edit_of_the_code_or_of_what_it_imports_runs_its_nodes_again(mine: Project, tmp_path: Path) -> None:
     """And nothing is run again where nothing changed."""
-    assert mine.run(*RUN).stdout.startswith("11 nodes: 0 ran")
+    assert mine.run(*RUN, expect=RAN).stdout.startswith("11 nodes: 0 ran")
     beside = mine.folder / "mine" / "beside.py"
     before = beside.read_text()
     try:

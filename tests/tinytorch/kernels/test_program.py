@@ -95,7 +95,7 @@ if child == 0:
 raise SystemExit(os.waitpid(child, 0)[1])
 """
     root = Path(native.__file__).parents[2]
-    subprocess.run([sys.executable, "-c", script], cwd=root, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", script], cwd=root, check=True, timeout=300)
 
 
 @needs_native
