@@ -111,7 +111,8 @@ class LiveView:
         with self._changed:
             while not self._is_closed:
                 was_told = self._changed.wait(None if self._is_resting else self._interval_s)
-                if not was_told and not self._is_closed:
+                # It may have waited for an event that was being drawn, and that made the view rest or closed it.
+                if not (was_told or self._is_closed or self._is_resting):
                     try:
                         self._draw()
                     except OSError:  # nobody reads any more

@@ -138,7 +138,7 @@ def test_the_view_goes_on_by_itself(estimator: Estimator) -> None:
     live, stream = view(estimator)
     live.receive(started("1"), None)
     before = len(stream.getvalue())
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while len(stream.getvalue()) == before:
         assert time.monotonic() < deadline
         time.sleep(QUICK_S)
@@ -157,6 +157,24 @@ def test_nothing_is_written_while_something_is_measured(estimator: Estimator) ->
     live.receive(ended("3"), "the line of the measured node")
     after = stream.getvalue().removeprefix(before)
     assert after.index("a line of another node") < after.index("the line of the measured node")
+    live.stop()
+
+
+def test_a_drawing_that_takes_long_is_not_followed_by_one_while_something_is_measured(estimator: Estimator) -> None:
+    """What would have been drawn by itself is due when the view begins to rest, and is left out."""
+
+    class Slow(Terminal):
+        def write(self, text: str) -> int:
+            time.sleep(20 * QUICK_S)
+            return super().write(text)
+
+    stream = Slow()
+    live = LiveView(stream, board(estimator)[0], interval_s=QUICK_S)
+    live.start()
+    live.receive(started("3", measures=True), None)
+    before = stream.getvalue()
+    time.sleep(40 * QUICK_S)
+    assert stream.getvalue() == before
     live.stop()
 
 
