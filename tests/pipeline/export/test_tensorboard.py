@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -34,11 +33,13 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
 
 @pytest.fixture(scope="module")
 def ask(logs: tuple[Path, Any]) -> Ask:
-    """Ask a TensorBoard that shows the logs; it lives in a thread of this process."""
+    """Ask a TensorBoard that has read the logs to their end; it lives in a thread of this process."""
     from tensorboard import program
 
     board = program.TensorBoard()
-    board.configure(argv=[None, "--logdir", str(logs[0]), "--port", "0", "--host", "127.0.0.1", "--load_fast", "false"])
+    address = ("--port", "0", "--host", "127.0.0.1")
+    reads = ("--load_fast", "false", "--reload_task", "blocking", "--reload_interval", "0")
+    board.configure(argv=[None, "--logdir", str(logs[0]), *address, *reads])
     url = board.launch()
 
     def asked(path: str, document: Any = None) -> Any:
@@ -47,9 +48,6 @@ def ask(logs: tuple[Path, Any]) -> Ask:
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.load(answer)
 
-    ends = time.monotonic() + 60
-    while len(asked("runs")) < 6 and time.monotonic() < ends:
-        time.sleep(0.1)
     return asked
 
 
