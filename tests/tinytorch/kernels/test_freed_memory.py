@@ -9,7 +9,18 @@ import pytest
 from tinytorch.kernels.memory import freed_memory_kept
 
 resource = pytest.importorskip("resource")
+THP_DISABLE, THP_IS_DISABLED = 41, 42  # <linux/prctl.h>: PR_SET_THP_DISABLE and PR_GET_THP_DISABLE
 HAS_GLIBC = sys.platform == "linux" and hasattr(ctypes.CDLL(None), "mallopt")
+
+
+@pytest.fixture
+def small_pages():
+    """Have memory provided in pages of 4 KiB, also by a system that takes huge ones: each is a single fault."""
+    libc = ctypes.CDLL(None)
+    was_disabled = libc.prctl(THP_IS_DISABLED, 0, 0, 0, 0)
+    libc.prctl(THP_DISABLE, 1, 0, 0, 0)
+    yield
+    libc.prctl(THP_DISABLE, was_disabled, 0, 0, 0)
 
 
 def page_faults_of_a_step():
@@ -21,6 +32,7 @@ def page_faults_of_a_step():
 
 
 @pytest.mark.skipif(not HAS_GLIBC, reason="only glibc can be told to keep memory")
+@pytest.mark.usefixtures("small_pages")
 def test_a_second_step_finds_the_memory_of_the_first():
     """Inside the block the system provides 60 MB once; after it, memory is given back and usable as ever."""
     with freed_memory_kept():
