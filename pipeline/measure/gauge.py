@@ -48,9 +48,14 @@ def shares(before: Load, after: Load) -> tuple[dict[int, float], dict[int, float
     for core, ticks in after.total.items():
         elapsed = ticks - before.total.get(core, 0)
         if elapsed > 0:
-            busy[core] = (after.busy[core] - before.busy.get(core, 0)) / elapsed
-            stolen[core] = (after.stolen[core] - before.stolen.get(core, 0)) / elapsed
+            busy[core] = _share(after.busy[core] - before.busy.get(core, 0), elapsed)
+            stolen[core] = _share(after.stolen[core] - before.stolen.get(core, 0), elapsed)
     return busy, stolen
+
+
+def _share(ticks: float, elapsed: int) -> float:
+    """Return a part of the time. Linux may count waiting for disks, and what is stolen, backwards (see proc(5))."""
+    return min(max(ticks / elapsed, 0.0), 1.0)
 
 
 @dataclass(frozen=True)
@@ -190,4 +195,4 @@ def _of_cores(before: Reading, after: Reading, cores: Sequence[int] | None) -> t
     if total <= 0:
         return None, None
     own = (after.own_s - before.own_s) * os.sysconf("SC_CLK_TCK")
-    return max(busy - stolen - own, 0) / total, stolen / total
+    return _share(busy - stolen - own, total), _share(stolen, total)

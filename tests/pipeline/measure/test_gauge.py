@@ -39,6 +39,16 @@ def test_busy_is_all_but_idle_and_waiting(tmp_path):
     assert shares(before, after) == ({0: 0.2, 1: 0.0}, {0: 0.05, 1: 0.0})
 
 
+def test_counters_that_went_back_make_no_share_below_0_or_above_1(tmp_path):
+    """Linux may take back ticks of waiting for disks, and stolen ones: five busy ticks are no more than all of four."""
+    before = read_load(stat(tmp_path / "stat", [0, 0, 0, 0, 9, 0, 0, 3, 0, 0]))
+    after = read_load(stat(tmp_path / "stat", [7, 0, 0, 0, 8, 0, 0, 1, 0, 0]))
+    assert shares(before, after) == ({0: 1.0}, {0: 0.0})
+    first = read_gauges(write(tmp_path, FILES))
+    found = gauges(dataclasses.replace(first, load=before), later(first, load=after), (0,))
+    assert (found["others"], found["stolen"]) == (1.0, 0.0)
+
+
 def test_unknown_without_the_kernels_file(tmp_path):
     """A system without /proc/stat gives None, not a guess."""
     assert read_load(tmp_path / "absent") is None
