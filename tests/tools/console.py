@@ -29,8 +29,10 @@ _WIDTH = "100"
 # but for warnings, what is indented, and points of a sweep, whose marks depend on their times.
 _VARIES = (" ", "warning:", "+ ", "* ")
 _MEASURED = (
-    "run", "plan", "why", "compare", "gate", "history", "leaderboard", "verify", "ablate", "doctor", "sensitivity"
+    "run", "plan", "why", "compare", "gate", "history", "leaderboard", "verify", "ablate", "doctor", "sensitivity",
+    "export checklist",
 )  # fmt: skip
+_NOISY = 5  # the exit code of a run that claims nothing of speed, because of what else the machine did
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def blocks(text: str) -> Iterator[tuple[str, str, str]]:
 def run_page(text: str, folder: Path, packages: Path = ROOT, installs: bool = False) -> list[Shown]:
     """Work through a page in a folder, with the packages of another. Raises RuntimeError if a ```sh line fails.
 
-    Lines of ```sh are left out of a page that `installs`.
+    A run on a busy machine is no failure. Lines of ```sh are left out of a page that `installs`.
     """
     shown = []
     for language, file, content in blocks(text):
@@ -61,7 +63,7 @@ def run_page(text: str, folder: Path, packages: Path = ROOT, installs: bool = Fa
         elif language == "sh" and not installs:
             for line in content.splitlines():
                 status, printed = _run(line.partition("  #")[0], folder, packages)
-                if status:
+                if status and not (status == _NOISY and "pipeline run " in line):
                     raise RuntimeError(f"{line}\n{printed}")
         elif language == "console":
             for command, expected in _commands(content):
