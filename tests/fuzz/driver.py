@@ -23,8 +23,8 @@ from tests.fuzz.files import Files, Link, write_files
 __all__ = ["Found", "Tally", "Worker", "fuzz", "shrink"]
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 30.0  # of a processor that one input may take: the most pixels that are read took 2.2 s, elsewhere it is more
-_WAITING = 4  # times as long it may take by the clock: other processes may want the processor, too
+SECONDS = 5.0  # of a processor that one input may take
+_WAITING = 6  # times as long it may take by the clock: other processes may want the processor, too
 _LOOK = 0.2  # seconds between two looks at how much it took
 _STARTING = 60.0
 _INPUTS = 5000  # that one process checks: a leak shows, and ends with it
@@ -145,11 +145,19 @@ def _workers(count: int = 1) -> Iterator[list[Worker]]:
 
 
 def fuzz(
-    kind: str, count: int, seed: int, *, first: int = 0, seconds: float = math.inf, keep: Path | None = None
+    kind: str,
+    count: int,
+    seed: int,
+    *,
+    first: int = 0,
+    seconds: float = math.inf,
+    each: float = SECONDS,
+    keep: Path | None = None,
 ) -> Tally:
     """Check `count` inputs from number `first`, or fewer if `seconds` have passed.
 
-    Those that failed in a new way are made smaller and kept in `keep`.
+    An input that takes a processor more than `each` seconds has failed. Those that failed in a new way are made smaller
+    and kept in `keep`.
     """
     tally = Tally(kind)
     began = time.monotonic()
@@ -157,7 +165,7 @@ def fuzz(
         for index in range(first, first + count):
             if time.monotonic() - began > seconds:
                 break
-            reply = worker.check(kind=kind, seed=seed, index=index)
+            reply = worker.check(each, kind=kind, seed=seed, index=index)
             _count(tally, reply, index)
         tally.seconds = time.monotonic() - began
         for found in tally.found.values() if keep is not None else ():
