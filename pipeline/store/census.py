@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import errno
+import glob
 import json
 import math
 import mmap
@@ -119,7 +120,7 @@ def take_census(root: Path, parents: tuple[Path, ...]) -> Census:
 def noted_folders(root: Path) -> set[Path]:
     """Return the run folders that a store has notes of, there or not."""
     found = set()
-    for note in (root / "uses").glob("*/folder"):
+    for note in _there(root, "uses/*/folder"):
         with contextlib.suppress(OSError):
             found.add(Path(os.path.normpath(root.resolve() / os.fsdecode(note.read_bytes()))))
     return found
@@ -127,7 +128,7 @@ def noted_folders(root: Path) -> set[Path]:
 
 def noted_days(root: Path) -> Iterator[tuple[float, set[str]]]:
     """Yield when each noted day ended (seconds since the epoch), and the keys that were used on it."""
-    for note in (root / "uses").glob("*/*-*-*"):
+    for note in _there(root, "uses/*/*-*-*"):
         with contextlib.suppress(ValueError):  # 2026-99-99
             day = datetime.datetime.strptime(note.name, "%Y-%m-%d").replace(tzinfo=datetime.UTC)
             yield day.timestamp() + _DAY_S - 1, lines_of(note)
@@ -144,7 +145,7 @@ _REST = {
 
 
 def _folders(root: Path, parents: tuple[Path, ...]) -> tuple[RunFolder, ...]:
-    found = {path.parent.resolve() for parent in parents for path in parent.glob("*/run.json")}
+    found = {path.parent.resolve() for parent in parents for path in _there(parent, "*/run.json")}
     found |= noted_folders(root)
     return tuple(RunFolder(path, _changed_at(path / "run.json"), _names(path)) for path in sorted(found))
 
@@ -203,8 +204,13 @@ def _digests_in(path: Path) -> set[str]:
             return {match[0].decode() for match in _DIGEST.finditer(data)}
 
 
+def _there(root: Path, pattern: str) -> list[Path]:
+    """Return what matches a pattern, in order; `pathlib` would raise where a folder is removed meanwhile."""
+    return [root / name for name in sorted(glob.glob(pattern, root_dir=root, include_hidden=True))]
+
+
 def _files(root: Path, pattern: str) -> Iterator[StoredFile]:
-    for path in sorted(root.glob(pattern)):
+    for path in _there(root, pattern):
         with contextlib.suppress(OSError):
             if path.is_file() and not path.is_symlink():
                 status = path.stat()

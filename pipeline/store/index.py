@@ -26,6 +26,7 @@ from urllib.parse import quote
 
 from pipeline.core.errors import EnvironmentProblem
 from pipeline.core.keys import Preimage, action_key, digest_bytes, digest_value, family_key
+from pipeline.store.objects import stored_files
 from pipeline.store.record import Record
 
 __all__ = ["Index"]
@@ -213,8 +214,8 @@ class Index:
             db.execute(f"pragma user_version={_VERSION}")
 
     def _rows_of_files(self) -> Iterator[Row]:
-        for path in self._records.glob("*/*.json"):
-            record = self._from_file(path.parent.name + path.stem)
+        for key, _ in stored_files(self._records, ".json"):
+            record = self._from_file(key)
             if record and action_key(record.preimage) == record.key:
                 yield _row(record)
 

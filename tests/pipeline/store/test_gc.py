@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
+import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -177,6 +179,8 @@ def test_an_old_object_that_is_written_again_counts_as_young(root: Path) -> None
 def test_what_was_written_since_the_census_stays(root: Path) -> None:
     """A record of the same name is not the one that was chosen."""
     make(root, "train", {"out": b"1"}, days_ago=60)
+    (file,) = (root / "actions").glob("*/*.json")
+    age(file, 60)
     census = take_census(root, ())
     removal = garbage(census, time.time(), is_alone=True)
     make(root, "train", {"out": b"1"})
@@ -292,6 +296,33 @@ def test_the_journal_of_a_search_goes_when_nobody_wrote_it_for_long(root: Path) 
     assert sorted(os.listdir(root / "search")) == ["open.journal", "young.journal"]
     collect(root, keep_days=0, is_alone=False)
     assert os.listdir(root / "search") == ["open.journal"]
+
+
+def test_what_is_removed_while_it_is_counted_is_passed_over(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A computation that ends takes its folder away; whoever counts has just seen it."""
+    LocalStore(root).close()
+    scandir = os.scandir
+
+    @contextlib.contextmanager
+    def scan_and_remove(folder: str | Path) -> Iterator[Iterator[os.DirEntry[str]]]:
+        with scandir(folder) as entries:
+            found = list(entries)
+        if str(folder).rstrip("/").endswith(("unfinished", "actions")):
+            for entry in found:
+                shutil.rmtree(entry.path, ignore_errors=True)
+        yield iter(found)
+
+    for name in ("unfinished/0123/fit-0", f"actions/ab/{'0' * 62}.json"):
+        (root / name).parent.mkdir(parents=True)
+        (root / name).touch()
+    (root / "index.sqlite3").unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", scan_and_remove)
+        assert take_census(root, ()).results == {}
+        assert not (root / "unfinished/0123").exists()
+        (root / "actions/ab").mkdir(exist_ok=True)
+        LocalStore(root).close()
+    assert not (root / "actions/ab").exists()
 
 
 def test_notes_and_quarantine_last_as_long_as_results_do(root: Path, tmp_path: Path) -> None:
