@@ -113,7 +113,7 @@ class Chain:
     def run(self) -> Ran:
         """Run the program; fail unless the stages' own account of who was executed is the same."""
         self.forget()
-        assert self.start("answer").wait(60) == 0, self._file("answer").read_text()
+        assert self.start("answer").wait(300) == 0, self._file("answer").read_text()
         result = self.answer("answer")
         assert self.executed() == Counter(result.ran)
         return result

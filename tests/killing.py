@@ -28,7 +28,7 @@ from tests.project import Project
 
 STORE = ".pipeline"
 DETERMINISTIC = ("data", "train", "optimize", "evaluate")  # what does not hang on a measurement
-_PATIENCE_S = 60.0  # only ends what hangs
+PATIENCE_S = 300.0  # only ends what hangs
 _VICTIMS = ("group", "command", "child")
 
 # Read by every interpreter that finds it on PYTHONPATH. An audit event comes before the call that it announces; where
@@ -130,7 +130,7 @@ def forget(project: Project) -> None:
 def undisturbed(project: Project, *arguments: str) -> Undisturbed:
     """Run the command without a kill, from nothing, counting its writes."""
     process = start(project, *arguments, **tripwire(project))
-    assert process.wait(_PATIENCE_S) in (0, 5), said(project)
+    assert process.wait(PATIENCE_S) in (0, 5), said(project)
     record = _record(project)
     return Undisturbed(record["finished_at"] - record["started_at"], writes_of(project), outputs_of(project))
 
@@ -188,7 +188,7 @@ def run_and_kill(project: Project, moment: Moment, seconds: float, *arguments: s
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(moment.share * seconds)
         kill(process, moment.whom)
-    code = process.wait(_PATIENCE_S)
+    code = process.wait(PATIENCE_S)
     wait_until_alone(project)
     return code
 
@@ -211,7 +211,7 @@ def kill(process: subprocess.Popen[bytes], whom: str) -> None:
 def wait_until_alone(project: Project) -> None:
     """Wait until no process of the project is left; fail when one stays: it would go on measuring, for nobody."""
     name = os.fsencode(project.folder)
-    deadline = time.monotonic() + _PATIENCE_S
+    deadline = time.monotonic() + PATIENCE_S
     while left := [path for path in Path("/proc").glob("[0-9]*") if _mentions(path, name)]:
         assert time.monotonic() < deadline, f"still there: {[(path / 'cmdline').read_bytes() for path in left]}"
         time.sleep(0.01)
@@ -264,7 +264,7 @@ def check_recovery(project: Project, expected: Undisturbed, *arguments: str) -> 
     if (project.folder / STORE).exists():
         shutil.copytree(project.folder / STORE, before)
     process = start(project, *arguments)
-    assert process.wait(_PATIENCE_S) in (0, 5), said(project)
+    assert process.wait(PATIENCE_S) in (0, 5), said(project)
     store = LocalStore(before)
     ran = [node for node in nodes_of(project) if node["outcome"] == "ran"]
     assert [node["label"] for node in ran if store.peek(node["key"]) or node["key"] in announced] == []

@@ -26,11 +26,11 @@ def kill_at_writes(project: Project, executor: str, whom: str, step: int) -> Non
     """Kill a run from nothing before every write, or every `step`th, and check what the next run does."""
     chain = Chain(project, executor)
     killing.forget(project)
-    chain.start("answer", **killing.tripwire(project)).wait(60)
+    chain.start("answer", **killing.tripwire(project)).wait(killing.PATIENCE_S)
     undisturbed = chain.answer("answer")
     for write in range(1, killing.writes_of(project) + 1, step):
         killing.forget(project)
-        code = chain.start("said", **killing.tripwire(project, AT=str(write), WHOM=whom)).wait(60)
+        code = chain.start("said", **killing.tripwire(project, AT=str(write), WHOM=whom)).wait(killing.PATIENCE_S)
         # How often workers write depends on who comes first, and what is remembered of files on how old they are.
         assert code == -signal.SIGKILL or (code == 0 and killing.writes_of(project) < write) or executor != "inline"
         killing.wait_until_alone(project)
@@ -73,11 +73,11 @@ def test_a_run_killed_beside_a_shared_store_has_shared_all_after_the_next(copied
     shared = copied.folder / f"{killing.STORE}-shared"  # a name that begins so: its writes count as well
     chain = Chain(copied, "inline", f"file://{shared}")
     forget_both(copied, shared)
-    chain.start("answer", **killing.tripwire(copied)).wait(60)
+    chain.start("answer", **killing.tripwire(copied)).wait(killing.PATIENCE_S)
     undisturbed = chain.answer("answer")
     for write in range(1, killing.writes_of(copied) + 1, 2):
         forget_both(copied, shared)
-        code = chain.start("said", **killing.tripwire(copied, AT=str(write), WHOM="group")).wait(60)
+        code = chain.start("said", **killing.tripwire(copied, AT=str(write), WHOM="group")).wait(killing.PATIENCE_S)
         assert code == -signal.SIGKILL
         assert chain.run().digests == undisturbed.digests, f"killed before write {write}"
         killing.forget(copied)

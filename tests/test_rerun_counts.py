@@ -107,7 +107,7 @@ def test_two_runs_at_once_execute_every_stage_once(chain: Chain) -> None:
     chain.set([(text.upper(), keep) for text, keep in PLAIN])
     chain.forget()
     for process in [chain.start(log) for log in ("one", "two")]:
-        assert process.wait(60) == 0
+        assert process.wait(killing.PATIENCE_S) == 0
     one, two = chain.answer("one"), chain.answer("two")
     assert chain.executed() == Counter("ABCD") == Counter(one.ran + two.ran)
     assert one.digests == two.digests

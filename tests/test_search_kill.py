@@ -77,7 +77,7 @@ def test_two_searches_at_once_are_one(tmp_path: Path) -> None:
     experiment = build(loads(FILE.replace("trials: 60", "trials: 24"), "x.yaml"))
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
         runs = [pool.submit(finish, experiment, tmp_path / "store") for _ in range(2)]
-        first, second = (run.result(timeout=120) for run in runs)
+        first, second = (run.result(timeout=300) for run in runs)
     assert first == second == finish(experiment, tmp_path / "undisturbed")
     assert not list((tmp_path / "store/search").glob("*.damaged"))
 

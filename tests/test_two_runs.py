@@ -61,7 +61,7 @@ def check_both(project: Project) -> None:
 def test_what_both_need_is_computed_once(arena: Project) -> None:
     """Every key is executed by one of them, and both end with the same results."""
     for name, process in start_both(arena).items():
-        assert process.wait(120) in (0, 5), killing.said(arena, name)
+        assert process.wait(killing.PATIENCE_S) in (0, 5), killing.said(arena, name)
     ran = Counter(node["key"] for name in BITS for node in nodes_of(arena, name) if node["outcome"] == "ran")
     assert set(ran.values()) == {1}
     assert ran.keys() == {node["key"] for name in BITS for node in nodes_of(arena, name)}
@@ -80,7 +80,7 @@ def test_one_of_them_may_be_killed_at_any_moment(arena: Project, number: int) ->
         processes[victim].wait(draw.uniform(0.1, 5))
     except subprocess.TimeoutExpired:
         killing.kill(processes[victim], draw.choice(("group", "command")))
-    assert processes[other].wait(120) in (0, 5), killing.said(arena, other)
+    assert processes[other].wait(killing.PATIENCE_S) in (0, 5), killing.said(arena, other)
     processes[victim].wait()
     killing.wait_until_alone(arena)
     made = {node["key"] for node in nodes_of(arena, other)}

@@ -57,7 +57,7 @@ def needs(shell: str) -> str:
 def in_bash(folder: Path, *words: str) -> set[str]:
     (folder / "script").write_text(script("bash"))
     command = [needs("bash"), "--norc", "-c", BASH, "bash", "./script", "pipeline", *words]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=20, check=True)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=True)
     assert done.stderr == ""
     return set(filter(None, done.stdout.split("\n")))
 
@@ -93,7 +93,7 @@ def test_fish_completes(folder: Path) -> None:
     """As fish itself says when it is asked."""
     (folder / "script").write_text(script("fish"))
     ask = 'source script; complete -C "pipeline comp"; complete -C "pipeline paper "; complete -C "pipeline export on"'
-    done = subprocess.run([needs("fish"), "-N", "-c", ask], cwd=folder, capture_output=True, text=True, timeout=30)
+    done = subprocess.run([needs("fish"), "-N", "-c", ask], cwd=folder, capture_output=True, text=True, timeout=120)
     words = {line.split("\t")[0] for line in done.stdout.splitlines()}
     assert done.stderr == ""
     assert {"compare", "competition", "completion", "first", "onnx"} <= words
@@ -114,7 +114,7 @@ def typed(command: list[str], folder: Path, setup: str, keys: str, wanted: str) 
         os.chdir(folder)
         os.execve(command[0], command, {**os.environ, "TERM": "dumb", "PS1": "ready> ", "HOME": str(folder)})
     shown, waiting = "", [("ready> ", setup), ("ready> ", keys), (wanted, "exit\n")]
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while waiting and time.monotonic() < end:
         if select.select([terminal], [], [], 0.5)[0]:
             try:
@@ -135,7 +135,7 @@ def test_powershell_has_a_completer() -> None:
     """The script registers one, and powershell can read it where it is installed."""
     assert "Register-ArgumentCompleter" in script("powershell")
     path = needs("pwsh")
-    done = subprocess.run([path, "-NoProfile", "-Command", "-"], input=script("powershell"), text=True, timeout=60)
+    done = subprocess.run([path, "-NoProfile", "-Command", "-"], input=script("powershell"), text=True, timeout=120)
     assert done.returncode == 0
 
 

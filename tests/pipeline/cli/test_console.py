@@ -22,7 +22,7 @@ def run(project: Project, command: str, **environment: str) -> subprocess.Comple
     encoding = environment.get("PYTHONIOENCODING", "utf-8")
     command = f"set -e; {command}"
     return subprocess.run(
-        ["bash", "-c", command], cwd=project.folder, env=variables, capture_output=True, encoding=encoding, timeout=120
+        ["bash", "-c", command], cwd=project.folder, env=variables, capture_output=True, encoding=encoding, timeout=300
     )
 
 
@@ -123,7 +123,7 @@ main()
 def test_an_interrupt_while_starting_is_quiet(module: str, project: Project) -> None:
     """Ctrl-C exits with 130 and without a traceback, also while modules are imported."""
     command = [sys.executable, "-c", INTERRUPTED_IMPORT, module, "list", "models"]
-    done = subprocess.run(command, cwd=project.folder, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=project.folder, capture_output=True, text=True, timeout=300)
     assert done.returncode == 130, done.stderr
     assert "Traceback" not in done.stderr
 

@@ -124,7 +124,7 @@ def test_a_missing_extra_costs_its_report_only(project: Project, tmp_path: Path)
     """Exit code 6 and the pip command; submission, the other report and the table are there."""
     out = tmp_path / "out"
     command = [sys.executable, "-c", WITHOUT, "run", SMOKE, "--out", str(out)]
-    done = subprocess.run(command, cwd=project.folder, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=project.folder, capture_output=True, text=True, timeout=300)
     assert done.returncode == 6
     assert 'pip install "tinytorch-pipeline[report]"' in done.stderr
     assert "Traceback" not in done.stderr

@@ -70,7 +70,7 @@ command = "python -m pipeline run experiments/smoke.yaml --set model.train.epoch
 with Journal(Path("runs/smoke/events.jsonl"), {"command": command, "nodes": 10}) as journal:
     journal(Event("1", "train mlp seed=0", None, "new"))
     print("started", flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
 
 

@@ -114,7 +114,7 @@ def test_an_interruption_removes_what_was_built(project: Project, scratch: Path,
     while process.poll() is None and not list(scratch.glob("verify-*")):
         time.sleep(0.01)
     process.send_signal(number)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=300)
     assert process.returncode == 130
     assert "interrupted" in said
     assert list(scratch.iterdir()) == []

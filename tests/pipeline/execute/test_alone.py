@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.core.event import Event, Outcome
+from pipeline.execute import channel
 from pipeline.execute.alone import at_work
 from pipeline.execute.limits import UNLIMITED, Limits
 from tests.pipeline.execute.stage_project import StageProject, make_stage_project
@@ -75,7 +76,8 @@ def test_nodes_obey(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     thread = threading.Thread(target=lambda: projects[0].run(measure, limits=UNLIMITED))
     thread.start()
     while not (tmp_path / "measures").exists():
-        pass
+        assert thread.is_alive()
+        time.sleep(0.001)
     projects[1].run(work, limits=UNLIMITED, emit=lambda event: (tmp_path / "waits").touch() if event.said else None)
     thread.join()
     assert projects[0].log() == ["start m", "end m", "start w", "end w"]
@@ -84,15 +86,19 @@ def test_nodes_obey(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_waiting_for_another_run_is_not_what_a_timeout_is_about(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A node that may work for half a second is given it after the other's measurement."""
+    """A node that may work for a minute is given it after the other's measurement, which takes an hour."""
     project = make_stage_project(tmp_path, monkeypatch)
+    clock, waited_s = time.monotonic, [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + waited_s[0])
+    monkeypatch.setattr(channel, "_LONGEST_POLL_S", 0.01)  # after which the clock is looked at again
 
     def emit(event: Event) -> None:
         if event.said:
-            time.sleep(1)
+            waited_s[0] = 3600.0
+            time.sleep(0.2)  # whoever looks at the clock does so meanwhile
             measurement.close()
 
     measurement = contextlib.ExitStack()
     measurement.enter_context(at_work(project.store.root / "locks", print, alone=True))
-    limits = Limits("processes", timeout_s=0.5)
+    limits = Limits("processes", timeout_s=60)
     assert project.run(project.node("w"), limits=limits, emit=emit)["w"].outcome is Outcome.RAN

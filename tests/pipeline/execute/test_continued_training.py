@@ -24,21 +24,29 @@ model:
 optimize:
   - finetune: {epochs: 24, schedule: one_cycle, augment: {crop: 1}}
 """
+# A training that has told of this epoch goes no further until it is killed.
+WAIT = """
+                    if str(epoch) == __import__("os").environ.get("WAIT_AFTER"):
+                        __import__("time").sleep(600)
+"""
 COMMAND = ("run", "long.yaml", "--until", "optimize")
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project that keeps the state of a training after every epoch, not every ten seconds."""
+    """A project that keeps the state of a training after every epoch, not every ten seconds, and waits where asked."""
     made = copy_project(tmp_path_factory.mktemp("project"))
     made.edit("tinytorch/core/watching.py", "_EVERY_S = 10.0", "_EVERY_S = 0.0")
+    told = "                    watch.say(_line(history[-1], settings.epochs))\n"
+    made.edit("tinytorch/core/fitting.py", told, told.rstrip("\n") + WAIT)
     (made.folder / "long.yaml").write_text(FILE)
     return made
 
 
-def killed_after(project: Project, text: str, store: str) -> None:
-    """Run until stderr has a line with this text, then SIGKILL."""
-    environment = {**os.environ, "PYTHONPATH": str(project.folder)}
+def killed_after(project: Project, training: str, epoch: int, store: str) -> None:
+    """Run until stderr has a line about this epoch of a training, then SIGKILL."""
+    text = f"{training}: epoch {epoch} of 24"
+    environment = {**os.environ, "PYTHONPATH": str(project.folder), "WAIT_AFTER": str(epoch)}
     command = [sys.executable, "-m", "pipeline", *COMMAND, "--store", store]
     with subprocess.Popen(command, cwd=project.folder, env=environment, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
@@ -57,10 +65,10 @@ def models(project: Project, store: str) -> list[str]:
 
 def test_a_killed_run_continues_to_the_same_models(project: Project) -> None:
     """Killed in training and again in finetuning, it ends with the bytes of a run that nobody killed."""
-    killed_after(project, "train cnn seed=0: epoch 9 of 24", "killed")
+    killed_after(project, "train cnn seed=0", 9, "killed")
     (state,) = (project.folder / "killed" / "unfinished").glob("*/*")
     assert state.name.startswith("fit-")
-    killed_after(project, "finetune epochs=24: epoch 5 of 24", "killed")
+    killed_after(project, "finetune epochs=24", 5, "killed")
     said = project.run(*COMMAND, "--store", "killed").stderr
     assert "training continues after epoch 5, where it was interrupted" in said
     assert "epoch 5 of 24" not in said
@@ -72,7 +80,7 @@ def test_a_killed_run_continues_to_the_same_models(project: Project) -> None:
 
 def test_what_nobody_continues_is_collected(project: Project) -> None:
     """`store gc` removes the state of a training that was given up, and a run does not need it."""
-    killed_after(project, "train cnn seed=0: epoch 3 of 24", "given-up")
+    killed_after(project, "train cnn seed=0", 3, "given-up")
     kept: list[Path] = list((project.folder / "given-up" / "unfinished").glob("*/*"))
     assert kept
     os.utime(kept[0], (0, 0))

@@ -27,7 +27,7 @@ from pipeline.store.remote import Remote
 from pipeline.store.shared import SharedStore, cache_folder
 from tests.pipeline.execute.clusters import ROOT, STAGES, environment, node, plan, scheduler, worker
 
-pytest.importorskip("distributed")
+Client = pytest.importorskip("distributed").Client
 
 Results = dict[str, NodeResult]
 
@@ -45,6 +45,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         worker(folder, address, "127.0.0.1", "core=2"),
         worker(folder, address, "127.0.0.2", "core=2", before=other),
     ):
+        with Client(address, timeout=60, set_as_default=False) as client:
+            client.wait_for_workers(2, timeout=300)
         yield address
 
 
@@ -231,7 +233,7 @@ def test_a_cluster_of_its_own_is_started_and_ended(tmp_path: Path) -> None:
     assert results["a"].outcome is Outcome.RAN
     assert isinstance(results["b"].error, StageFailed)
     assert "it killed its worker three times" in str(results["b"].error)
-    assert _processes(str(tmp_path)) == []
+    _wait_until_none_is_left(tmp_path)
 
 
 PARENT = """
@@ -239,7 +241,7 @@ import sys
 sys.path[:0] = [{root!r}, {folder!r}]
 from pathlib import Path
 from tests.pipeline.execute.test_dask_executor import *
-run(Path({folder!r}), plan(node("a", Path({folder!r}), sleep_s=60)), Limits("dask", 1))
+run(Path({folder!r}), plan(node("a", Path({folder!r}), sleep_s=600)), Limits("dask", 1))
 """
 
 
@@ -252,9 +254,14 @@ def test_a_cluster_of_its_own_ends_with_its_parent(tmp_path: Path) -> None:
             time.sleep(0.05)
         assert _processes(str(tmp_path)) != []
         parent.kill()
-    deadline = time.monotonic() + 20
-    while _processes(str(tmp_path)):
-        assert time.monotonic() < deadline
+    _wait_until_none_is_left(tmp_path)
+
+
+def _wait_until_none_is_left(folder: Path) -> None:
+    """Wait for processes that end by themselves, when they see that what started them is gone; fail if one stays."""
+    deadline = time.monotonic() + 120
+    while left := _processes(str(folder)):
+        assert time.monotonic() < deadline, left
         time.sleep(0.05)
 
 

@@ -97,7 +97,7 @@ from pathlib import Path
 from pipeline.execute.journal import Journal
 with Journal(Path(sys.argv[1]), {}):
     print("started", flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
 
 

@@ -21,6 +21,7 @@ from pipeline.run import prepare
 from pipeline.store.local import LocalStore
 from pipeline.submission.migrate import SCHEMA as MIGRATED
 from pipeline.submission.validate import SCHEMAS
+from tests.pipeline.execute.ticks import wait_for_a_tick
 
 ROOT = Path(__file__).parents[3]
 
@@ -125,13 +126,16 @@ def test_what_nodes_run_reaches_nothing_that_cannot_be_followed(store: LocalStor
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
-    """Write a module into a package `extra` that counts as first-party; return its file."""
+    """Write a module into a package `extra` that counts as first-party, each time later; return its file."""
+    clock = tmp_path / "clock"
+    clock.mkdir()
     monkeypatch.setattr(modules, "PROJECT", tmp_path)
     monkeypatch.setattr(modules, "FIRST_PARTY", ("extra",))
 
     def write(text: str) -> Path:
         file = tmp_path / "extra" / "part.py"
         file.parent.mkdir(exist_ok=True)
+        wait_for_a_tick(clock)
         file.write_text(text)
         return file
 
@@ -231,8 +235,10 @@ def test_every_change_of_a_file_or_folder_is_seen(store: LocalStore, package: Ca
     first = read_again(store)
     package("from extra import other\nx = 2\n")
     second = read_again(store)
+    wait_for_a_tick(file.parents[1] / "clock")
     file.with_name("other.py").write_text("y = 1\n")
     third = read_again(store)
+    wait_for_a_tick(file.parents[1] / "clock")
     file.with_name("other.py").unlink()
     package("from extra import other\nx = 1\n")
     assert first != second
@@ -244,6 +250,7 @@ def test_files_that_were_just_written_are_read_again(
     store: LocalStore, package: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An edit within the clock's granularity leaves no trace but the content."""
+    monkeypatch.setattr(stamps, "_SETTLED_NS", 10**18)  # whatever was written is new
     package("x = 3\n")
     read_again(store)
     monkeypatch.setattr(SourceCode, "_read", unread)

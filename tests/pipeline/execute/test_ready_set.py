@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -27,7 +28,10 @@ STAGES = {name: StageInfo(name, "", 1, {"out": "text"}, "", measures=name == "me
 
 
 class Threads:
-    """An executor on threads that notes, at each start, which nodes run; `fails` lists the errors a node will raise."""
+    """An executor on threads that notes, at each start, which nodes run; `fails` lists the errors a node will raise.
+
+    No node ends before so many have started as `ends_after`, however long it takes to start them.
+    """
 
     def __init__(self, store: LocalStore, slots: int = 2, is_one_machine: bool = True) -> None:
         self.store = store
@@ -37,6 +41,8 @@ class Threads:
         self.running: list[set[str]] = []
         self.fails: dict[str, list[Exception]] = {}
         self.closed: list[bool] = []
+        self.ends_after = 1
+        self._have_started = threading.Event()
         self._now: set[str] = set()
         self._pool = ThreadPoolExecutor(slots)
 
@@ -44,6 +50,8 @@ class Threads:
         self.started.append(task.node.id)
         self._now.add(task.node.id)
         self.running.append(set(self._now))
+        if len(self.started) >= self.ends_after:
+            self._have_started.set()
         return self._pool.submit(self._compute, task)
 
     def close(self, *, now: bool) -> None:
@@ -51,7 +59,7 @@ class Threads:
         self._pool.shutdown()
 
     def _compute(self, task: Task) -> tuple[Record, Outcome]:
-        time.sleep(0.01)
+        assert self._have_started.wait(60)
         self._now.discard(task.node.id)
         if self.fails.get(task.node.id):
             raise self.fails[task.node.id].pop(0)
@@ -89,6 +97,7 @@ def test_what_is_ready_starts_in_the_order_of_the_plan(store: LocalStore) -> Non
 def test_slots_are_filled_and_not_exceeded(store: LocalStore) -> None:
     """Three slots hold three of five nodes."""
     executor = Threads(store, slots=3)
+    executor.ends_after = 3
     run(executor, *map(node, "abcde"))
     assert max(map(len, executor.running)) == 3
 

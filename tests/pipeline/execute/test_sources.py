@@ -13,6 +13,7 @@ from pipeline.core.experiment import DataSpec
 from pipeline.execute import sources
 from pipeline.execute.sources import DataFiles
 from pipeline.store.local import LocalStore
+from tests.pipeline.execute.ticks import wait_for_a_tick
 from tinytorch.errors import DataFileError
 
 LONG_AGO = time.time() - 3600
@@ -79,6 +80,7 @@ def test_bytes_changed_behind_an_old_time_are_noticed(tmp_path: Path, monkeypatc
     picture = tmp_path / "root/train/cat/1.png"
     os.utime(picture, (LONG_AGO, LONG_AGO))
     before, status = files.digests(data), picture.stat()
+    wait_for_a_tick(tmp_path)
     picture.write_bytes(b"TRAIN cat")
     os.utime(picture, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert picture.stat().st_size == status.st_size
@@ -108,8 +110,9 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         files_of(tmp_path)._read("name", tmp_path, [path])
 
 
-def test_a_file_that_was_just_written_is_not_remembered(tmp_path: Path) -> None:
+def test_a_file_that_was_just_written_is_not_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Within the clock's granularity, a second write could leave size and time the same."""
+    monkeypatch.setattr(sources, "_SETTLED_NS", 10**18)  # whatever was written is new
     store = LocalStore(tmp_path / "store")
     DataFiles(store, lambda module: "code").digests(make_folder(tmp_path / "root"))
     names = [row[0] for row in store._index._db.execute("select name from facts where kind = 'data'")]

@@ -77,7 +77,7 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
     assert waiting.is_alive()
     holder.kill()
     holder.communicate()
-    waiting.join(10)
+    waiting.join(60)
     assert not waiting.is_alive()
 
 
