@@ -33,7 +33,7 @@ def folder(tmp_path):
 def run(folder, **settings):
     settings = {"scenario": "SingleStream", "min_duration_ms": 100, "min_query_count": 64, **settings}
     options = {**settings, "logs": str(folder / "logs")}
-    return run_loadgen(folder / "baseline.safetensors", folder / "samples.npy", options, 1, 0, 60)
+    return run_loadgen(folder / "baseline.safetensors", folder / "samples.npy", options, 1, 0, 600)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_a_failing_callback_ends_the_worker(folder, monkeypatch):
         options={"scenario": "SingleStream", "logs": str(folder / "logs"), "min_duration_ms": 60_000},
     )
     with pytest.raises(WorkerFailed, match="exit code 1") as caught:
-        run_worker(job, 30, program=type(loadgen_worker)("breaks"))
+        run_worker(job, 300, program=type(loadgen_worker)("breaks"))
     assert "AttributeError while LoadGen waited for answers" in str(caught.value)
 
 

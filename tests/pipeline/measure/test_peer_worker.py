@@ -52,7 +52,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(files: Path, kind: str, peers: dict[str, Any], limit_s: float = 100, **models: str) -> dict[str, Any]:
+def run(files: Path, kind: str, peers: dict[str, Any], limit_s: float = 500, **models: str) -> dict[str, Any]:
     paths = {name: str(files / f"{name}.safetensors") for name in ("baseline", "optimized")}
     paths |= {f"{name}.onnx": str(files / f"{name}.onnx") for name in ("baseline", "optimized")}
     job = Job(
@@ -65,7 +65,7 @@ def run(files: Path, kind: str, peers: dict[str, Any], limit_s: float = 100, **m
         phases=PHASES,
         options={"peers": peers, "copies": 2, "limit_s": limit_s},
     )
-    return run_worker(job, 120, peer_worker)
+    return run_worker(job, 600, peer_worker)
 
 
 def test_outputs_are_compared(files: Path) -> None:

@@ -19,6 +19,7 @@ from tinytorch.passes.quantize import Settings, apply
 from tinytorch.runtime.session import InferenceSession
 from tinytorch.serialization import save
 
+PATIENCE_S = 600.0  # with a job of about a second
 CACHES = {"L1d": 32_768, "L1i": 65_536, "L2": 1 << 20, "L3": 32 << 20}
 
 
@@ -68,7 +69,7 @@ def test_a_record_says_what_another_session_needs() -> None:
 
 def test_one_process_plans_for_all_arms(tmp_path: Path) -> None:
     """Each arm's record has every candidate with its time, where kernels are built."""
-    found = run_worker(job(tmp_path), 60)["sessions"]
+    found = run_worker(job(tmp_path), PATIENCE_S)["sessions"]
     assert found.keys() == {"baseline", "optimized"}
     for layer in (layer for record in found.values() for layer in record["layers"]):
         assert layer["computed_by"] in layer["candidates_ns"]
@@ -80,7 +81,7 @@ def test_an_arm_runs_with_the_kernels_of_its_job(tmp_path: Path) -> None:
     session = open_session(model(), planned, "baseline", queries())
     assert session.choices["fc1"] == "numpy"
     with pytest.raises(WorkerFailed, match="fc1 can be computed by"):
-        run_worker(job(tmp_path, kind="probe", choices={"baseline": {"fc1": "conv2d_f32"}}), 60)
+        run_worker(job(tmp_path, kind="probe", choices={"baseline": {"fc1": "conv2d_f32"}}), PATIENCE_S)
 
 
 def test_the_control_has_the_kernels_of_the_baseline() -> None:

@@ -42,10 +42,10 @@ def test_quantities_cost_a_process_only_where_the_machine_offers_any(material, m
     """Without counters of any kind no process is started for them; else one measures all arms."""
     nothing = {"quantities": {"energy_j": None}, "quantity_reasons": {"energy_j": "no meter"}}
     monkeypatch.setattr(sampling, "nothing_offered", lambda threads: nothing)
-    assert sampling._quantities(QUESTION, material, 60) == dict.fromkeys(ARMS, nothing)
+    assert sampling._quantities(QUESTION, material, 600) == dict.fromkeys(ARMS, nothing)
     assert not list(material.folder.glob("quantities*"))
     monkeypatch.setattr(sampling, "nothing_offered", lambda threads: None)
-    found = sampling._quantities(QUESTION, material, 60)
+    found = sampling._quantities(QUESTION, material, 600)
     assert found.keys() == set(ARMS)
     assert all(arm["quantities"].keys() == QUANTITIES.keys() for arm in found.values())
     assert len(list(material.folder.glob("quantities*.job.json"))) == 1

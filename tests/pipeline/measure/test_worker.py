@@ -19,6 +19,7 @@ from tinytorch.kernels import native
 from tinytorch.models import mlp
 from tinytorch.serialization import save
 
+PATIENCE_S = 600.0  # with a job of about a second
 PHASES = Phases(warmup_s=0.02, service_s=0.05, latency_s=0.01)
 
 
@@ -97,7 +98,7 @@ def test_a_worker_starts_clean(assert_clean):
 def test_a_worker_ends_clean(folder, assert_clean, kind):
     """After a job of any kind nothing was imported that the process did not start with."""
     models = dict.fromkeys(ARMS[:1] if kind in ("memory", "profile") else ARMS, str(folder / "model.safetensors"))
-    done = run_worker(job(folder, kind=kind, models=models, options=OPTIONS.get(kind, {})), 60)
+    done = run_worker(job(folder, kind=kind, models=models, options=OPTIONS.get(kind, {})), PATIENCE_S)
     conditions = done["conditions"]
     assert_clean([*conditions["packages"], *conditions["modules"]])
     assert {"numpy", "pipeline", "tinytorch"} <= set(conditions["packages"])
@@ -106,7 +107,7 @@ def test_a_worker_ends_clean(folder, assert_clean, kind):
 def test_quantities_are_figures_or_reasons(folder):
     """On any machine each arm has every quantity, or says why not."""
     cores = (max(os.sched_getaffinity(0)),) if hasattr(os, "sched_getaffinity") else None
-    found = run_worker(job(folder, kind="quantities", cores=cores), 60)["arms"]
+    found = run_worker(job(folder, kind="quantities", cores=cores), PATIENCE_S)["arms"]
     assert found.keys() == set(ARMS)
     for arm in found.values():
         missing = {name for name, figure in arm["quantities"].items() if figure is None}
@@ -117,7 +118,7 @@ def test_quantities_are_figures_or_reasons(folder):
 def test_comparison_returns_every_sample(folder):
     """A worker gives, for each row and arm, order, wall and CPU time, and says what it ran under."""
     cores = (max(os.sched_getaffinity(0)),) if hasattr(os, "sched_getaffinity") else None
-    result = run_worker(job(folder, cores=cores), 60)
+    result = run_worker(job(folder, cores=cores), PATIENCE_S)
     rows = len(result["wall_ns"])
     assert rows >= 6
     assert np.array(result["wall_ns"]).shape == np.array(result["cpu_ns"]).shape == (rows, 3)
@@ -132,7 +133,7 @@ def test_comparison_returns_every_sample(folder):
 def test_a_worker_says_what_others_did_meanwhile(folder):
     """Of the cores it was bound to; of none, it cannot know, and says so."""
     bound, unbound = (
-        run_worker(job(folder, cores=cores), 60)["conditions"]["gauges"]
+        run_worker(job(folder, cores=cores), PATIENCE_S)["conditions"]["gauges"]
         for cores in ((max(os.sched_getaffinity(0)),), None)
     )
     assert bound["elapsed_s"] > 0
@@ -142,17 +143,17 @@ def test_a_worker_says_what_others_did_meanwhile(folder):
 
 def test_calls_have_at_most_the_batch_size(folder):
     """Queries of two samples in calls of one give the same rows and checked answers, and memory and speed of calls."""
-    found = run_worker(job(folder, batch_size=1), 60)
+    found = run_worker(job(folder, batch_size=1), PATIENCE_S)
     assert min(found["checked"]) > 0
-    assert run_worker(job(folder, kind="memory", models={"baseline": str(folder / "model.safetensors")}), 60)
-    probed = run_worker(job(folder, kind="probe", batch_size=4), 60)
+    assert run_worker(job(folder, kind="memory", models={"baseline": str(folder / "model.safetensors")}), PATIENCE_S)
+    probed = run_worker(job(folder, kind="probe", batch_size=4), PATIENCE_S)
     assert probed["call_ns"].keys() == set(ARMS)
     assert min(probed["call_ns"].values()) > 0
 
 
 def test_a_server_is_served_and_its_calls_are_timed(folder):
     """The result has what a comparison has, and of each arm the latencies at its rate."""
-    found = run_worker(job(folder, kind="server", batch_size=2, options=OPTIONS["server"]), 60)
+    found = run_worker(job(folder, kind="server", batch_size=2, options=OPTIONS["server"]), PATIENCE_S)
     assert found["wall_ns"]
     assert found["server"]["arms"].keys() == set(ARMS)
     for arm in found["server"]["arms"].values():
@@ -162,21 +163,21 @@ def test_a_server_is_served_and_its_calls_are_timed(folder):
 
 def test_a_core_that_was_taken_away_is_not_fatal(folder):
     """Between choosing a core and binding to it the allowed set may change: the process runs unbound and says so."""
-    result = run_worker(job(folder, cores=(1000,)), 60)
+    result = run_worker(job(folder, cores=(1000,)), PATIENCE_S)
     assert result["conditions"]["pinned"] is None
     assert result["wall_ns"]
 
 
 def test_the_named_arm_goes_first(folder):
     """The process's first call is that of the arm the job names, and only its time is reported as cold."""
-    result = run_worker(job(folder, first="optimized"), 60)
+    result = run_worker(job(folder, first="optimized"), PATIENCE_S)
     assert result["first"] == "optimized"
     assert result["cold_ns"] > 0
 
 
 def test_memory_of_a_fresh_process(folder):
     """The peak of a process with one model is more than the model and says how it was read."""
-    result = run_worker(job(folder, kind="memory", models={"baseline": str(folder / "model.safetensors")}), 60)
+    result = run_worker(job(folder, kind="memory", models={"baseline": str(folder / "model.safetensors")}), PATIENCE_S)
     assert result["peak_rss_bytes"] > 1_000_000
     assert result["how"]
 
@@ -185,7 +186,7 @@ def test_threads_are_set_before_numpy_and_checked(folder, monkeypatch):
     """The parent's variables do not count, and libraries with other threads than asked for end the worker."""
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "3")
     assert {environment(2, 0)[name] for name in THREAD_VARIABLES} == {"2"}
-    assert run_worker(job(folder, kind="memory", models={"a": str(folder / "model.safetensors")}), 60)
+    assert run_worker(job(folder, kind="memory", models={"a": str(folder / "model.safetensors")}), PATIENCE_S)
     (folder / "result.json").unlink()
     job(folder, threads=7).write(folder / "job.json")
     command = [sys.executable, "-P", "-m", "pipeline.measure.worker", str(folder / "job.json")]
@@ -199,7 +200,7 @@ def test_threads_are_set_before_numpy_and_checked(folder, monkeypatch):
 @pytest.mark.skipif(machine.facts()["cores"]["allowed"] < 2, reason="BLAS takes no more threads than there are cores")
 def test_the_kernels_have_the_threads_of_the_job(folder):
     """OpenMP, which they bring into the process, is set like BLAS."""
-    result = run_worker(job(folder, threads=2), 60)
+    result = run_worker(job(folder, threads=2), PATIENCE_S)
     assert result["conditions"]["threads"] == 2
 
 
@@ -230,14 +231,14 @@ def test_works_from_any_folder(folder, monkeypatch):
     """Modules in the folder where the pipeline was started do not shadow those of the worker."""
     (folder / "numpy.py").write_text("raise SystemExit('shadowed')")
     monkeypatch.chdir(folder)
-    assert run_worker(job(folder, kind="memory", models={"a": "model.safetensors"}), 60)["peak_rss_bytes"]
+    assert run_worker(job(folder, kind="memory", models={"a": "model.safetensors"}), PATIENCE_S)["peak_rss_bytes"]
 
 
 def test_a_bad_model_ends_with_its_error(folder):
     """What the worker can foresee reaches the parent as one line."""
     (folder / "model.safetensors").write_bytes(b"not a model")
     with pytest.raises(WorkerFailed, match=r"ended with exit code 1:\n  ModelFileError: "):
-        run_worker(job(folder), 60)
+        run_worker(job(folder), PATIENCE_S)
 
 
 def test_a_worker_killed_while_timing_is_a_clear_error(folder, monkeypatch):
@@ -245,7 +246,7 @@ def test_a_worker_killed_while_timing_is_a_clear_error(folder, monkeypatch):
     (folder / "sitecustomize.py").write_text("import signal; signal.setitimer(signal.ITIMER_REAL, 0.8)")
     monkeypatch.setenv("PYTHONPATH", str(folder))
     with pytest.raises(WorkerFailed, match="was killed by SIGALRM") as caught:
-        run_worker(job(folder, phases=Phases(warmup_s=0.02, service_s=30.0)), 60)
+        run_worker(job(folder, phases=Phases(warmup_s=0.02, service_s=30.0)), PATIENCE_S)
     assert caught.value.exit_code == 1
     assert not (folder / "result.json").exists()
 
