@@ -6,6 +6,7 @@ Jobs: "parity" says what every variant answers beside the uncached baseline, onc
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -35,6 +36,7 @@ Ids = NDArray[np.int32]
 _MOST_COPIES = 8  # each has a cache of its own beside its weights
 _PARITY_TEXTS = 4
 _SETTLING = 2  # tokens
+_TRIALS = 3  # before a variant is called too slow: a pause of the machine must not do that
 
 
 class NoLanguageModel(WorkerProblem):
@@ -104,10 +106,12 @@ def _check_against_own(name: str, model: LanguageModel, found: Reading, own: Ref
 
 def _too_slow(session: Generation, prompts: Ids, new: int, limit_ns: float) -> str | None:
     """Return why a variant is not timed; None if a generation is short enough for each process to have one."""
-    once = generated(session, prompts, min(_SETTLING, new))
-    expected_ns = once.ttft_ns + (new - 1) * max(once.decode_ns, 1)
-    if expected_ns <= limit_ns:
-        return None
+    expected_ns = math.inf
+    for _ in range(_TRIALS):
+        once = generated(session, prompts, min(_SETTLING, new))
+        expected_ns = min(expected_ns, once.ttft_ns + (new - 1) * max(once.decode_ns, 1))
+        if expected_ns <= limit_ns:
+            return None
     takes, left = f"{expected_ns / 1e9:.2g} s", f"{limit_ns / 1e9:.2g} s"
     return f"a generation takes about {takes}, and budget_s leaves each process {left}"
 
