@@ -63,7 +63,7 @@ def test_the_cached_path_imports_nothing_heavy(project: Project) -> None:
         "print([m for m in heavy if m in sys.modules], code, file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=project.folder, capture_output=True, text=True, check=True)
-    assert done.stderr.strip() in {"[] 0", "[] 5"}  # 5: the machine was too busy for a claim
+    assert done.stderr.splitlines()[-1] in {"[] 0", "[] 5"}  # 5: the machine was too busy for a claim
 
 
 @pytest.mark.parametrize("change", ["comment", "mtime", "reorder"])
