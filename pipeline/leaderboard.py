@@ -138,9 +138,12 @@ def _checked(work: _Work, found: Sequence[Found], workers: int) -> Iterator[tupl
     lost: list[Sequence[Found]] = []
     pool = _pool(work, min(workers, len(chunks)))
     try:
-        futures: dict[Future[list[_Answer]], Sequence[Found]] = {
-            pool.submit(_check_in_process, chunk): chunk for chunk in chunks
-        }
+        futures: dict[Future[list[_Answer]], Sequence[Found]] = {}
+        for chunk in chunks:
+            try:
+                futures[pool.submit(_check_in_process, chunk)] = chunk
+            except BrokenProcessPool:  # by a chunk that was handed in a moment ago
+                lost.append(chunk)
         for future in as_completed(futures):
             try:
                 yield futures[future], future.result()

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -178,8 +179,38 @@ def test_a_submission_that_ends_its_process_is_told(
     assert found["ada"]["rank"] == 1
 
 
+def test_a_process_may_end_before_all_is_handed_out(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is handed out to a pool that is broken by then is checked apart, too."""
+    alone = answer(capsys, *RANK, "--afresh", "--workers", "1")
+    submit = ProcessPoolExecutor.submit
+
+    def submit_and_wait(pool: ProcessPoolExecutor, work: Any, found: Any) -> Future[Any]:
+        future = submit(pool, work, found)
+        future.exception()
+        return future
+
+    monkeypatch.setattr(leaderboard, "_FEW", 1)
+    monkeypatch.setattr(leaderboard, "_CHUNK", 3)
+    monkeypatch.setattr(leaderboard, "_check_in_process", _killed_by_ada)
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", submit_and_wait)
+    found = answer(capsys, *RANK, "--afresh", "--workers", "2")
+    assert {one["team"]: one["state"] for one in found["submissions"] if one["team"] != "ada"} == {
+        one["team"]: one["state"] for one in alone["submissions"] if one["team"] != "ada"
+    }
+
+
+def _killed_by_ada(found: Any) -> Any:
+    return _killed_by("ada", found)
+
+
 def _killed_by_mallory(found: Any) -> Any:
-    if any(one.team == "mallory" for one in found):
+    return _killed_by("mallory", found)
+
+
+def _killed_by(team: str, found: Any) -> Any:
+    if any(one.team == team for one in found):
         os._exit(9)
     assert leaderboard._at_work is not None
     return [leaderboard._check(leaderboard._at_work, one) for one in found]
