@@ -7,6 +7,7 @@ job names; the result says under which conditions they arose. Needs the extra `m
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import sys
@@ -258,10 +259,13 @@ def _move_threads(before: frozenset[int], cores: Sequence[int]) -> list[int]:
     started = [thread for thread in _threads() if thread not in before]
     if sys.platform != "linux" or not started:
         return []
+    found: set[int] = set()
     for thread in started:
-        if cores:
-            os.sched_setaffinity(thread, cores)
-    return sorted(set().union(*(os.sched_getaffinity(thread) for thread in started)))
+        with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+            if cores:
+                os.sched_setaffinity(thread, cores)
+            found |= os.sched_getaffinity(thread)
+    return sorted(found)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ line on stderr.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -230,7 +231,8 @@ def _pin(cores: tuple[int, ...] | None) -> list[int] | None:
         return None
     try:
         for thread in os.listdir("/proc/self/task"):  # BLAS has started its threads when numpy was imported
-            os.sched_setaffinity(int(thread), cores)
+            with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+                os.sched_setaffinity(int(thread), cores)
     except OSError:
         return None
     return sorted(os.sched_getaffinity(0))

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.measure import launch, machine
+from pipeline.measure import launch, loadgen_worker, machine, worker
 from pipeline.measure.job import ARMS, Job, Phases
 from pipeline.measure.launch import THREAD_VARIABLES, WorkerFailed, environment, run_worker
 from pipeline.measure.quantities import QUANTITIES
@@ -166,6 +166,25 @@ def test_a_core_that_was_taken_away_is_not_fatal(folder):
     result = run_worker(job(folder, cores=(1000,)), PATIENCE_S)
     assert result["conditions"]["pinned"] is None
     assert result["wall_ns"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are bound to cores on Linux only")
+def test_a_thread_that_ends_while_it_is_bound_is_no_problem(monkeypatch):
+    """It was listed, and is gone; the others are bound, and where they are is said."""
+    bound = []
+
+    def bind(thread, cores):
+        if thread == 2:
+            raise ProcessLookupError(3, "No such process")
+        bound.append((thread, cores))
+
+    monkeypatch.setattr(worker.os, "listdir", lambda path: ["1", "2", "3"])
+    monkeypatch.setattr(worker.os, "sched_setaffinity", bind)
+    monkeypatch.setattr(worker.os, "sched_getaffinity", lambda thread: {5} if thread != 2 else bind(thread, ()))
+    assert worker._pin((5,)) == [5]
+    assert bound == [(1, (5,)), (3, (5,))]
+    assert loadgen_worker._move_threads(frozenset([1]), (5,)) == [5]
+    assert bound[2:] == [(3, (5,))]
 
 
 def test_the_named_arm_goes_first(folder):
