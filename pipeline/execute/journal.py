@@ -37,6 +37,8 @@ __all__ = ["EVENTS_FILE", "Journal", "is_running", "read_events"]
 
 EVENTS_FILE = "events.jsonl"
 _VERSION = 1
+_ATTEMPTS = 10
+_INSTANT_S = 0.002  # the lock is held for 5 µs by who only asks
 _MOST_BYTES = 256 * 2**20  # a failed node has its traceback, any other some hundred bytes
 
 
@@ -114,8 +116,7 @@ class Journal:
 
     def _claim(self) -> None:
         """Empty the file, unless another run writes it just now."""
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if _locked_alone(self._file):
             os.ftruncate(self._file, 0)
         fcntl.flock(self._file, fcntl.LOCK_SH)
 
@@ -137,11 +138,21 @@ def is_running(path: Path) -> bool:
     except OSError:
         return False
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return not _locked_alone(file)
     finally:
         os.close(file)
+
+
+def _locked_alone(file: int) -> bool:
+    """Lock an open file that no run writes; tell whether that was possible.
+
+    Whoever asks whether a run lives has the lock for an instant: so who does not get it tries again.
+    """
+    for _ in range(_ATTEMPTS):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        time.sleep(_INSTANT_S)
     return False
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +116,24 @@ def test_a_file_tells_whether_its_run_lives(tmp_path: Path) -> None:
         process.wait()
     assert not is_running(path)
     assert [line["event"] for line in read_events(path)] == ["run_started"]
+
+
+def test_who_asks_does_not_look_like_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two may ask at once, and a run may start just then: it replaces the events of the last one all the same."""
+    path = tmp_path / "events.jsonl"
+    path.write_text("of the last run\n")
+    asking = ExitStack()
+
+    def ask() -> None:
+        fcntl.flock(asking.enter_context(path.open()), fcntl.LOCK_EX)
+
+    monkeypatch.setattr(time, "sleep", lambda seconds: asking.close())  # who asks is done before who waits goes on
+    ask()
+    assert not is_running(path)
+    ask()
+    with Journal(path, {}):
+        assert is_running(path)
+    assert [line["event"] for line in events(path)] == ["run_started", "run_finished"]
 
 
 def test_a_full_disk_does_not_stop_the_work(small_disk: Callable[[str], Path]) -> None:
