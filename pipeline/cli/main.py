@@ -65,9 +65,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         answer = _dispatch(arguments)
     except KeyboardInterrupt:
-        answer = _error("E130", "interrupted; what was finished is kept", INTERRUPTED)
+        answer = _interrupted()
     except Exception as error:  # the outermost boundary: an error of ours to report, or a bug of ours
-        answer = _failed(error)
+        # Of an interrupt in making a class, as when modules are imported, Python 3.11 makes a RuntimeError.
+        answer = _interrupted() if isinstance(error.__cause__, KeyboardInterrupt) else _failed(error)
     return _print(answer, as_json)
 
 
@@ -165,6 +166,10 @@ def _unknown(name: str) -> str:
     near = difflib.get_close_matches(name, COMMANDS, n=1)
     hint = f"; did you mean '{near[0]}'?" if near else ""
     return f"there is no command '{name}'{hint} (commands: {', '.join(COMMANDS)})"
+
+
+def _interrupted() -> Answer:
+    return _error("E130", "interrupted; what was finished is kept", INTERRUPTED)
 
 
 def _failed(error: Exception) -> Answer:

@@ -31,6 +31,8 @@ class InlineExecutor:
         try:
             future.set_result(perform(task, self._oracle, say, threads=cores()))
         except Exception as error:  # whatever a stage raises belongs to its node
+            if isinstance(error.__cause__, KeyboardInterrupt):  # in making a class: Python 3.11 calls that an error
+                raise error.__cause__ from None
             future.set_exception(error)
         return future
 

@@ -136,6 +136,10 @@ def test_an_interrupt_is_one_document_with_json(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pipeline.cli.explain.run", interrupted)
-    assert main(["explain", "E114", "--json"]) == 130
-    assert '"code": "E130"' in capsys.readouterr().out
+    def interrupted_in_making_a_class(*_: object) -> None:
+        type("Made", (), {"name": type("Named", (), {"__set_name__": interrupted})()})
+
+    for run_interrupted in (interrupted, interrupted_in_making_a_class):
+        monkeypatch.setattr("pipeline.cli.explain.run", run_interrupted)
+        assert main(["explain", "E114", "--json"]) == 130
+        assert '"code": "E130"' in capsys.readouterr().out

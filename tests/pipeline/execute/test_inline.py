@@ -108,6 +108,15 @@ def interrupt(*arguments: object) -> None:
     raise KeyboardInterrupt
 
 
+def test_an_interrupt_in_making_a_class_is_no_error_of_a_stage(store: LocalStore, tmp_path: Path) -> None:
+    """As when a stage imports modules; Python 3.11 makes a RuntimeError of it."""
+    making = "    class Named:\n        def __set_name__(self, owner, name): raise KeyboardInterrupt\n"
+    making += "    class Made:\n        name = Named()\n"
+    (tmp_path / "stage_of_this_test.py").write_text(STAGE.replace("    counter =", f"{making}    counter =", 1))
+    with pytest.raises(KeyboardInterrupt):
+        run(store)
+
+
 def test_what_changed_under_a_run_is_not_kept(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """A result of code that was edited meanwhile belongs to no key."""
     with monkeypatch.context() as patch:
