@@ -32,6 +32,7 @@ from pipeline.store.record import Record
 __all__ = ["configure", "run"]
 
 _TITLE = len("environment")
+_MOST_WHOLE = 3  # nodes whose keys are shown whole: of a run they are hundreds of lines
 _MOST_PARAMETERS = 40  # the submission depends on the whole experiment
 _MOST_DIFFERENCES = 10
 _LONGEST = 120
@@ -65,7 +66,11 @@ def run(args: argparse.Namespace) -> Answer:
 
 
 def _answer(documents: list[dict[str, Any]]) -> Answer:
-    return Answer("\n\n".join(_text(document) for document in documents), {"nodes": documents})
+    is_whole = len(documents) <= _MOST_WHOLE
+    texts = [_text(document, is_whole) for document in documents]
+    if not is_whole:
+        texts.append(f"{len(documents)} nodes; what the key of each is made of: name one of them, or --json")
+    return Answer("\n\n".join(texts), {"nodes": documents})
 
 
 def _check_found(name: str, found: object, labels: list[str]) -> None:
@@ -187,10 +192,10 @@ def _words(changes: tuple[Difference, ...], store: LocalStore) -> list[str]:
     return list(dict.fromkeys(words for change in changes for words in named(change, store)))
 
 
-def _text(document: dict[str, Any]) -> str:
+def _text(document: dict[str, Any], is_whole: bool) -> str:
     head = f"{document['node']}: {document['status']}" + (f", {document['reason']}" if document["reason"] else "")
     lines = wrap(printable(head), columns(), "", "  ")
-    for title, text in (*_story(document), *(_facts(document) if "key" in document else ())):
+    for title, text in (*_story(document), *(_facts(document) if is_whole and "key" in document else ())):
         lines += wrap(printable(text), columns(), f"  {title:<{_TITLE}}  ", " " * (_TITLE + 4))
     return "\n".join(lines)
 

@@ -65,6 +65,16 @@ def test_a_result_is_found_by_the_beginning_of_its_key(project: Project) -> None
     assert why(project, key) == node
 
 
+def test_of_many_nodes_only_what_made_them_differ_is_shown(project: Project) -> None:
+    """What their keys are made of would be hundreds of lines; each node's own are a word away."""
+    project.run("run", SMOKE, "--set", "model.train.epochs=3", "--until", "optimize")
+    said = project.run("why", "smoke").stdout
+    assert "parameter fit.epochs 2 → 3" in said
+    assert "made of" not in said.replace("what the key of each is made of", "")
+    assert said.endswith(" nodes; what the key of each is made of: name one of them, or --json\n")
+    assert "parameter    fit.epochs = 3" in project.run("why", "smoke", "train").stdout
+
+
 def test_a_failed_node_shows_its_error(project: Project) -> None:
     """The last line; the document has the whole traceback."""
     project.edit(
