@@ -24,6 +24,7 @@ from pipeline.submission.quantities import MISSING, quantity, with_interval
 __all__ = ["configure", "run"]
 
 _LONGEST = 60  # characters of a value that are shown
+_LONGEST_OF_KEYS = 40  # of a step or goal that only one side has: enough to know it by
 _DIGEST = re.compile("[0-9a-f]{64}")
 _DIGITS = 12  # of a digest that are shown
 
@@ -77,7 +78,8 @@ def _shown(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     if _DIGEST.fullmatch(text):
         return text[:_DIGITS]
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+    longest = _LONGEST_OF_KEYS if isinstance(value, dict) else _LONGEST
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def _record(difference: Difference) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 __all__ = ["ABSENT", "Difference", "differing_circumstances", "differing_keys"]
@@ -40,11 +41,11 @@ class Difference:
 
 
 def differing_keys(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Difference]:
-    """Return where the resolved experiments of two submissions differ, in the first one's order, then the second's."""
-    values = [dict(_leaves(document["experiment"]["document"])) for document in (first, second)]
-    paths = dict.fromkeys([*values[0], *values[1]])
-    pairs = ((path, values[0].get(path, ABSENT), values[1].get(path, ABSENT)) for path in paths)
-    return [Difference(*pair) for pair in pairs if not _same(*pair[1:])]
+    """Return where the resolved experiments of two submissions differ, in the first one's order, then the second's.
+
+    What only one of them has (a step, a goal) is one difference, with all its keys.
+    """
+    return list(_differences("", *(document["experiment"]["document"] for document in (first, second))))
 
 
 def differing_circumstances(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Difference]:
@@ -53,16 +54,22 @@ def differing_circumstances(first: Mapping[str, Any], second: Mapping[str, Any])
     return [Difference(*pair) for pair in pairs if not _same(*pair[1:])]
 
 
-def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield (path as in an experiment file, value) for all that is no container, and for empty containers."""
-    if isinstance(value, Mapping) and value:
-        for key, item in value.items():
-            yield from _leaves(item, f"{path}.{key}" if path else str(key))
-    elif isinstance(value, list) and any(isinstance(item, Mapping | list) for item in value):
-        for place, item in enumerate(value):
-            yield from _leaves(item, f"{path}[{place}]")
-    else:
-        yield path, value
+def _differences(path: str, first: Any, second: Any) -> Iterator[Difference]:
+    """Yield where two values differ, by their path as in an experiment file; a list of words is one value."""
+    if isinstance(first, Mapping) and isinstance(second, Mapping):
+        for key in dict.fromkeys([*first, *second]):
+            inner = f"{path}.{key}" if path else str(key)
+            yield from _differences(inner, first.get(key, ABSENT), second.get(key, ABSENT))
+    elif _has_items(first) and _has_items(second):
+        for place, pair in enumerate(zip_longest(first, second, fillvalue=ABSENT)):
+            yield from _differences(f"{path}[{place}]", *pair)
+    elif not _same(first, second):
+        yield Difference(path, first, second)
+
+
+def _has_items(value: Any) -> bool:
+    """Return whether a value is a list with something to look into, or an empty one."""
+    return isinstance(value, list) and (not value or any(isinstance(item, Mapping | list) for item in value))
 
 
 def _at(document: Mapping[str, Any], path: tuple[str, ...]) -> Any:

@@ -22,6 +22,28 @@ def test_paths_are_those_of_the_experiment_file(submission: dict[str, Any]) -> N
     ]
 
 
+def test_a_step_that_one_side_lacks_is_one_difference(submission: dict[str, Any]) -> None:
+    """Its defaults are no differences of their own; nor is a step of another kind compared key by key."""
+    first, second = copy.deepcopy(submission), copy.deepcopy(submission)
+    first["experiment"]["document"]["optimize"] = [{"prune": {"sparsity": 0.5}}]
+    second["experiment"]["document"]["optimize"] = [{"quantize": {"bits": 8, "calibration": "max"}}, {"fuse": {}}]
+    first["experiment"]["document"]["goals"] = []
+    second["experiment"]["document"]["goals"] = [{"minimize": "size_bytes"}]
+    assert differing_keys(first, second) == [
+        Difference("goals[0]", ABSENT, {"minimize": "size_bytes"}),
+        Difference("optimize[0].prune", {"sparsity": 0.5}, ABSENT),
+        Difference("optimize[0].quantize", ABSENT, {"bits": 8, "calibration": "max"}),
+        Difference("optimize[1]", ABSENT, {"fuse": {}}),
+    ]
+
+
+def test_a_list_of_words_may_be_empty(submission: dict[str, Any]) -> None:
+    """It is one value all the same."""
+    first, second = copy.deepcopy(submission), copy.deepcopy(submission)
+    first["experiment"]["document"]["seeds"], second["experiment"]["document"]["seeds"] = [], [0, 1]
+    assert differing_keys(first, second) == [Difference("seeds", [], [0, 1])]
+
+
 def test_equal_submissions_differ_nowhere(submission: dict[str, Any]) -> None:
     """Neither in the experiment nor in the run."""
     assert differing_keys(submission, submission) == differing_circumstances(submission, submission) == []
