@@ -216,6 +216,7 @@ def _killed_by(team: str, found: Any) -> Any:
     return [leaderboard._check(leaderboard._at_work, one) for one in found]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_processes_end_with_the_one_that_started_them() -> None:
     """However that ended: nobody wants their answer any more."""
     code = "import os, time; from pipeline import leaderboard; pool = leaderboard._pool(None, 1)\n"

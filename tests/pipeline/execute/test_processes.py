@@ -228,6 +228,7 @@ project.run(project.node("a", do), limits=Limits("processes", workers=1), emit=e
 """
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_workers_do_not_outlive_their_parent(project: StageProject) -> None:
     """Also when it has no time to say goodbye."""
     code = PARENT.format(root=str(Path(__file__).parents[3]), folder=str(project.folder))
