@@ -135,10 +135,10 @@ def _runs() -> Iterator[list[Mapping[str, Any]]]:
 
 
 def _producers(nodes: list[Mapping[str, Any]]) -> dict[str, str]:
-    """Return digest of an output -> key of the result that it belongs to."""
+    """Return digest of an output -> key of the first result that has it: a step without effect hands its input on."""
     return {
         digest: node["key"]
-        for node in nodes
+        for node in reversed(nodes)
         if isinstance(node.get("key"), str) and isinstance(node.get("outputs"), dict)
         for digest in node["outputs"].values()
         if isinstance(digest, str)

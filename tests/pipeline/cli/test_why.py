@@ -42,6 +42,16 @@ def test_a_parameter_is_named_where_it_is_and_as_the_origin_further_down(project
     assert "because      optimize prune structured sparsity=0.5: parameter sparsity 0.25 → 0.5" in text
 
 
+def test_a_step_without_effect_does_not_hide_the_origin(project: Project) -> None:
+    """Its output is its input: what made that is asked, not the step once more."""
+    same = ("--set", "optimize.quantize.bits=32", "--set", "optimize.quantize.allow_no_effect=true", *UNTIL)
+    project.run("run", SMOKE, *same)
+    project.run("run", SMOKE, *same, "--set", "model.train.epochs=3")
+    causes = why(project, "smoke", "evaluate optimized")["because"]
+    assert causes[-1]["node"].startswith("train mlp")
+    assert causes[-1]["difference"] == "parameter fit.epochs 2 → 3"
+
+
 def test_a_source_file_is_named(project: Project) -> None:
     """With its path, to be opened."""
     project.edit("tinytorch/passes/quantize.py", "def apply(", "def _more() -> int:\n    return 1\n\n\ndef apply(")
